@@ -1,0 +1,237 @@
+//! What a hook may do.
+
+use std::{fmt, rc::Rc};
+
+use serde::Serialize;
+
+use super::{Accept, WriteError};
+use crate::{
+    Close, CloseCode, Message, Result, Scope,
+    event::IntoEvent,
+    layer::{ChannelName, GroupName, GroupReport, Layer, LayerError, Layers, NameError, Seat, SendError},
+    session::Port,
+};
+
+/// What a hook may do: answer the handshake, send, close, join groups, reach others.
+///
+/// Sending does not wait: a message is on its way when the call returns, not when the hook does.
+///
+/// # Examples
+///
+/// ```
+/// use channels_core::{Consumer, Context, Message, Result};
+///
+/// #[derive(Default)]
+/// struct Room;
+///
+/// impl Consumer for Room {
+///     type Input = Message;
+///
+///     async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+///         let group = format!("chat_{}", cx.scope().kwarg("group")?);
+///         cx.group_add(group).await?; // nothing sent after this line is missed
+///         cx.accept()?;
+///         cx.send("welcome")?;
+///         Ok(())
+///     }
+/// }
+/// ```
+pub struct Context {
+    port: Rc<Port>,
+    scope: Scope,
+    layers: Layers,
+    layer: Layer,
+    seat: Seat,
+    groups: Vec<GroupName>,
+}
+
+impl Context {
+    pub(crate) fn new(port: Rc<Port>, scope: Scope, layers: Layers, layer: Layer) -> Self {
+        let seat = layer.get_ref().hub().sit_down(port.clone());
+        Self { port, scope, layers, layer, seat, groups: Vec::new() }
+    }
+
+    pub(crate) fn port(&self) -> &Rc<Port> {
+        &self.port
+    }
+
+    /// What is known of the connection.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The same, to change its extensions.
+    pub fn scope_mut(&mut self) -> &mut Scope {
+        &mut self.scope
+    }
+
+    /// The name under which others reach this connection with [`send_to`](Self::send_to). It is unguessable, and dies
+    /// with the connection.
+    #[must_use]
+    pub fn channel_name(&self) -> &ChannelName {
+        self.seat.name()
+    }
+
+    /// Accepts the handshake. Without it, `connect` accepts when it returns `Ok`.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::AlreadyAccepted`], or [`WriteError::Closed`] when it is refused or the client has gone.
+    pub fn accept(&mut self) -> Result<(), WriteError> {
+        self.accept_with(Accept::new())
+    }
+
+    /// Accepts the handshake with a subprotocol or headers.
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Self::accept).
+    pub fn accept_with(&mut self, accept: Accept) -> Result<(), WriteError> {
+        self.port.accept(accept)
+    }
+
+    /// Sends a message to the client: text from a `&str` or `String`, binary from a `Vec<u8>` or `Bytes`.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError`]: not accepted yet, closed already, or more bytes wait for the client than
+    /// [`Config::max_waiting_bytes`](crate::Config::max_waiting_bytes) allows; in that case the connection is closed with
+    /// 4429.
+    pub fn send(&mut self, message: impl Into<Message>) -> Result<(), WriteError> {
+        self.port.send(message.into())
+    }
+
+    /// Sends a value as JSON text.
+    ///
+    /// # Errors
+    ///
+    /// When the value cannot be JSON; otherwise as [`send`](Self::send).
+    #[track_caller]
+    pub fn send_json(&mut self, value: &(impl Serialize + ?Sized)) -> Result<()> {
+        self.send(Message::json(value)?)?;
+        Ok(())
+    }
+
+    /// Sends bytes as a binary message.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_bytes(&mut self, bytes: impl Into<bytes::Bytes>) -> Result<(), WriteError> {
+        self.send(Message::Binary(bytes.into()))
+    }
+
+    /// Closes the connection with a code and a reason of at most 123 bytes (the rest is cut), behind what was sent.
+    /// Before the handshake is answered this refuses it with 403. `disconnect` runs when this hook has returned.
+    ///
+    /// A code that may not stand in a close frame ([`CloseCode::may_be_sent`]) is sent as none.
+    pub fn close(&mut self, code: impl Into<CloseCode>, reason: impl AsRef<str>) {
+        self.port.close(Close::new(code, reason));
+    }
+
+    /// Ends this consumer: Channels' `StopConsumer`. An open connection is closed with 1000, a handshake refused with
+    /// 403.
+    pub fn stop(&mut self) {
+        self.close(CloseCode::NORMAL, "");
+    }
+
+    /// Joins a group. When it resolves, nothing that is sent to the group misses this connection.
+    ///
+    /// # Errors
+    ///
+    /// [`LayerError::Name`] with the character that a group's name may not have.
+    pub async fn group_add<G>(&mut self, group: G) -> Result<(), LayerError>
+    where
+        G: TryInto<GroupName, Error = NameError>,
+    {
+        let group = group.try_into()?;
+        self.layer.get_ref().group_add(&group, self.seat.name()).await?;
+        if !self.groups.contains(&group) {
+            self.groups.push(group);
+        }
+        Ok(())
+    }
+
+    /// Leaves a group; not being in it is no error. Every group is left after `disconnect` anyway.
+    ///
+    /// # Errors
+    ///
+    /// [`LayerError::Name`] with the character that a group's name may not have.
+    pub async fn group_discard<G>(&mut self, group: G) -> Result<(), LayerError>
+    where
+        G: TryInto<GroupName, Error = NameError>,
+    {
+        let group = group.try_into()?;
+        self.layer.get_ref().group_discard(&group, self.seat.name()).await?;
+        self.groups.retain(|name| *name != group);
+        Ok(())
+    }
+
+    /// Sends an event to every member of a group, this connection too if it is one.
+    ///
+    /// # Errors
+    ///
+    /// [`LayerError`] when the name or the event is not one. Members without room are no error but a number in the
+    /// report.
+    pub async fn group_send<G>(&self, group: G, event: impl IntoEvent) -> Result<GroupReport, LayerError>
+    where
+        G: TryInto<GroupName, Error = NameError>,
+    {
+        self.layer.group_send(group, event).await
+    }
+
+    /// Sends an event to one channel.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::ChannelFull`] when as many events as it holds wait there.
+    pub async fn send_to<N>(&self, channel: N, event: impl IntoEvent) -> Result<(), SendError>
+    where
+        N: TryInto<ChannelName, Error = NameError>,
+    {
+        self.layer.send(channel, event).await
+    }
+
+    /// The groups this connection is in, in the order of joining.
+    #[must_use]
+    pub fn groups(&self) -> &[GroupName] {
+        &self.groups
+    }
+
+    /// The channel layer of this consumer.
+    #[must_use]
+    pub fn layer(&self) -> &Layer {
+        &self.layer
+    }
+
+    /// All channel layers of the application.
+    #[must_use]
+    pub fn layers(&self) -> &Layers {
+        &self.layers
+    }
+
+    pub(crate) fn count_expired(&self) {
+        self.seat.hub().count_expired(1);
+    }
+
+    /// Leaves every group, and counts the events that nobody will take.
+    pub(crate) async fn leave(&mut self) {
+        for group in std::mem::take(&mut self.groups) {
+            if let Err(error) = self.layer.get_ref().group_discard(&group, self.seat.name()).await {
+                tracing::warn!(%group, %error, "could not leave a group");
+            }
+        }
+        self.seat.hub().count_gone(self.port.forget_events());
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("channel_name", self.channel_name())
+            .field("scope", &self.scope)
+            .field("groups", &self.groups)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,148 @@
+//! Every public error of this crate, on one page.
+//!
+//! | error | of what |
+//! |---|---|
+//! | [`Error`] | what a hook or handler may return: any error, or a [`Deny`] |
+//! | [`Deny`] | a refusal of the handshake, with the response to give |
+//! | [`ArgError`] | `scope.kwarg`, `scope.kwargs`, `scope.arg` |
+//! | [`ConfigError`] | wiring that is found wrong before the first request |
+//! | [`DecodeError`] | an event whose content does not fit its type |
+//! | [`EventError`] | an event that cannot be sent: its name or its content |
+//! | [`InputError`] | a client's message that is not what `receive` takes |
+//! | [`LayerError`] | a channel layer that cannot do what is asked |
+//! | [`NameError`] | a channel or group name that is not one |
+//! | [`PatternError`] | a route's pattern |
+//! | [`SendError`] | `send` to a channel |
+//! | [`WriteError`] | `cx.send`, `cx.accept`, `cx.close` at a moment when they cannot be |
+
+use std::{error::Error as StdError, fmt, panic::Location};
+
+pub use crate::{
+    consumer::{Deny, InputError, WriteError},
+    event::{DecodeError, EventError},
+    layer::{LayerError, NameError, SendError},
+    routing::PatternError,
+    scope::ArgError,
+    server::ConfigError,
+};
+
+/// What a hook or handler returns.
+pub type Result<T = (), E = Error> = std::result::Result<T, E>;
+
+/// Any error of a hook or handler.
+///
+/// It is made from every [`std::error::Error`] by `?`, and remembers the line of that `?` for the log. A [`Deny`] in it
+/// is the refusal of a handshake; anything else is logged and closes this one connection with 1011 (or, before the
+/// handshake is answered, refuses it with 500).
+///
+/// # Examples
+///
+/// ```
+/// use channels_core::{Error, Result};
+///
+/// fn room(number: &str) -> Result<u32> {
+///     let number: u32 = number.parse()?;
+///     if number == 13 {
+///         return Err(Error::msg("there is no room 13"));
+///     }
+///     Ok(number)
+/// }
+///
+/// assert_eq!(room("x").unwrap_err().to_string(), "invalid digit found in string");
+/// assert_eq!(room("13").unwrap_err().to_string(), "there is no room 13");
+/// ```
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    source: Box<dyn StdError>,
+    place: &'static Location<'static>,
+}
+
+impl Error {
+    /// An error that is only a text.
+    #[track_caller]
+    pub fn msg(text: impl fmt::Display) -> Self {
+        Self::from(Text(text.to_string()))
+    }
+
+    /// The line that made this error: of the `?`, or of [`Error::msg`].
+    #[must_use]
+    pub fn place(&self) -> &'static Location<'static> {
+        self.0.place
+    }
+
+    /// The error itself, if it is an `E`.
+    #[must_use]
+    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
+        self.0.source.downcast_ref()
+    }
+
+    /// The error itself.
+    #[must_use]
+    pub fn get_ref(&self) -> &(dyn StdError + 'static) {
+        &*self.0.source
+    }
+
+    /// Takes the refusal out, if this is one.
+    pub(crate) fn into_deny(self) -> std::result::Result<Deny, Self> {
+        let Inner { source, place } = *self.0;
+        match source.downcast::<Deny>() {
+            Ok(deny) => Ok(*deny),
+            Err(source) => Err(Self(Box::new(Inner { source, place }))),
+        }
+    }
+}
+
+impl<E: StdError + 'static> From<E> for Error {
+    #[track_caller]
+    fn from(source: E) -> Self {
+        Self(Box::new(Inner { source: Box::new(source), place: Location::caller() }))
+    }
+}
+
+impl fmt::Display for Error {
+    /// The error and, after colons, what caused it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.source.fmt(f)?;
+        let mut cause = self.0.source.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self} (at {})", self.0.place)
+    }
+}
+
+#[derive(Debug)]
+struct Text(String);
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for Text {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fails() -> Result {
+        "x".parse::<u8>()?;
+        Ok(())
+    }
+
+    #[test]
+    fn an_error_remembers_the_line_of_its_question_mark() {
+        let error = fails().unwrap_err();
+        assert_eq!(error.place().file(), file!());
+        assert_eq!(error.place().line(), line!() - 8);
+    }
+}

@@ -1,0 +1,95 @@
+//! Events: what consumers are told by one another, through a channel layer.
+
+mod envelope;
+mod name;
+mod once;
+mod raw;
+mod registry;
+
+use serde::{Serialize, de::DeserializeOwned};
+use thiserror::Error;
+
+pub(crate) use self::envelope::Rendered;
+#[doc(hidden)]
+pub use self::name::{handler_name, same_event};
+pub use self::{
+    envelope::{Dispatch, Envelope, IntoEvent, Payload},
+    raw::{RawEvent, raw_event},
+    registry::{ConsumerEntry, HandlerEntry, Registry, registry},
+};
+
+/// A type of event and the name it has on a channel layer.
+///
+/// Members in one process share one value; it is written to JSON or MessagePack only where it leaves the process. Derive
+/// it: `#[derive(Serialize, Deserialize, Event)] #[event("chat.message")]`.
+///
+/// A name consists of ASCII letters and digits, `.`, `_` and `-`, and starts with neither `.` nor `_`. Names are
+/// compared as Channels does: `.` and `_` are the same.
+///
+/// # Examples
+///
+/// ```
+/// use channels_core::Event;
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct ChatMessage {
+///     text: String,
+/// }
+///
+/// impl Event for ChatMessage {
+///     const NAME: &'static str = "chat.message";
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an event",
+    label = "not an event",
+    note = "write `#[derive(Serialize, Deserialize, Event)]` and `#[event(\"its.name\")]` on it, or take a `&RawEvent`"
+)]
+pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The event's name, as `chat.message`: what stands under `type` on the wire.
+    const NAME: &'static str;
+}
+
+/// An event that cannot be sent.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum EventError {
+    /// A name that no handler may have: choose one like `chat.message`.
+    #[error("event type `{name}` {why}")]
+    Name {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// An untyped event without a `type`: add one.
+    #[error("an event needs a `type` that is a string: {{\"type\": \"chat.message\", …}}")]
+    NoType,
+    /// The content is not a map: an event is a struct with named fields, a map, or a unit struct.
+    #[error("event `{name}` is not a map of fields")]
+    NotAMap {
+        /// The event's name.
+        name: String,
+    },
+    /// The content cannot be written.
+    #[error("event `{name}` cannot be serialized")]
+    Serialize {
+        /// The event's name.
+        name: String,
+        /// What serde says.
+        source: serde_json::Error,
+    },
+}
+
+/// An event whose content does not fit the type that a handler takes.
+#[derive(Clone, Debug, Error)]
+#[error("event `{name}` is not a `{wanted}`: {why}")]
+#[non_exhaustive]
+pub struct DecodeError {
+    /// The event's name.
+    pub name: String,
+    /// The type that the handler takes.
+    pub wanted: &'static str,
+    /// What serde says.
+    pub why: String,
+}

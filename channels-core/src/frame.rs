@@ -1,0 +1,179 @@
+//! What a session and its transport exchange.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use crate::Close;
+
+/// A message of the client or to the client: text or binary.
+///
+/// Cloning shares the payload.
+///
+/// # Examples
+///
+/// ```
+/// use channels_core::Message;
+///
+/// assert_eq!(Message::from("hi"), Message::Text("hi".into()));
+/// assert_eq!(Message::from(vec![1, 2]).len(), 2);
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Message {
+    /// UTF-8 text; may be empty.
+    Text(ByteString),
+    /// Bytes; may be empty.
+    Binary(Bytes),
+}
+
+impl Message {
+    /// The length of the payload in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// Whether the payload is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The payload.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+
+    /// The text, or `None` for a binary message.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Binary(_) => None,
+        }
+    }
+
+    /// A text message that holds `value` as JSON.
+    ///
+    /// # Errors
+    ///
+    /// When `value` cannot be JSON, as a map whose keys are not strings.
+    pub fn json(value: &(impl serde::Serialize + ?Sized)) -> Result<Self, serde_json::Error> {
+        serde_json::to_string(value).map(Self::from)
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<&String> for Message {
+    fn from(text: &String) -> Self {
+        Self::Text(text.as_str().into())
+    }
+}
+
+impl From<ByteString> for Message {
+    fn from(text: ByteString) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Bytes> for Message {
+    fn from(bytes: Bytes) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Binary(bytes.into())
+    }
+}
+
+impl From<&[u8]> for Message {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Binary(Bytes::copy_from_slice(bytes))
+    }
+}
+
+/// What a transport hands to a session.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Incoming {
+    /// A whole message; fragments are joined.
+    Message(Message),
+    /// A ping, to be answered with the same payload.
+    Ping(Bytes),
+    /// A pong.
+    Pong,
+    /// The client's close frame; `None` when it was empty.
+    Close(Option<Close>),
+    /// The client broke a rule; the close says which. The transport reads and discards from here on.
+    Failed(Close),
+    /// The connection is gone.
+    Gone,
+}
+
+/// What a session hands to its transport.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Outgoing {
+    /// A message of its own.
+    Message(Message),
+    /// A message that many sessions send: encoded once, shared by all.
+    Shared(std::sync::Arc<Shared>),
+    /// A ping.
+    Ping,
+    /// The answer to a ping.
+    Pong(Bytes),
+    /// A close frame.
+    Close(Close),
+}
+
+impl Outgoing {
+    /// What it counts against the bound of waiting bytes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Message(message) => message.len(),
+            Self::Shared(shared) => shared.message.len(),
+            Self::Ping => 0,
+            Self::Pong(payload) => payload.len(),
+            Self::Close(close) => close.reason.len(),
+        }
+    }
+}
+
+/// A message with its encoded form, made at most once.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) message: Message,
+    wire: std::sync::OnceLock<Bytes>,
+}
+
+impl Shared {
+    pub(crate) fn new(message: Message) -> Self {
+        Self { message, wire: std::sync::OnceLock::new() }
+    }
+
+    pub(crate) fn wire(&self, encode: impl FnOnce(&Message) -> Bytes) -> Bytes {
+        self.wire.get_or_init(|| encode(&self.message)).clone()
+    }
+}
+
+impl PartialEq for Shared {
+    fn eq(&self, other: &Self) -> bool {
+        self.message == other.message
+    }
+}
+
+impl Eq for Shared {}

@@ -1,0 +1,351 @@
+//! The part of a layer that is in this process: its connections, thread by thread, and its named channels.
+
+mod address;
+mod queues;
+mod thread;
+
+use std::{
+    future::Future,
+    marker::PhantomData,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+use actix::Addr;
+use futures_util::future::{Either, join_all, ready};
+use papaya::Operation;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use self::{
+    address::Address,
+    queues::Queues,
+    thread::{HubThread, Local, Run},
+};
+use super::{ChannelName, GroupName, GroupReport, Limits, SendError};
+use crate::{event::Envelope, session::Port};
+
+pub(crate) use self::thread::Seat;
+
+/// The part of a channel layer that is in this process.
+///
+/// Connections belong to the thread that serves them; an actor on each such thread reaches them. Which threads have
+/// members of a group is kept in one index that is read without a lock. Named channels and those of
+/// [`new_channel`](super::Layer::new_channel) are queues that any thread may read.
+#[derive(Clone)]
+pub struct Hub(Arc<Shared>);
+
+struct Shared {
+    node: String,
+    limits: Limits,
+    groups: papaya::HashMap<GroupName, Reach>,
+    queues: Queues,
+    threads: papaya::HashMap<u32, Addr<HubThread>>,
+    next_thread: AtomicU32,
+    dropped: Counters,
+}
+
+/// Where the members of a group are.
+#[derive(Clone, Default)]
+struct Reach {
+    threads: Vec<u32>,
+    queues: Vec<(ChannelName, Instant)>,
+}
+
+impl Reach {
+    fn is_empty(&self) -> bool {
+        self.threads.is_empty() && self.queues.is_empty()
+    }
+}
+
+#[derive(Default)]
+struct Counters {
+    full: AtomicU64,
+    expired: AtomicU64,
+    gone: AtomicU64,
+}
+
+/// Events that a process has dropped on a layer since it started, by cause.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Dropped {
+    /// The receiver had no room.
+    pub full: u64,
+    /// Nobody took it in time.
+    pub expired: u64,
+    /// The receiver was closing or had gone.
+    pub gone: u64,
+}
+
+impl Hub {
+    /// An empty hub with these limits.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let node = Uuid::new_v4().simple().to_string();
+        Self(Arc::new(Shared {
+            queues: Queues::new(limits.expiry),
+            limits,
+            node,
+            groups: papaya::HashMap::new(),
+            threads: papaya::HashMap::new(),
+            next_thread: AtomicU32::new(0),
+            dropped: Counters::default(),
+        }))
+    }
+
+    /// The part of channel names that is this process's own: 32 hexadecimal digits.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.0.node
+    }
+
+    /// What this process keeps, and how long.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// What was dropped so far.
+    #[must_use]
+    pub fn dropped(&self) -> Dropped {
+        let Counters { full, expired, gone } = &self.0.dropped;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Dropped { full: read(full), expired: read(expired) + self.0.queues.expired(), gone: read(gone) }
+    }
+
+    /// A new name for a channel that this process will read.
+    #[must_use]
+    pub fn new_channel(&self) -> ChannelName {
+        Address::Queue.name(&self.0.node)
+    }
+
+    /// Gives a connection of this thread a place, and with it its channel name.
+    pub(crate) fn sit_down(&self, port: Rc<Port>) -> Seat {
+        Seat::take(self.clone(), port)
+    }
+
+    /// Delivers an event to a channel of this process.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::ChannelFull`] when it has no room.
+    pub fn send(
+        &self,
+        channel: &ChannelName,
+        event: Arc<Envelope>,
+    ) -> impl Future<Output = Result<(), SendError>> + Send + use<> {
+        let full = {
+            let channel = channel.clone();
+            move |capacity| SendError::ChannelFull { channel, capacity }
+        };
+        let hub = self.clone();
+        match Address::parse(channel, &self.0.node) {
+            Address::Session(seat) => {
+                let posted = self.on(seat.thread, move |local| local.post(seat, &event));
+                Either::Left(async move {
+                    match posted.await.unwrap_or(Delivery::Gone) {
+                        Delivery::Delivered => Ok(()),
+                        Delivery::Gone => {
+                            hub.count_gone(1);
+                            Ok(())
+                        }
+                        Delivery::Full(capacity) => {
+                            hub.count_full(1);
+                            Err(full(capacity))
+                        }
+                    }
+                })
+            }
+            Address::Queue => {
+                let capacity = self.0.limits.capacity_of(channel);
+                let pushed = self.0.queues.push(channel, event, capacity);
+                Either::Right(ready(pushed.map_err(|()| {
+                    hub.count_full(1);
+                    full(capacity)
+                })))
+            }
+        }
+    }
+
+    /// Waits for the next event on a named channel.
+    pub async fn receive(&self, channel: &ChannelName) -> Arc<Envelope> {
+        self.0.queues.pop(channel).await
+    }
+
+    /// Adds a channel of this process to a group.
+    pub async fn group_add(&self, group: &GroupName, channel: &ChannelName) {
+        match Address::parse(channel, &self.0.node) {
+            Address::Session(seat) => {
+                let group = group.clone();
+                self.on(seat.thread, move |local| local.join(seat, &group)).await;
+            }
+            Address::Queue => self.change(group, |reach| {
+                reach.queues.retain(|(name, _)| name != channel);
+                reach.queues.push((channel.clone(), Instant::now()));
+            }),
+        }
+    }
+
+    /// Takes a channel of this process out of a group.
+    pub async fn group_discard(&self, group: &GroupName, channel: &ChannelName) {
+        match Address::parse(channel, &self.0.node) {
+            Address::Session(seat) => {
+                let group = group.clone();
+                self.on(seat.thread, move |local| local.leave(seat, &group)).await;
+            }
+            Address::Queue => self.change(group, |reach| reach.queues.retain(|(name, _)| name != channel)),
+        }
+    }
+
+    /// Delivers an event to every member of a group in this process.
+    pub async fn group_send(&self, group: &GroupName, event: Arc<Envelope>) -> GroupReport {
+        let mut report = GroupReport::default();
+        let walks: Vec<_> = {
+            let (threads, queues) = match self.0.groups.pin().get(group) {
+                Some(reach) => (reach.threads.clone(), reach.queues.clone()),
+                None => return report,
+            };
+            self.fill(group, queues, &event, &mut report);
+            let walk = |thread| {
+                let (group, event) = (group.clone(), event.clone());
+                self.on(thread, move |local| local.walk(&group, &event))
+            };
+            threads.into_iter().map(walk).collect()
+        };
+        for walked in join_all(walks).await.into_iter().flatten() {
+            report += walked.report;
+            self.count_gone(walked.gone);
+        }
+        self.count_full(report.full);
+        report
+    }
+
+    /// The members of a group in this process.
+    pub async fn group_channels(&self, group: &GroupName) -> Vec<ChannelName> {
+        let Reach { threads, queues } = self.reach(group);
+        let list = |thread| {
+            let group = group.clone();
+            self.on(thread, move |local| local.members(&group))
+        };
+        let listed = join_all(threads.into_iter().map(list)).await;
+        let alive = queues.into_iter().filter(|(_, since)| !self.lapsed(*since)).map(|(name, _)| name);
+        listed.into_iter().flatten().flatten().chain(alive).collect()
+    }
+
+    /// How many members a group has in this process.
+    pub async fn group_size(&self, group: &GroupName) -> usize {
+        let Reach { threads, queues } = self.reach(group);
+        let count = |thread| {
+            let group = group.clone();
+            self.on(thread, move |local| local.size(&group))
+        };
+        let counted = join_all(threads.into_iter().map(count)).await;
+        let alive = queues.into_iter().filter(|(_, since)| !self.lapsed(*since)).count();
+        counted.into_iter().flatten().sum::<usize>() + alive
+    }
+
+    /// Forgets all groups and all events that wait.
+    pub async fn flush(&self) {
+        self.0.queues.clear();
+        let threads: Vec<u32> = self.0.threads.pin().keys().copied().collect();
+        join_all(threads.into_iter().map(|thread| self.on(thread, Local::flush))).await;
+        self.0.groups.pin().clear();
+    }
+
+    pub(crate) fn count_full(&self, events: usize) {
+        self.0.dropped.full.fetch_add(events as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_expired(&self, events: usize) {
+        self.0.dropped.expired.fetch_add(events as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_gone(&self, events: usize) {
+        self.0.dropped.gone.fetch_add(events as u64, Ordering::Relaxed);
+    }
+
+    fn reach(&self, group: &GroupName) -> Reach {
+        self.0.groups.pin().get(group).cloned().unwrap_or_default()
+    }
+
+    fn lapsed(&self, since: Instant) -> bool {
+        since.elapsed() >= self.0.limits.group_expiry
+    }
+
+    /// Puts an event into the named channels of a group.
+    fn fill(
+        &self,
+        group: &GroupName,
+        queues: Vec<(ChannelName, Instant)>,
+        event: &Arc<Envelope>,
+        report: &mut GroupReport,
+    ) {
+        for (channel, since) in queues {
+            if self.lapsed(since) {
+                report.expired += 1;
+            } else if self.0.queues.push(&channel, event.clone(), self.0.limits.capacity_of(&channel)).is_ok() {
+                report.delivered += 1;
+            } else {
+                report.full += 1;
+            }
+        }
+        if report.expired > 0 {
+            self.change(group, |reach| reach.queues.retain(|(_, since)| !self.lapsed(*since)));
+        }
+    }
+
+    /// Changes where a group's members are; the index forgets a group without any.
+    fn change(&self, group: &GroupName, change: impl Fn(&mut Reach)) {
+        self.0.groups.pin().compute(group.clone(), |entry| {
+            let mut reach = entry.map(|(_, reach)| reach.clone()).unwrap_or_default();
+            change(&mut reach);
+            match (reach.is_empty(), entry) {
+                (false, _) => Operation::Insert(reach),
+                (true, Some(_)) => Operation::Remove,
+                (true, None) => Operation::Abort(()),
+            }
+        });
+    }
+
+    /// Runs `task` on a thread of the hub: at once on this one, by a message to its actor on another. `None` when
+    /// that thread has ended.
+    fn on<R, F>(&self, thread: u32, task: F) -> impl Future<Output = Option<R>> + Send + use<R, F>
+    where
+        R: Send + 'static,
+        F: FnOnce(&Local) -> R + Send + 'static,
+    {
+        if let Some(local) = Local::of(self)
+            && local.thread == thread
+        {
+            return Either::Left(ready(Some(task(&local))));
+        }
+        let addr = self.0.threads.pin().get(&thread).cloned();
+        let hub = self.clone();
+        Either::Right(async move {
+            let answer = addr?.send(Run(task, PhantomData)).await;
+            if answer.is_err() {
+                hub.0.threads.pin().remove(&thread);
+            }
+            answer.ok()
+        })
+    }
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub").field("node", &self.0.node).finish_non_exhaustive()
+    }
+}
+
+/// What became of an event at one connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Delivery {
+    Delivered,
+    /// The capacity that it has.
+    Full(usize),
+    /// It is closing, or closed.
+    Gone,
+}

@@ -1,0 +1,136 @@
+//! Named channels: queues that any thread may fill and read.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{event::Envelope, layer::ChannelName};
+
+pub(super) struct Queues {
+    expiry: Duration,
+    expired: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    queues: HashMap<ChannelName, Queue>,
+    /// No queue has anything to expire before this moment.
+    sweep_at: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Queue {
+    events: VecDeque<(Instant, Arc<Envelope>)>,
+    arrived: Arc<Notify>,
+}
+
+impl Queue {
+    /// Nothing in it, and nobody waits for it.
+    fn is_idle(&self) -> bool {
+        self.events.is_empty() && Arc::strong_count(&self.arrived) == 1
+    }
+}
+
+impl Queues {
+    pub(super) fn new(expiry: Duration) -> Self {
+        Self { expiry, expired: AtomicU64::new(0), state: Mutex::default() }
+    }
+
+    /// How many events nobody took in time.
+    pub(super) fn expired(&self) -> u64 {
+        self.expired.load(Ordering::Relaxed)
+    }
+
+    /// Adds an event, or fails when the channel holds `capacity` of them.
+    pub(super) fn push(&self, channel: &ChannelName, event: Arc<Envelope>, capacity: usize) -> Result<(), ()> {
+        let mut state = self.state();
+        self.sweep(&mut state);
+        let deadline = Instant::now() + self.expiry;
+        state.sweep_at.get_or_insert(deadline);
+        let queue = state.queues.entry(channel.clone()).or_default();
+        if queue.events.len() >= capacity {
+            return Err(());
+        }
+        queue.events.push_back((deadline, event));
+        queue.arrived.notify_one();
+        Ok(())
+    }
+
+    /// Takes the next event. Cancelling it loses nothing: a wake-up that was meant for it goes to the next who waits.
+    pub(super) async fn pop(&self, channel: &ChannelName) -> Arc<Envelope> {
+        loop {
+            let arrived = {
+                let mut state = self.state();
+                self.sweep(&mut state);
+                let queue = state.queues.entry(channel.clone()).or_default();
+                if let Some((_, event)) = queue.events.pop_front() {
+                    if !queue.events.is_empty() {
+                        queue.arrived.notify_one();
+                    } else if queue.is_idle() {
+                        state.queues.remove(channel);
+                    }
+                    return event;
+                }
+                queue.arrived.clone()
+            };
+            let _waiting = Waiting { queues: self, channel };
+            arrived.notified().await;
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        let mut state = self.state();
+        for queue in state.queues.values_mut() {
+            queue.events.clear();
+        }
+        state.queues.retain(|_, queue| !queue.is_idle());
+    }
+
+    /// Drops what nobody took in time, in every channel: traffic on one cleans up the mail of another.
+    fn sweep(&self, state: &mut State) {
+        let now = Instant::now();
+        if state.sweep_at.is_none_or(|at| now < at) {
+            return;
+        }
+        let mut expired = 0;
+        state.queues.retain(|_, queue| {
+            while queue.events.front().is_some_and(|(deadline, _)| *deadline <= now) {
+                queue.events.pop_front();
+                expired += 1;
+            }
+            !queue.is_idle()
+        });
+        state.sweep_at = state.queues.values().filter_map(|queue| queue.events.front()).map(|(at, _)| *at).min();
+        self.expired.fetch_add(expired, Ordering::Relaxed);
+    }
+
+    /// The state is consistent between any two statements, so a panic elsewhere does not spoil it.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Removes the queue of one who waited and gave up, if nobody else needs it.
+struct Waiting<'a> {
+    queues: &'a Queues,
+    channel: &'a ChannelName,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut state = self.queues.state();
+        // Besides the map, the one who waits still holds the queue's signal.
+        let lonely = |queue: &Queue| queue.events.is_empty() && Arc::strong_count(&queue.arrived) <= 2;
+        if state.queues.get(self.channel).is_some_and(lonely) {
+            state.queues.remove(self.channel);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The connections of one thread, and the actor through which other threads reach them.
+
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::HashMap,
+    marker::PhantomData,
+    rc::Rc,
+    sync::{Arc, Weak, atomic::Ordering},
+};
+
+use actix::{Actor, Addr, Context, Handler, Message, MessageResult};
+use indexmap::IndexMap;
+use slab::Slab;
+use uuid::Uuid;
+
+use super::{
+    Delivery, Hub, Shared,
+    address::{Address, SeatId},
+};
+use crate::{
+    event::Envelope,
+    layer::{ChannelName, GroupName, GroupReport},
+    session::Port,
+};
+
+/// Tasks that may wait for one thread before those who send more have to wait themselves.
+const MAILBOX: usize = 1_024;
+
+thread_local! {
+    /// The hubs that have connections on this thread.
+    static LOCALS: RefCell<Vec<Rc<Local>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The connections of one hub on this thread.
+pub(super) struct Local {
+    pub(super) thread: u32,
+    hub: Weak<Shared>,
+    addr: OnceCell<Addr<HubThread>>,
+    seats: RefCell<Slab<Occupied>>,
+    groups: RefCell<HashMap<GroupName, IndexMap<usize, Rc<Port>>>>,
+}
+
+struct Occupied {
+    nonce: u32,
+    port: Rc<Port>,
+    name: ChannelName,
+    groups: Vec<GroupName>,
+}
+
+/// What a walk over a group's members on one thread did.
+pub(super) struct Walked {
+    pub(super) report: GroupReport,
+    pub(super) gone: usize,
+}
+
+impl Local {
+    /// The connections of `hub` on this thread, if there are or were any.
+    pub(super) fn of(hub: &Hub) -> Option<Rc<Self>> {
+        LOCALS.try_with(|locals| locals.borrow().iter().find(|local| local.is_of(hub)).cloned()).ok().flatten()
+    }
+
+    /// The same; starts this thread's actor for `hub` if there is none.
+    fn of_or_start(hub: &Hub) -> Rc<Self> {
+        Self::of(hub).unwrap_or_else(|| {
+            let local = Rc::new(Self {
+                thread: hub.0.next_thread.fetch_add(1, Ordering::Relaxed),
+                hub: Arc::downgrade(&hub.0),
+                addr: OnceCell::new(),
+                seats: RefCell::default(),
+                groups: RefCell::default(),
+            });
+            let addr = HubThread(local.clone()).start();
+            hub.0.threads.pin().insert(local.thread, addr.clone());
+            local.addr.get_or_init(|| addr);
+            LOCALS.with_borrow_mut(|locals| {
+                locals.retain(|local| local.hub.strong_count() > 0);
+                locals.push(local.clone());
+            });
+            local
+        })
+    }
+
+    fn is_of(&self, hub: &Hub) -> bool {
+        std::ptr::eq(self.hub.as_ptr(), Arc::as_ptr(&hub.0)) && self.addr.get().is_some_and(Addr::connected)
+    }
+
+    /// Changes whether this thread is among those that have members of `group`.
+    fn set_present(&self, group: &GroupName, present: bool) {
+        if let Some(shared) = self.hub.upgrade() {
+            Hub(shared).change(group, |reach| {
+                reach.threads.retain(|thread| *thread != self.thread);
+                if present {
+                    reach.threads.push(self.thread);
+                }
+            });
+        }
+    }
+
+    pub(super) fn join(&self, seat: SeatId, group: &GroupName) {
+        let mut seats = self.seats.borrow_mut();
+        let Some(occupied) = seats.get_mut(seat.key).filter(|occupied| occupied.nonce == seat.nonce) else { return };
+        if occupied.groups.contains(group) {
+            return;
+        }
+        occupied.groups.push(group.clone());
+        let mut groups = self.groups.borrow_mut();
+        let members = groups.entry(group.clone()).or_default();
+        members.insert(seat.key, occupied.port.clone());
+        if members.len() == 1 {
+            self.set_present(group, true);
+        }
+    }
+
+    pub(super) fn leave(&self, seat: SeatId, group: &GroupName) {
+        let mut seats = self.seats.borrow_mut();
+        let Some(occupied) = seats.get_mut(seat.key).filter(|occupied| occupied.nonce == seat.nonce) else { return };
+        occupied.groups.retain(|name| name != group);
+        self.remove(seat.key, group);
+    }
+
+    fn remove(&self, key: usize, group: &GroupName) {
+        let mut groups = self.groups.borrow_mut();
+        let Some(members) = groups.get_mut(group) else { return };
+        members.swap_remove(&key);
+        if members.is_empty() {
+            groups.remove(group);
+            self.set_present(group, false);
+        }
+    }
+
+    pub(super) fn post(&self, seat: SeatId, event: &Arc<Envelope>) -> Delivery {
+        let port = match self.seats.borrow().get(seat.key) {
+            Some(occupied) if occupied.nonce == seat.nonce => occupied.port.clone(),
+            _ => return Delivery::Gone,
+        };
+        port.deliver(event)
+    }
+
+    pub(super) fn walk(&self, group: &GroupName, event: &Arc<Envelope>) -> Walked {
+        let mut walked = Walked { report: GroupReport::default(), gone: 0 };
+        if let Some(members) = self.groups.borrow().get(group) {
+            for port in members.values() {
+                match port.deliver(event) {
+                    Delivery::Delivered => walked.report.delivered += 1,
+                    Delivery::Full(_) => walked.report.full += 1,
+                    Delivery::Gone => walked.gone += 1,
+                }
+            }
+        }
+        walked
+    }
+
+    pub(super) fn members(&self, group: &GroupName) -> Vec<ChannelName> {
+        let (groups, seats) = (self.groups.borrow(), self.seats.borrow());
+        let keys = groups.get(group).into_iter().flat_map(IndexMap::keys);
+        keys.filter_map(|key| seats.get(*key)).map(|occupied| occupied.name.clone()).collect()
+    }
+
+    pub(super) fn size(&self, group: &GroupName) -> usize {
+        self.groups.borrow().get(group).map_or(0, IndexMap::len)
+    }
+
+    pub(super) fn flush(&self) {
+        self.groups.borrow_mut().clear();
+        for (_, occupied) in self.seats.borrow_mut().iter_mut() {
+            occupied.groups.clear();
+            occupied.port.forget_events();
+        }
+    }
+}
+
+/// A connection's place in a hub; leaving it leaves every group.
+pub(crate) struct Seat {
+    hub: Hub,
+    local: Rc<Local>,
+    id: SeatId,
+    name: ChannelName,
+}
+
+impl Seat {
+    pub(super) fn take(hub: Hub, port: Rc<Port>) -> Self {
+        let local = Local::of_or_start(&hub);
+        let (id, name) = {
+            let mut seats = local.seats.borrow_mut();
+            let entry = seats.vacant_entry();
+            let nonce = Uuid::new_v4().as_fields().0;
+            let id = SeatId { thread: local.thread, key: entry.key(), nonce };
+            let name = Address::Session(id).name(hub.node());
+            port.set_capacity(hub.limits().capacity_of(&name));
+            entry.insert(Occupied { nonce, port, name: name.clone(), groups: Vec::new() });
+            (id, name)
+        };
+        Self { hub, local, id, name }
+    }
+
+    pub(crate) fn name(&self) -> &ChannelName {
+        &self.name
+    }
+
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.hub
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let occupied = self.local.seats.borrow_mut().remove(self.id.key);
+        for group in &occupied.groups {
+            self.local.remove(self.id.key, group);
+        }
+    }
+}
+
+/// The actor of one thread.
+pub(super) struct HubThread(Rc<Local>);
+
+impl Actor for HubThread {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+/// A task for another thread's connections.
+pub(super) struct Run<F, R>(pub(super) F, pub(super) PhantomData<fn() -> R>);
+
+impl<F, R: 'static> Message for Run<F, R> {
+    type Result = R;
+}
+
+impl<F, R> Handler<Run<F, R>> for HubThread
+where
+    F: FnOnce(&Local) -> R,
+    R: 'static,
+{
+    type Result = MessageResult<Run<F, R>>;
+
+    fn handle(&mut self, task: Run<F, R>, _: &mut Self::Context) -> Self::Result {
+        MessageResult((task.0)(&self.0))
+    }
+}

@@ -1,0 +1,234 @@
+//! Handles: one layer, and the layers of an application by alias.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use super::{
+    ChannelLayer, ChannelName, Dropped, GroupName, GroupReport, InMemoryChannelLayer, LayerError, NameError, SendError,
+};
+use crate::event::{Envelope, IntoEvent};
+
+/// A handle to a channel layer.
+///
+/// It is cheap to clone and works from any thread, inside actix or outside of it.
+///
+/// # Examples
+///
+/// ```
+/// use channels_core::{InMemoryChannelLayer, Layer, event};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let layer = Layer::new(InMemoryChannelLayer::default());
+/// layer.send("thumbnails", event!({"type": "make", "id": 7})).await.unwrap();
+///
+/// let event = layer.receive("thumbnails").await.unwrap();
+/// assert_eq!(event.name(), "make");
+/// # });
+/// ```
+#[derive(Clone)]
+pub struct Layer(Arc<dyn ChannelLayer>);
+
+impl Layer {
+    /// A handle to this layer.
+    pub fn new(layer: impl ChannelLayer) -> Self {
+        Self(Arc::new(layer))
+    }
+
+    /// The layer behind the handle.
+    #[must_use]
+    pub fn get_ref(&self) -> &dyn ChannelLayer {
+        &*self.0
+    }
+
+    /// Sends an event to one channel.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::ChannelFull`] when its capacity of events wait there already. A channel whose connection has ended
+    /// is no error: the event is dropped and counted in [`dropped`](Self::dropped).
+    pub async fn send<N>(&self, channel: N, event: impl IntoEvent) -> Result<(), SendError>
+    where
+        N: TryInto<ChannelName, Error = NameError>,
+    {
+        let channel = channel.try_into()?;
+        self.0.send(&channel, Arc::new(event.into_event()?)).await
+    }
+
+    /// Waits for the next event on a named channel.
+    ///
+    /// Several may wait on one channel; each event goes to one of them. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`LayerError::Name`] when the name is not a channel's.
+    pub async fn receive<N>(&self, channel: N) -> Result<Arc<Envelope>, LayerError>
+    where
+        N: TryInto<ChannelName, Error = NameError>,
+    {
+        let channel = channel.try_into()?;
+        self.0.receive(&channel).await
+    }
+
+    /// A new channel name that nobody else has, to [`receive`](Self::receive) on.
+    ///
+    /// # Errors
+    ///
+    /// [`LayerError`] when the layer cannot make one.
+    pub async fn new_channel(&self) -> Result<ChannelName, LayerError> {
+        self.0.new_channel().await
+    }
+
+    /// Adds a channel to a group; when it resolves, nothing that is sent to the group misses the channel.
+    ///
+    /// # Errors
+    ///
+    /// [`LayerError::Name`] with the character that a name may not have.
+    pub async fn group_add<G, N>(&self, group: G, channel: N) -> Result<(), LayerError>
+    where
+        G: TryInto<GroupName, Error = NameError>,
+        N: TryInto<ChannelName, Error = NameError>,
+    {
+        let (group, channel) = (group.try_into()?, channel.try_into()?);
+        self.0.group_add(&group, &channel).await
+    }
+
+    /// Takes a channel out of a group; not being in it is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`LayerError::Name`] with the character that a name may not have.
+    pub async fn group_discard<G, N>(&self, group: G, channel: N) -> Result<(), LayerError>
+    where
+        G: TryInto<GroupName, Error = NameError>,
+        N: TryInto<ChannelName, Error = NameError>,
+    {
+        let (group, channel) = (group.try_into()?, channel.try_into()?);
+        self.0.group_discard(&group, &channel).await
+    }
+
+    /// Sends an event to every member of a group and reports what became of it.
+    ///
+    /// # Errors
+    ///
+    /// [`LayerError`] when the name or the event is not one. A member without room is no error but a number in the
+    /// report.
+    pub async fn group_send<G>(&self, group: G, event: impl IntoEvent) -> Result<GroupReport, LayerError>
+    where
+        G: TryInto<GroupName, Error = NameError>,
+    {
+        let group = group.try_into()?;
+        self.0.group_send(&group, Arc::new(event.into_event()?)).await
+    }
+
+    /// The channels of a group, in no order.
+    ///
+    /// # Errors
+    ///
+    /// [`LayerError::Name`] when the name is not a group's.
+    pub async fn group_channels<G>(&self, group: G) -> Result<Vec<ChannelName>, LayerError>
+    where
+        G: TryInto<GroupName, Error = NameError>,
+    {
+        self.0.group_channels(&group.try_into()?).await
+    }
+
+    /// How many members a group has.
+    ///
+    /// # Errors
+    ///
+    /// [`LayerError::Name`] when the name is not a group's.
+    pub async fn group_size<G>(&self, group: G) -> Result<usize, LayerError>
+    where
+        G: TryInto<GroupName, Error = NameError>,
+    {
+        self.0.group_size(&group.try_into()?).await
+    }
+
+    /// Forgets all groups and all events that wait. Connections stay open.
+    ///
+    /// # Errors
+    ///
+    /// [`LayerError`] when the layer cannot.
+    pub async fn flush(&self) -> Result<(), LayerError> {
+        self.0.flush().await
+    }
+
+    /// What this process has dropped on this layer, and why.
+    #[must_use]
+    pub fn dropped(&self) -> Dropped {
+        self.0.hub().dropped()
+    }
+}
+
+impl fmt::Debug for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Layer").field(&self.0.hub().node()).finish()
+    }
+}
+
+impl<L: ChannelLayer> From<L> for Layer {
+    fn from(layer: L) -> Self {
+        Self::new(layer)
+    }
+}
+
+/// The channel layers of an application, by alias: Channels' `CHANNEL_LAYERS`.
+///
+/// [`Layers::default`] is one in-memory layer under `default`, which works without any service as long as one process
+/// is enough.
+///
+/// # Examples
+///
+/// ```
+/// use channels_core::{InMemoryChannelLayer, Layers};
+///
+/// let layers = Layers::default().with("telemetry", InMemoryChannelLayer::default());
+/// assert!(layers.get("telemetry").is_ok());
+/// assert_eq!(
+///     layers.get("billing").unwrap_err().to_string(),
+///     "no channel layer has the alias `billing` (there are: default, telemetry)"
+/// );
+/// ```
+#[derive(Clone, Debug)]
+pub struct Layers(Arc<BTreeMap<String, Layer>>);
+
+impl Layers {
+    /// The alias of the layer that consumers use unless they say otherwise.
+    pub const DEFAULT: &'static str = "default";
+
+    /// The same layers and one more, or another one under an alias that is taken.
+    #[must_use]
+    pub fn with(mut self, alias: impl Into<String>, layer: impl Into<Layer>) -> Self {
+        Arc::make_mut(&mut self.0).insert(alias.into(), layer.into());
+        self
+    }
+
+    /// The layer of this alias.
+    ///
+    /// # Errors
+    ///
+    /// [`LayerError::UnknownAlias`] with the aliases there are.
+    pub fn get(&self, alias: &str) -> Result<&Layer, LayerError> {
+        self.0.get(alias).ok_or_else(|| LayerError::UnknownAlias {
+            alias: alias.to_owned(),
+            known: self.0.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// The aliases, sorted.
+    pub fn aliases(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+impl Default for Layers {
+    fn default() -> Self {
+        Self(Arc::default()).with(Self::DEFAULT, InMemoryChannelLayer::default())
+    }
+}
+
+impl<L: Into<Layer>> From<L> for Layers {
+    /// This layer under `default`.
+    fn from(layer: L) -> Self {
+        Self(Arc::default()).with(Self::DEFAULT, layer)
+    }
+}

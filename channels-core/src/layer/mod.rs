@@ -1,0 +1,146 @@
+//! Channel layers: how consumers reach each other.
+//!
+//! A [`ChannelLayer`] carries [events](crate::event) to channels (one connection, or one worker's queue) and to groups of
+//! them. The promises are those of Django's channel layer specification:
+//!
+//! - **At most once.** An event is delivered or it is not; it is never delivered twice, and nothing is stored.
+//! - **In order** for one sender and one channel.
+//! - **Bounded.** A channel holds at most its capacity of events. [`send`](Layer::send) to a full one fails with
+//!   [`SendError::ChannelFull`]; [`group_send`](Layer::group_send) never fails for it, and reports how many were full.
+//! - **Counted.** What was dropped is in the [`GroupReport`] and in [`Layer::dropped`].
+
+mod hub;
+mod layers;
+mod limits;
+mod memory;
+mod name;
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use thiserror::Error;
+
+pub(crate) use self::hub::{Delivery, Seat};
+pub use self::{
+    hub::{Dropped, Hub},
+    layers::{Layer, Layers},
+    limits::{CapacityPattern, Limits},
+    memory::InMemoryChannelLayer,
+    name::{ChannelName, GroupName, NAME_LIMIT, NameError},
+};
+use crate::event::{Envelope, EventError};
+
+/// A future of a channel layer; it may be polled on any thread.
+pub type LayerFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a group send did.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct GroupReport {
+    /// Members that have the event in their queue, or its message on the way to their client.
+    pub delivered: usize,
+    /// Members that had no room; the event is lost to them.
+    pub full: usize,
+    /// Named channels whose membership had expired; they are members no longer.
+    pub expired: usize,
+}
+
+impl std::ops::AddAssign for GroupReport {
+    fn add_assign(&mut self, other: Self) {
+        self.delivered += other.delivered;
+        self.full += other.full;
+        self.expired += other.expired;
+    }
+}
+
+/// An event that could not be sent to a channel.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The receiver is slower than its senders: send less, or give the channel a larger capacity.
+    #[error("channel \"{channel}\" is full ({capacity} messages)")]
+    ChannelFull {
+        /// The channel.
+        channel: ChannelName,
+        /// How many messages it holds.
+        capacity: usize,
+    },
+    /// The name is not a channel's.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The event is not one.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// The layer failed.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+}
+
+/// What a channel layer can't do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LayerError {
+    /// The name is not a channel's or a group's.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The event is not one.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// No layer has this alias: add it to [`Layers`], or correct the consumer's `LAYER`.
+    #[error("no channel layer has the alias `{alias}` (there are: {known})")]
+    UnknownAlias {
+        /// The alias asked for.
+        alias: String,
+        /// The aliases there are.
+        known: String,
+    },
+}
+
+/// A way for events between consumers: the seam behind [`Layer`].
+///
+/// An implementation carries events between processes; within this one its [`Hub`] does, which keeps this process's
+/// connections and named channels. The methods take checked names; people call those of [`Layer`].
+pub trait ChannelLayer: Send + Sync + 'static {
+    /// The part of the layer that is in this process: connections sit down there.
+    fn hub(&self) -> &Hub;
+
+    /// Delivers an event to one channel.
+    fn send<'a>(&'a self, channel: &'a ChannelName, event: Arc<Envelope>) -> LayerFuture<'a, Result<(), SendError>>;
+
+    /// Waits for the next event on a channel that is not a connection's.
+    ///
+    /// Dropping the future loses no event.
+    fn receive<'a>(&'a self, channel: &'a ChannelName) -> LayerFuture<'a, Result<Arc<Envelope>, LayerError>>;
+
+    /// A new name that no other channel has, for a channel that this process will read.
+    fn new_channel(&self) -> LayerFuture<'_, Result<ChannelName, LayerError>>;
+
+    /// Adds a channel to a group; when it resolves, nothing that is sent to the group misses the channel.
+    fn group_add<'a>(
+        &'a self,
+        group: &'a GroupName,
+        channel: &'a ChannelName,
+    ) -> LayerFuture<'a, Result<(), LayerError>>;
+
+    /// Takes a channel out of a group; not being in it is no error.
+    fn group_discard<'a>(
+        &'a self,
+        group: &'a GroupName,
+        channel: &'a ChannelName,
+    ) -> LayerFuture<'a, Result<(), LayerError>>;
+
+    /// Delivers an event to every channel of a group.
+    fn group_send<'a>(
+        &'a self,
+        group: &'a GroupName,
+        event: Arc<Envelope>,
+    ) -> LayerFuture<'a, Result<GroupReport, LayerError>>;
+
+    /// The channels of a group, in no order.
+    fn group_channels<'a>(&'a self, group: &'a GroupName) -> LayerFuture<'a, Result<Vec<ChannelName>, LayerError>>;
+
+    /// How many channels a group has.
+    fn group_size<'a>(&'a self, group: &'a GroupName) -> LayerFuture<'a, Result<usize, LayerError>>;
+
+    /// Forgets all groups and all events that wait. Connections stay open.
+    fn flush(&self) -> LayerFuture<'_, Result<(), LayerError>>;
+}

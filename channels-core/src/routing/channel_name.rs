@@ -1,0 +1,89 @@
+//! Routing by the name of a channel, for workers.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::LocalBoxFuture;
+
+use super::{Application, IntoApplication, Outcome, RouteList};
+use crate::{ChannelName, NameError, Scope, scope::Protocol};
+
+/// Chooses by the name of the channel that a worker reads. Channels' `ChannelNameRouter`.
+///
+/// # Examples
+///
+/// ```
+/// # use channels_core::{Consumer, Message};
+/// # #[derive(Default)] struct ThumbnailConsumer;
+/// # impl Consumer for ThumbnailConsumer { type Input = Message; }
+/// use channels_core::ChannelNameRouter;
+///
+/// let router = ChannelNameRouter::new([("thumbnails", ThumbnailConsumer::default)])?;
+/// assert_eq!(router.channels().collect::<Vec<_>>(), ["thumbnails"]);
+/// # Ok::<(), channels_core::NameError>(())
+/// ```
+pub struct ChannelNameRouter(BTreeMap<ChannelName, std::sync::Arc<dyn Application>>);
+
+impl ChannelNameRouter {
+    /// A router of channels and what reads them.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`] when a name is not a channel's.
+    pub fn new<Kind, N, A>(channels: impl IntoIterator<Item = (N, A)>) -> Result<Self, NameError>
+    where
+        N: TryInto<ChannelName, Error = NameError>,
+        A: IntoApplication<Kind>,
+    {
+        let mut router = Self(BTreeMap::new());
+        for (name, to) in channels {
+            router = router.with(name, to)?;
+        }
+        Ok(router)
+    }
+
+    /// The same router and one channel more: for consumers of several types.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`] when the name is not a channel's.
+    pub fn with<Kind, N>(mut self, name: N, to: impl IntoApplication<Kind>) -> Result<Self, NameError>
+    where
+        N: TryInto<ChannelName, Error = NameError>,
+    {
+        self.0.insert(name.try_into()?, to.into_application());
+        Ok(self)
+    }
+
+    /// The channels, sorted.
+    pub fn channels(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(ChannelName::as_str)
+    }
+}
+
+impl Application for ChannelNameRouter {
+    /// The channel's name is the scope's path.
+    fn call(&self, scope: Scope) -> LocalBoxFuture<'_, Outcome> {
+        Box::pin(async move {
+            let known = match scope.protocol() {
+                Protocol::Channel => ChannelName::new(scope.path()).ok().and_then(|name| self.0.get(&name)),
+                _ => None,
+            };
+            match known {
+                Some(application) => application.call(scope).await,
+                None => Outcome::NoRoute(scope),
+            }
+        })
+    }
+
+    fn routes(&self, list: &mut RouteList) {
+        for (name, application) in &self.0 {
+            list.within(name, |list| application.routes(list));
+        }
+    }
+}
+
+impl std::fmt::Debug for ChannelNameRouter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.channels()).finish()
+    }
+}

@@ -1,0 +1,90 @@
+//! The end of a route: a consumer, its type forgotten.
+
+use std::{
+    any::{TypeId, type_name},
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use futures_util::future::LocalBoxFuture;
+
+use super::{Application, Outcome, RouteList};
+use crate::{
+    Consumer, Context, Scope,
+    session::{Class, Line, live, panic_text},
+};
+
+/// The end of a route: makes one consumer for each connection.
+#[derive(Clone)]
+pub struct Endpoint(Arc<dyn Make>);
+
+/// Makes the life of a connection, of a consumer whose type is forgotten.
+trait Make: Send + Sync {
+    fn class(&self) -> Class;
+    fn layer(&self) -> &'static str;
+    fn start(&self, cx: Context, line: Line) -> Result<LocalBoxFuture<'static, ()>, String>;
+}
+
+impl Endpoint {
+    /// A consumer for each connection, made by `make`.
+    pub fn new<C: Consumer>(make: impl Fn() -> C + Send + Sync + 'static) -> Self {
+        Self(Arc::new(make))
+    }
+
+    /// The consumer's type, with its module.
+    #[must_use]
+    pub fn consumer(&self) -> &'static str {
+        self.0.class().name
+    }
+
+    /// The alias of the channel layer that the consumer uses.
+    #[must_use]
+    pub fn layer(&self) -> &'static str {
+        self.0.layer()
+    }
+
+    pub(crate) fn class(&self) -> Class {
+        self.0.class()
+    }
+
+    /// A new consumer's life; the text of the panic when it cannot be made.
+    pub(crate) fn start(&self, cx: Context, line: Line) -> Result<LocalBoxFuture<'static, ()>, String> {
+        self.0.start(cx, line)
+    }
+}
+
+impl<F, C> Make for F
+where
+    F: Fn() -> C + Send + Sync,
+    C: Consumer,
+{
+    fn class(&self) -> Class {
+        Class { id: TypeId::of::<C>(), name: type_name::<C>(), render: C::render }
+    }
+
+    fn layer(&self) -> &'static str {
+        C::LAYER
+    }
+
+    fn start(&self, cx: Context, line: Line) -> Result<LocalBoxFuture<'static, ()>, String> {
+        let consumer = catch_unwind(AssertUnwindSafe(self)).map_err(|panic| panic_text(&*panic))?;
+        Ok(Box::pin(live(consumer, cx, line)))
+    }
+}
+
+impl Application for Endpoint {
+    fn call(&self, scope: Scope) -> LocalBoxFuture<'_, Outcome> {
+        Box::pin(async { Outcome::Run(scope, self.clone()) })
+    }
+
+    fn routes(&self, list: &mut RouteList) {
+        list.add(self.consumer(), self.layer());
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Endpoint").field(&self.consumer()).finish()
+    }
+}

@@ -1,0 +1,169 @@
+//! Routing: which consumer a connection gets.
+//!
+//! An [`Application`] takes a [`Scope`] and says what becomes of the connection. Routers are applications, and so is a
+//! function that makes a consumer: they nest.
+
+mod channel_name;
+mod endpoint;
+mod pattern;
+mod protocol;
+mod url;
+
+use std::{fmt, sync::Arc};
+
+use futures_util::future::LocalBoxFuture;
+
+pub use self::{
+    channel_name::ChannelNameRouter,
+    endpoint::Endpoint,
+    pattern::PatternError,
+    protocol::ProtocolTypeRouter,
+    url::{Route, URLRouter, path, re_path},
+};
+use crate::{Consumer, Deny, Scope};
+
+/// What becomes of a connection.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A consumer runs.
+    Run(Scope, Endpoint),
+    /// No route here: an outer router tries its next one, or the request is answered with 404.
+    NoRoute(Scope),
+    /// The connection is refused with this response.
+    Refuse(Deny),
+}
+
+/// Takes a scope and says what becomes of the connection: a router, a middleware around one, or a consumer.
+///
+/// # Examples
+///
+/// One that lets nobody in during the night:
+///
+/// ```
+/// use channels_core::{Deny, Scope, routing::{Application, Outcome, RouteList}};
+/// use futures_util::future::LocalBoxFuture;
+///
+/// struct OpeningHours<A>(A);
+///
+/// impl<A: Application> Application for OpeningHours<A> {
+///     fn call(&self, scope: Scope) -> LocalBoxFuture<'_, Outcome> {
+///         Box::pin(async {
+///             # fn is_night() -> bool { true }
+///             if is_night() { Outcome::Refuse(Deny::forbidden()) } else { self.0.call(scope).await }
+///         })
+///     }
+///
+///     fn routes(&self, list: &mut RouteList) {
+///         self.0.routes(list);
+///     }
+/// }
+/// ```
+pub trait Application: Send + Sync + 'static {
+    /// Says what becomes of the connection of this scope.
+    fn call(&self, scope: Scope) -> LocalBoxFuture<'_, Outcome>;
+
+    /// Adds the routes in it to a list, for the start-up log and for the log line of a miss.
+    fn routes(&self, list: &mut RouteList);
+}
+
+impl<A: Application + ?Sized> Application for Arc<A> {
+    fn call(&self, scope: Scope) -> LocalBoxFuture<'_, Outcome> {
+        (**self).call(scope)
+    }
+
+    fn routes(&self, list: &mut RouteList) {
+        (**self).routes(list);
+    }
+}
+
+/// What a route leads to: a function that makes a consumer, or an [`Application`].
+///
+/// The parameter only tells the two apart; it is never written.
+#[diagnostic::on_unimplemented(
+    message = "a route cannot lead to a `{Self}`",
+    label = "neither a function that makes a consumer nor an application",
+    note = "give a function: `MyConsumer::default`, or `|| MyConsumer::new(…)`"
+)]
+pub trait IntoApplication<Kind> {
+    /// The application.
+    fn into_application(self) -> Arc<dyn Application>;
+}
+
+/// Tells functions that make a consumer from applications.
+#[derive(Debug)]
+pub struct Makes<C>(std::marker::PhantomData<C>);
+
+/// Tells applications from functions that make a consumer.
+#[derive(Debug)]
+pub struct Itself;
+
+impl<F, C> IntoApplication<Makes<C>> for F
+where
+    F: Fn() -> C + Send + Sync + 'static,
+    C: Consumer,
+{
+    fn into_application(self) -> Arc<dyn Application> {
+        Arc::new(Endpoint::new(self))
+    }
+}
+
+impl<A: Application> IntoApplication<Itself> for A {
+    fn into_application(self) -> Arc<dyn Application> {
+        Arc::new(self)
+    }
+}
+
+/// The routes of an application, as a person reads them.
+#[derive(Clone, Default, Debug)]
+pub struct RouteList {
+    prefix: String,
+    routes: Vec<RouteInfo>,
+}
+
+/// One route: the way to it, and the consumer at its end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct RouteInfo {
+    /// The patterns on the way, outermost first: `chat/ ^(?P<room>\w+)/$`.
+    pub pattern: String,
+    /// The type of the consumer, with its module.
+    pub consumer: &'static str,
+    /// The channel layer it uses.
+    pub layer: &'static str,
+}
+
+impl RouteList {
+    /// The routes, in the order in which they are tried.
+    #[must_use]
+    pub fn routes(&self) -> &[RouteInfo] {
+        &self.routes
+    }
+
+    pub(crate) fn of(application: &dyn Application) -> Self {
+        let mut list = Self::default();
+        application.routes(&mut list);
+        list
+    }
+
+    fn within(&mut self, pattern: &str, add: impl FnOnce(&mut Self)) {
+        let outer = self.prefix.clone();
+        if !outer.is_empty() {
+            self.prefix.push(' ');
+        }
+        self.prefix.push_str(pattern);
+        add(self);
+        self.prefix = outer;
+    }
+
+    fn add(&mut self, consumer: &'static str, layer: &'static str) {
+        self.routes.push(RouteInfo { pattern: self.prefix.clone(), consumer, layer });
+    }
+}
+
+impl fmt::Display for RouteList {
+    /// The patterns, separated by commas.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let patterns: Vec<_> = self.routes.iter().map(|route| route.pattern.as_str()).collect();
+        f.write_str(&patterns.join(", "))
+    }
+}

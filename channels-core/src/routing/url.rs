@@ -1,0 +1,167 @@
+//! Routing by path.
+
+use std::sync::Arc;
+
+use futures_util::future::LocalBoxFuture;
+
+use super::{Application, IntoApplication, Outcome, PatternError, RouteList, pattern::Pattern};
+use crate::Scope;
+
+/// One route: a pattern, and what it leads to. [`path`] and [`re_path`] make it.
+#[must_use = "a route does nothing outside of a `URLRouter`"]
+pub struct Route {
+    pattern: Result<Pattern, PatternError>,
+    kwargs: Vec<(String, String)>,
+    application: Arc<dyn Application>,
+}
+
+impl Route {
+    /// The same route with this default argument, for when the pattern does not find one of that name.
+    pub fn kwarg(mut self, name: impl Into<String>, value: impl ToString) -> Self {
+        self.kwargs.push((name.into(), value.to_string()));
+        self
+    }
+}
+
+/// A route by typed segments: `ws/<str:room>/`, without a leading slash. Django's `path`.
+///
+/// | converter | takes |
+/// |---|---|
+/// | `str` (also without a name: `<room>`) | anything but `/`, at least one character |
+/// | `int` | digits |
+/// | `slug` | ASCII letters, digits, `-`, `_` |
+/// | `uuid` | `075194d3-6885-417e-a8a8-6c931e272f00`, lower case |
+/// | `path` | anything, `/` too |
+///
+/// It leads to a function that makes a consumer (`ChatConsumer::default`, `|| ChatConsumer::new(db.clone())`), and then
+/// matches the whole path; or to an application as a nested [`URLRouter`], which gets what follows.
+///
+/// # Examples
+///
+/// ```
+/// # use channels_core::{Consumer, Message};
+/// # #[derive(Default)] struct ChatConsumer;
+/// # impl Consumer for ChatConsumer { type Input = Message; }
+/// use channels_core::{URLRouter, path};
+///
+/// let rooms = URLRouter::new([path("<int:room>/", ChatConsumer::default)])?;
+/// let router = URLRouter::new([path("chat/", rooms), path("lobby/", ChatConsumer::default).kwarg("room", 0)])?;
+/// # Ok::<(), channels_core::PatternError>(())
+/// ```
+pub fn path<Kind>(pattern: &str, to: impl IntoApplication<Kind>) -> Route {
+    Route { pattern: Pattern::segments(pattern), kwargs: Vec::new(), application: to.into_application() }
+}
+
+/// A route by a regular expression: `^ws/(?P<room>\w+)/$`, without a leading slash. Django's `re_path`.
+///
+/// Named groups become `kwargs`; unnamed ones become `args` where there are no named ones. The syntax is that of the
+/// [regex](https://docs.rs/regex/latest/regex/#syntax) crate: without look-around and back-references, and for that
+/// linear in the length of the path, whatever a client sends. Like Django's, the expression is found anywhere in the
+/// path unless it is anchored by `^` and `$`.
+///
+/// # Examples
+///
+/// ```
+/// # use channels_core::{Consumer, Message};
+/// # #[derive(Default)] struct ChatConsumer;
+/// # impl Consumer for ChatConsumer { type Input = Message; }
+/// use channels_core::{URLRouter, re_path};
+///
+/// let router = URLRouter::new([re_path(r"^ws/(?P<group>\w+)/$", ChatConsumer::default)])?;
+///
+/// let error = URLRouter::new([re_path(r"^ws/(?P<group>\w+/$", ChatConsumer::default)]).unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     r"route `^ws/(?P<group>\w+/$`: unclosed group (at byte 4: `(?P<group>\w+/$`)"
+/// );
+/// # Ok::<(), channels_core::PatternError>(())
+/// ```
+pub fn re_path<Kind>(pattern: &str, to: impl IntoApplication<Kind>) -> Route {
+    Route { pattern: Pattern::regex(pattern), kwargs: Vec::new(), application: to.into_application() }
+}
+
+/// Chooses by the path: routes are tried in order, the first that fits runs. Channels' `URLRouter`.
+///
+/// Routers nest: a route may lead to another router, which gets what its pattern left of the path. When nothing fits
+/// there, the outer router tries its next route. Arguments of outer and inner routes add up; an inner one stands over
+/// an outer one of the same name, and both stand over a default.
+///
+/// # Untrusted input
+///
+/// The path is the client's, percent-decoded. A miss is answered with 404 and one log line that names the routes tried.
+#[doc(alias = "UrlRouter")]
+pub struct URLRouter {
+    routes: Vec<Step>,
+}
+
+struct Step {
+    pattern: Pattern,
+    kwargs: Vec<(String, String)>,
+    application: Arc<dyn Application>,
+    /// Whether it leads to a consumer, and so to the end of the path.
+    end: bool,
+}
+
+impl URLRouter {
+    /// A router of these routes.
+    ///
+    /// # Errors
+    ///
+    /// [`PatternError`] with the first pattern that cannot be used, and the place in it.
+    pub fn new(routes: impl IntoIterator<Item = Route>) -> Result<Self, PatternError> {
+        let step = |route: Route| {
+            let mut leads_to = RouteList::default();
+            route.application.routes(&mut leads_to);
+            let end = matches!(leads_to.routes(), [only] if only.pattern.is_empty());
+            Ok(Step { pattern: route.pattern?, kwargs: route.kwargs, application: route.application, end })
+        };
+        Ok(Self { routes: routes.into_iter().map(step).collect::<Result<_, _>>()? })
+    }
+}
+
+impl Step {
+    /// Fills the scope with what this route's pattern finds; `false` when it does not fit.
+    fn enter(&self, scope: &mut Scope) -> bool {
+        let path = scope.remaining().to_owned();
+        let Some(found) = self.pattern.find(&path, self.end) else { return false };
+        for (name, value) in &self.kwargs {
+            scope.url_route.set(name, value.clone());
+        }
+        for (name, value) in found.kwargs {
+            scope.url_route.set(name, value.to_owned());
+        }
+        scope.url_route.args.extend(found.args.into_iter().map(str::to_owned));
+        scope.path_remaining = Some(found.rest.to_owned());
+        true
+    }
+}
+
+impl Application for URLRouter {
+    fn call(&self, mut scope: Scope) -> LocalBoxFuture<'_, Outcome> {
+        Box::pin(async move {
+            for step in &self.routes {
+                let before = (scope.url_route.clone(), scope.path_remaining.clone());
+                if step.enter(&mut scope) {
+                    match step.application.call(scope).await {
+                        Outcome::NoRoute(back) => scope = back,
+                        outcome => return outcome,
+                    }
+                }
+                (scope.url_route, scope.path_remaining) = before;
+            }
+            Outcome::NoRoute(scope)
+        })
+    }
+
+    fn routes(&self, list: &mut RouteList) {
+        for step in &self.routes {
+            list.within(step.pattern.source(), |list| step.application.routes(list));
+        }
+    }
+}
+
+impl std::fmt::Debug for URLRouter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.routes.iter().map(|step| step.pattern.source())).finish()
+    }
+}

@@ -1,0 +1,433 @@
+//! What is known of a connection before its consumer runs.
+
+use std::{net::SocketAddr, str::FromStr};
+
+use actix_http::Extensions;
+use actix_web::{
+    cookie::Cookie,
+    http::header::{self, HeaderMap},
+};
+use percent_encoding::percent_decode_str;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+/// The kind of a connection; [`ProtocolTypeRouter`](crate::ProtocolTypeRouter) chooses by it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// A WebSocket.
+    Websocket,
+    /// An HTTP request.
+    Http,
+    /// A named channel that a worker serves.
+    Channel,
+}
+
+impl Protocol {
+    /// The name that Channels gives it: `websocket`, `http`, `channel`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Websocket => "websocket",
+            Self::Http => "http",
+            Self::Channel => "channel",
+        }
+    }
+}
+
+/// What the routers found in the path: Channels' `scope["url_route"]`.
+///
+/// Values are text, percent-decoded; [`Scope::kwarg_as`] and [`Scope::kwargs`] give them types.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct UrlRoute {
+    /// Unnamed groups, outer routers first.
+    pub args: Vec<String>,
+    /// Named groups and defaults; an inner router's value stands over an outer one's.
+    pub kwargs: Vec<(String, String)>,
+}
+
+impl UrlRoute {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.kwargs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: String) {
+        match self.kwargs.iter_mut().find(|(key, _)| key == name) {
+            Some((_, old)) => *old = value,
+            None => self.kwargs.push((name.to_owned(), value)),
+        }
+    }
+}
+
+/// An argument of the URL that is missing or does not fit.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum ArgError {
+    /// No route on the way here names this argument: name it in the pattern, as `(?P<group>\w+)` or `<str:group>`.
+    #[error("the route has no argument `{name}` (it has: {known})")]
+    Missing {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// The text is not a value of the type asked for: narrow the pattern, or ask for another type.
+    #[error("argument `{name}` is `{value}`: {why}")]
+    Invalid {
+        /// The name asked for.
+        name: String,
+        /// The text in the path.
+        value: String,
+        /// What the type says of it.
+        why: String,
+    },
+}
+
+/// What is known of a connection: protocol, path, headers, addresses, URL arguments.
+///
+/// Channels' `scope`, with fields for its keys and typed [`extensions`](Scope::extensions) where Channels lets
+/// middleware add keys of its own.
+///
+/// # Untrusted input
+///
+/// Everything in it except the addresses is what the client wrote. The path is percent-decoded where the result is
+/// UTF-8 and left as it is otherwise.
+///
+/// # Examples
+///
+/// ```
+/// use channels_core::Scope;
+///
+/// let scope = Scope::websocket("/ws/caf%C3%A9/?name=Bob");
+/// assert_eq!(scope.path(), "/ws/café/");
+/// assert_eq!(scope.raw_path(), "/ws/caf%C3%A9/");
+/// assert_eq!(scope.query("name").as_deref(), Some("Bob"));
+/// ```
+#[derive(Debug)]
+pub struct Scope {
+    protocol: Protocol,
+    path: String,
+    raw_path: String,
+    query_string: String,
+    root_path: String,
+    headers: HeaderMap,
+    client: Option<SocketAddr>,
+    server: Option<SocketAddr>,
+    subprotocols: Vec<String>,
+    pub(crate) url_route: UrlRoute,
+    pub(crate) path_remaining: Option<String>,
+    extensions: Extensions,
+}
+
+impl Scope {
+    /// A scope for `protocol` and a raw (percent-encoded) path with or without a query.
+    #[must_use]
+    pub fn new(protocol: Protocol, uri: &str) -> Self {
+        let (raw_path, query) = uri.split_once('?').unwrap_or((uri, ""));
+        Self {
+            protocol,
+            path: decode(raw_path),
+            raw_path: raw_path.to_owned(),
+            query_string: query.to_owned(),
+            root_path: String::new(),
+            headers: HeaderMap::new(),
+            client: None,
+            server: None,
+            subprotocols: Vec::new(),
+            url_route: UrlRoute::default(),
+            path_remaining: None,
+            extensions: Extensions::new(),
+        }
+    }
+
+    /// A WebSocket's scope, as a test makes one.
+    #[must_use]
+    pub fn websocket(uri: &str) -> Self {
+        Self::new(Protocol::Websocket, uri)
+    }
+
+    /// The same scope with these headers; `Sec-WebSocket-Protocol` fills [`subprotocols`](Self::subprotocols).
+    #[must_use]
+    pub fn with_headers(mut self, headers: HeaderMap) -> Self {
+        self.subprotocols = headers
+            .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(|name| name.trim().to_owned())
+            .filter(|name| !name.is_empty())
+            .collect();
+        self.headers = headers;
+        self
+    }
+
+    /// The same scope with these addresses of client and server.
+    #[must_use]
+    pub fn with_addresses(mut self, client: Option<SocketAddr>, server: Option<SocketAddr>) -> Self {
+        (self.client, self.server) = (client, server);
+        self
+    }
+
+    /// The same scope under this root path, which the routers strip: where the application is mounted.
+    #[must_use]
+    pub fn with_root_path(mut self, root_path: impl Into<String>) -> Self {
+        self.root_path = root_path.into();
+        self
+    }
+
+    /// The same scope with these URL arguments, as a test of one consumer sets them.
+    #[must_use]
+    pub fn with_kwargs<K: Into<String>, V: ToString>(mut self, kwargs: impl IntoIterator<Item = (K, V)>) -> Self {
+        for (name, value) in kwargs {
+            self.url_route.set(&name.into(), value.to_string());
+        }
+        self
+    }
+
+    /// The kind of the connection.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// The path, percent-decoded, with its leading slash and with the root path.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The path as the client wrote it.
+    #[must_use]
+    pub fn raw_path(&self) -> &str {
+        &self.raw_path
+    }
+
+    /// The query without its `?`, as the client wrote it; empty when there is none.
+    #[must_use]
+    pub fn query_string(&self) -> &str {
+        &self.query_string
+    }
+
+    /// The first value of `name` in the query, decoded as a form's field (`application/x-www-form-urlencoded`).
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<String> {
+        let pairs: Vec<(String, String)> = serde_urlencoded::from_str(&self.query_string).ok()?;
+        pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// Where the application is mounted; empty at the top.
+    #[must_use]
+    pub fn root_path(&self) -> &str {
+        &self.root_path
+    }
+
+    /// The request's headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The first value of a header, if it is visible ASCII.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The cookies the client sent, percent-decoded; those that do not parse are left out.
+    pub fn cookies(&self) -> impl Iterator<Item = Cookie<'_>> {
+        self.headers
+            .get_all(header::COOKIE)
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(';'))
+            .filter_map(|cookie| Cookie::parse_encoded(cookie.trim()).ok())
+    }
+
+    /// The value of the first cookie of this name.
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<String> {
+        self.cookies().find(|cookie| cookie.name() == name).map(|cookie| cookie.value().to_owned())
+    }
+
+    /// The address of the client's end of the socket; a proxy's, where one stands between.
+    #[must_use]
+    pub fn client(&self) -> Option<SocketAddr> {
+        self.client
+    }
+
+    /// The address of the server's end of the socket.
+    #[must_use]
+    pub fn server(&self) -> Option<SocketAddr> {
+        self.server
+    }
+
+    /// The subprotocols the client offers, in its order of preference.
+    #[must_use]
+    pub fn subprotocols(&self) -> &[String] {
+        &self.subprotocols
+    }
+
+    /// What the routers found in the path.
+    #[must_use]
+    pub fn url_route(&self) -> &UrlRoute {
+        &self.url_route
+    }
+
+    /// A named argument of the URL, as text.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core::Scope;
+    /// let scope = Scope::websocket("/ws/42/").with_kwargs([("group", "42")]);
+    /// assert_eq!(scope.kwarg("group").unwrap(), "42");
+    /// assert_eq!(
+    ///     scope.kwarg("room").unwrap_err().to_string(),
+    ///     "the route has no argument `room` (it has: group)"
+    /// );
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ArgError::Missing`] when no route on the way here has an argument of this name.
+    pub fn kwarg(&self, name: &str) -> Result<&str, ArgError> {
+        self.url_route.get(name).ok_or_else(|| ArgError::Missing { name: name.to_owned(), known: self.known() })
+    }
+
+    /// A named argument of the URL, parsed.
+    ///
+    /// ```
+    /// # use channels_core::Scope;
+    /// let scope = Scope::websocket("/poll/7/").with_kwargs([("id", 7)]);
+    /// assert_eq!(scope.kwarg_as::<u32>("id").unwrap(), 7);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ArgError`] when it is missing or is not a `T`.
+    pub fn kwarg_as<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<T, ArgError> {
+        parse(name, self.kwarg(name)?)
+    }
+
+    /// All named arguments of the URL as one struct; numbers and booleans are parsed from the text.
+    ///
+    /// ```
+    /// # use channels_core::Scope;
+    /// #[derive(serde::Deserialize)]
+    /// struct Args { room: String, page: u32 }
+    ///
+    /// let scope = Scope::websocket("/").with_kwargs([("room", "blue"), ("page", "3")]);
+    /// let args: Args = scope.kwargs().unwrap();
+    /// assert_eq!((args.room.as_str(), args.page), ("blue", 3));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ArgError::Invalid`] when a field is missing or does not parse.
+    pub fn kwargs<T: DeserializeOwned>(&self) -> Result<T, ArgError> {
+        let encoded = serde_urlencoded::to_string(&self.url_route.kwargs).map_err(|error| error.to_string());
+        encoded
+            .and_then(|text| serde_urlencoded::from_str(&text).map_err(|error| error.to_string()))
+            .map_err(|why| ArgError::Invalid { name: self.known(), value: self.path.clone(), why })
+    }
+
+    /// An unnamed argument of the URL, parsed; `index` counts from 0, outer routers first.
+    ///
+    /// # Errors
+    ///
+    /// [`ArgError`] when there are not so many or it is not a `T`.
+    pub fn arg<T: FromStr<Err: std::fmt::Display>>(&self, index: usize) -> Result<T, ArgError> {
+        let name = index.to_string();
+        match self.url_route.args.get(index) {
+            Some(value) => parse(&name, value),
+            None => Err(ArgError::Missing { name, known: format!("{} unnamed", self.url_route.args.len()) }),
+        }
+    }
+
+    /// Values that middleware leaves for the consumer, by their type.
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// The same, to add to them.
+    pub fn extensions_mut(&mut self) -> &mut Extensions {
+        &mut self.extensions
+    }
+
+    /// The part of the path that no router has taken yet, without a leading slash.
+    pub(crate) fn remaining(&self) -> &str {
+        if let Some(rest) = &self.path_remaining {
+            return rest;
+        }
+        let path = self.path.strip_prefix(self.root_path.trim_end_matches('/')).unwrap_or(&self.path);
+        path.trim_start_matches('/')
+    }
+
+    fn known(&self) -> String {
+        let names: Vec<&str> = self.url_route.kwargs.iter().map(|(name, _)| name.as_str()).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    }
+}
+
+fn parse<T: FromStr<Err: std::fmt::Display>>(name: &str, value: &str) -> Result<T, ArgError> {
+    value.parse().map_err(|error: T::Err| ArgError::Invalid {
+        name: name.to_owned(),
+        value: value.to_owned(),
+        why: error.to_string(),
+    })
+}
+
+fn decode(raw: &str) -> String {
+    percent_decode_str(raw).decode_utf8().map_or_else(|_| raw.to_owned(), std::borrow::Cow::into_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(header::HeaderName::from_static(name), header::HeaderValue::from_static(value));
+        }
+        map
+    }
+
+    #[test]
+    fn path_is_decoded_and_query_is_not() {
+        let scope = Scope::websocket("/ws/a%20b/?x=%20&y=2");
+        assert_eq!((scope.path(), scope.raw_path(), scope.query_string()), ("/ws/a b/", "/ws/a%20b/", "x=%20&y=2"));
+        assert_eq!(scope.query("x").as_deref(), Some(" "));
+    }
+
+    #[test]
+    fn a_path_that_is_not_utf8_stays_as_it_was_written() {
+        assert_eq!(Scope::websocket("/%ff/").path(), "/%ff/");
+    }
+
+    #[test]
+    fn subprotocols_keep_the_clients_order_over_several_headers() {
+        let headers = headers(&[("sec-websocket-protocol", "chat, superchat"), ("sec-websocket-protocol", "last")]);
+        let scope = Scope::websocket("/").with_headers(headers);
+        assert_eq!(scope.subprotocols(), ["chat", "superchat", "last"]);
+    }
+
+    #[test]
+    fn cookies_are_parsed_and_broken_ones_left_out() {
+        let scope = Scope::websocket("/").with_headers(headers(&[("cookie", "a=1; broken; b=%E8%AF%BB")]));
+        assert_eq!(scope.cookie("a").as_deref(), Some("1"));
+        assert_eq!(scope.cookie("b").as_deref(), Some("读"));
+        assert_eq!(scope.cookies().count(), 2);
+    }
+
+    #[test]
+    fn kwargs_name_the_field_that_does_not_parse() {
+        #[derive(serde::Deserialize, Debug)]
+        struct Args {
+            #[allow(dead_code)]
+            page: u32,
+        }
+        let error = Scope::websocket("/x").with_kwargs([("page", "three")]).kwargs::<Args>().unwrap_err();
+        assert!(error.to_string().contains("invalid digit"), "{error}");
+    }
+}

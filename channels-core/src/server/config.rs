@@ -1,0 +1,65 @@
+//! Each knob, with its unit, its default and the reason for it.
+
+use std::time::Duration;
+
+/// The settings of an application's connections.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use channels_core::Config;
+///
+/// let config = Config { max_message_size: 64 * 1024, ping_interval: None, ..Config::default() };
+/// assert_eq!(config.handshake_timeout, Duration::from_secs(5));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Bytes of one message, its fragments joined; past it the connection closes with 1009. 1 MiB: more than any chat
+    /// message, little enough for each of thousands of clients to send one at once.
+    pub max_message_size: usize,
+    /// Bytes of one frame; past it the connection closes with 1009 before the frame arrives. 1 MiB, so that a message
+    /// need not be fragmented.
+    pub max_frame_size: usize,
+    /// Fragments of one message; past it the connection closes with 1009. 1,024: a message of 1 MiB in pieces of 1 KiB.
+    pub max_fragments: usize,
+    /// Bytes of messages that wait to be written to one client; past it the connection closes with 4429. 1 MiB.
+    pub max_waiting_bytes: usize,
+    /// How long `connect` may take to decide; past it the handshake is answered with 503. 5 s, as in Daphne.
+    pub handshake_timeout: Duration,
+    /// After so long without a word from the client it is pinged; `None` for never. 20 s, as in Daphne, which is shorter
+    /// than the minute after which many proxies drop a quiet connection.
+    pub ping_interval: Option<Duration>,
+    /// How long a client may take to answer a ping; past it the connection closes with 4408. 30 s, as in Daphne.
+    pub ping_timeout: Duration,
+    /// How long a hook may go on after its connection has ended; past it the hook is cancelled. 10 s, as Daphne's
+    /// application close timeout.
+    pub hook_grace: Duration,
+    /// How long `disconnect` may take; past it it is cancelled. 10 s.
+    pub disconnect_timeout: Duration,
+    /// How long a client may take to answer a close frame; past it the socket is closed without the answer. 5 s.
+    pub close_timeout: Duration,
+    /// How long a stopping server waits for its connections to end; past it they are cut. 30 s, the grace period of
+    /// common supervisors.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        const MIB: usize = 1024 * 1024;
+        Self {
+            max_message_size: MIB,
+            max_frame_size: MIB,
+            max_fragments: 1_024,
+            max_waiting_bytes: MIB,
+            handshake_timeout: Duration::from_secs(5),
+            ping_interval: Some(Duration::from_secs(20)),
+            ping_timeout: Duration::from_secs(30),
+            hook_grace: Duration::from_secs(10),
+            disconnect_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(5),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}

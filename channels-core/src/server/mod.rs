@@ -1,0 +1,248 @@
+//! The server: an application, its layers, where it listens, how it stops.
+
+mod config;
+mod report;
+mod shutdown;
+mod worker;
+
+use std::{
+    future::Future,
+    io,
+    net::{SocketAddr, TcpListener, ToSocketAddrs},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::{
+    App, HttpServer,
+    web::{self, ServiceConfig},
+};
+use thiserror::Error;
+
+pub use self::config::Config;
+use self::{shutdown::Keepers, worker::Worker};
+use crate::{
+    layer::{LayerError, Layers},
+    routing::{ProtocolTypeRouter, RouteList},
+};
+
+/// Connections that may wait to be accepted, on each address.
+const BACKLOG: i32 = 2_048;
+
+/// Wiring that is found wrong before the first request.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A consumer names a layer that the application does not have: add it, or correct the consumer's `LAYER`.
+    #[error("route `{route}`: consumer `{consumer}`")]
+    Layer {
+        /// The way to the consumer.
+        route: String,
+        /// The consumer.
+        consumer: &'static str,
+        /// Which alias is missing.
+        source: LayerError,
+    },
+    /// The name of the host is not known here.
+    #[error("cannot find the address to listen on")]
+    Resolve(#[source] io::Error),
+    /// The address cannot be listened on: it is in use, or not this machine's, or the port needs a privilege.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The server was told no address: call [`Server::bind`].
+    #[error("the server has no address; call `.bind(\"127.0.0.1:8000\")`")]
+    NoAddress,
+    /// The server failed while it ran.
+    #[error("the server failed")]
+    Run(#[source] io::Error),
+}
+
+/// A server for an application.
+///
+/// # Examples
+///
+/// ```no_run
+/// # use channels_core::{Consumer, Message};
+/// # #[derive(Default)] struct ChatConsumer;
+/// # impl Consumer for ChatConsumer { type Input = Message; }
+/// use channels_core::{Layers, ProtocolTypeRouter, Server, URLRouter, re_path};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let routes = URLRouter::new([re_path(r"^ws/(?P<group>\w+)/$", ChatConsumer::default)])?;
+/// let app = ProtocolTypeRouter::new().websocket(routes);
+/// Server::new(app).layers(Layers::default()).bind("127.0.0.1:8000")?.run().await?;
+/// # Ok(()) }
+/// ```
+#[must_use = "a server does nothing until it is run"]
+pub struct Server {
+    app: ProtocolTypeRouter,
+    layers: Layers,
+    config: Arc<Config>,
+    workers: Option<usize>,
+    listeners: Vec<TcpListener>,
+    keepers: Keepers,
+}
+
+impl Server {
+    /// A server for this application, with in-memory layers and the default settings.
+    pub fn new(app: ProtocolTypeRouter) -> Self {
+        let layers = app.layers().clone();
+        Self { app, layers, config: Arc::default(), workers: None, listeners: Vec::new(), keepers: Keepers::default() }
+    }
+
+    /// The same server with these layers: [`Layers`], or one layer that becomes `default`.
+    pub fn layers(mut self, layers: impl Into<Layers>) -> Self {
+        self.layers = layers.into();
+        self
+    }
+
+    /// The same server with these settings.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = Arc::new(config);
+        self
+    }
+
+    /// The same server with so many worker threads. Without it there is one for each processor.
+    ///
+    /// # Panics
+    ///
+    /// When `threads` is 0.
+    #[track_caller]
+    pub fn workers(mut self, threads: usize) -> Self {
+        assert!(threads > 0, "a server needs at least one worker thread");
+        self.workers = Some(threads);
+        self
+    }
+
+    /// Listens on one more address, as `"127.0.0.1:8000"` or `("localhost", 8000)`; port 0 takes a free one, which
+    /// [`addresses`](Self::addresses) tells.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Bind`] with the address and what the system says of it.
+    pub fn bind(mut self, address: impl ToSocketAddrs) -> Result<Self, ConfigError> {
+        for address in address.to_socket_addrs().map_err(ConfigError::Resolve)? {
+            self.listeners.push(listen(address).map_err(|source| ConfigError::Bind { address, source })?);
+        }
+        Ok(self)
+    }
+
+    /// Listens on a socket that is open already.
+    pub fn listen(mut self, listener: TcpListener) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
+    /// The addresses it listens on.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Puts the application into an actix-web `App` that exists: `App::new().configure(server.mount()?)`.
+    ///
+    /// WebSocket handshakes below the place where it is mounted are the application's; other requests go on to what is
+    /// registered after it. The actix-web server is the caller's then, and so are some of its settings: turn
+    /// `tcp_nodelay` on (bursts stall for 40 ms without it) and set `client_disconnect_timeout` to zero (closed sockets
+    /// linger for a second otherwise), as [`Server::run`] does. When that server stops, await [`drain`](Self::drain)
+    /// before stopping it.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use actix_web::{App, HttpServer};
+    /// # use channels_core::{ProtocolTypeRouter, Server};
+    /// # async fn run(app: ProtocolTypeRouter) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mount = Server::new(app).mount()?;
+    /// HttpServer::new(move || App::new().configure(mount.clone()))
+    ///     .tcp_nodelay(true)
+    ///     .client_disconnect_timeout(Duration::ZERO)
+    ///     .bind("127.0.0.1:8000")?
+    ///     .run()
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Layer`] when a consumer names a layer that there is not.
+    pub fn mount(&self) -> Result<impl Fn(&mut ServiceConfig) + Clone + Send + 'static + use<>, ConfigError> {
+        let routes = RouteList::of(&self.app);
+        for route in routes.routes() {
+            self.layers.get(route.layer).map_err(|source| ConfigError::Layer {
+                route: route.pattern.clone(),
+                consumer: route.consumer,
+                source,
+            })?;
+        }
+        let Self { app, layers, config, keepers, .. } = self;
+        let (app, layers, config, keepers) = (app.clone(), layers.clone(), config.clone(), keepers.clone());
+        Ok(move |service: &mut ServiceConfig| {
+            Worker::start(app.clone(), layers.clone(), config.clone(), &keepers).install(service);
+            app.configure_http(service);
+        })
+    }
+
+    /// Ends every connection of this server with close 1012, after its `disconnect` has run; resolves when all have
+    /// ended or [`Config::drain_timeout`] is over. New handshakes are answered with 503 from now on.
+    pub fn drain(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.keepers.drain(self.config.drain_timeout)
+    }
+
+    /// Serves until Ctrl-C or SIGTERM, then [drains](Self::drain) and returns. A second signal ends it at once.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]: no address, a layer that is missing, or what the system says.
+    pub async fn run(self) -> Result<(), ConfigError> {
+        self.run_until(shutdown::signal()).await
+    }
+
+    /// Serves until `stop` resolves, then [drains](Self::drain) and returns. A signal meanwhile ends it at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<(), ConfigError> {
+        if self.listeners.is_empty() {
+            return Err(ConfigError::NoAddress);
+        }
+        let mount = self.mount()?;
+        report::log(&self.addresses(), &RouteList::of(&self.app));
+        let listeners = std::mem::take(&mut self.listeners);
+        let app = self.app.clone();
+        let mut server = HttpServer::new(move || {
+            let app = app.clone();
+            let miss = web::to(move |request| worker::miss(app.clone(), request));
+            App::new().default_service(miss).configure(mount.clone())
+        })
+        .tcp_nodelay(true)
+        .client_disconnect_timeout(Duration::ZERO)
+        .shutdown_timeout(self.config.drain_timeout.as_secs())
+        .disable_signals();
+        if let Some(workers) = self.workers {
+            server = server.workers(workers);
+        }
+        for listener in listeners {
+            server = server.listen(listener).map_err(ConfigError::Run)?;
+        }
+        shutdown::serve(server.run(), stop, self.drain()).await.map_err(ConfigError::Run)
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    #[cfg(not(windows))]
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

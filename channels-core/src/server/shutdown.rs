@@ -1,0 +1,100 @@
+//! How a server stops: no new handshakes, every connection told, then the end.
+
+use std::{
+    future::Future,
+    io,
+    pin::pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use actix::Addr;
+use futures_util::future::join_all;
+
+use crate::{
+    Close, CloseCode,
+    session::{Drain, Keeper},
+};
+
+/// The keepers of all worker threads, and whether they are draining.
+#[derive(Clone, Default)]
+pub(super) struct Keepers(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    addresses: Mutex<Vec<Addr<Keeper>>>,
+    draining: AtomicBool,
+}
+
+impl Keepers {
+    pub(super) fn add(&self, keeper: Addr<Keeper>) {
+        self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner).push(keeper);
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn drain(&self, timeout: Duration) -> impl Future<Output = ()> + Send + 'static {
+        let state = self.0.clone();
+        async move {
+            state.draining.store(true, Ordering::Relaxed);
+            let keepers = state.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let close = Close::new(CloseCode::SERVICE_RESTART, "the server restarts");
+            let drained = join_all(keepers.iter().map(|keeper| keeper.send(Drain(close.clone()))));
+            if tokio::time::timeout(timeout, drained).await.is_err() {
+                tracing::warn!(?timeout, "connections that had not ended in time are cut");
+            }
+        }
+    }
+}
+
+/// Runs a server until `stop`, then drains it; a signal while it drains ends it at once.
+pub(super) async fn serve(
+    server: actix_web::dev::Server,
+    stop: impl Future<Output = ()>,
+    drain: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let handle = server.handle();
+    let mut server = pin!(server);
+    let stopped = async {
+        stop.await;
+        tracing::info!("stopping: connections are closed with 1012");
+        handle.pause().await;
+        let graceful = tokio::select! {
+            () = drain => true,
+            () = signal() => false,
+        };
+        handle.stop(graceful).await;
+    };
+    let mut stopped = pin!(stopped);
+    tokio::select! {
+        ended = &mut server => ended,
+        () = &mut stopped => server.await,
+    }
+}
+
+/// Resolves at Ctrl-C, or at SIGTERM where there is one.
+pub(super) async fn signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            tracing::warn!("signals cannot be heard; the server runs until its process is ended");
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
+}

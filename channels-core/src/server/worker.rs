@@ -1,0 +1,148 @@
+//! One worker thread: handshakes become sessions.
+
+use std::{rc::Rc, sync::Arc};
+
+use actix::Actor;
+use actix_web::{
+    HttpRequest, HttpResponse, guard,
+    http::{StatusCode, header},
+    web::{self, ServiceConfig},
+};
+
+use super::{Config, shutdown::Keepers};
+use crate::{
+    Close, CloseCode, Layers, ProtocolTypeRouter, Scope,
+    consumer::Context,
+    routing::{Application, Endpoint, Outcome, RouteList},
+    scope::Protocol,
+    session::{Answer, Body, Cut, Keeper, Line, Port, Roster},
+    transport::websocket::{self, Sizes, WebSocket},
+};
+
+/// The part of the path below the place where the application is mounted.
+const TAIL: &str = "tail";
+
+/// What a worker thread needs to serve an application.
+pub(super) struct Worker {
+    app: ProtocolTypeRouter,
+    layers: Layers,
+    config: Arc<Config>,
+    roster: Roster,
+    keepers: Keepers,
+}
+
+impl Worker {
+    /// Prepares this thread, and starts the actor that keeps its roster.
+    pub(super) fn start(app: ProtocolTypeRouter, layers: Layers, config: Arc<Config>, keepers: &Keepers) -> Rc<Self> {
+        let roster = Roster::default();
+        keepers.add(Keeper { roster: roster.clone(), config: config.clone() }.start());
+        Rc::new(Self { app, layers, config, roster, keepers: keepers.clone() })
+    }
+
+    /// Registers the application's handshakes, before everything else that has their paths.
+    pub(super) fn install(self: Rc<Self>, service: &mut ServiceConfig) {
+        let asks = guard::fn_guard(|request| {
+            let upgrade = request.head().headers.get(header::UPGRADE);
+            upgrade.is_some_and(|value| value.as_bytes().to_ascii_lowercase().windows(9).any(|at| at == b"websocket"))
+        });
+        let handler = move |request, payload| {
+            let worker = self.clone();
+            async move { worker.handshake(request, payload).await }
+        };
+        service.service(web::resource(format!("/{{{TAIL}:.*}}")).guard(asks).to(handler));
+    }
+
+    async fn handshake(&self, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+        if self.keepers.is_draining() {
+            return unavailable("the server is stopping");
+        }
+        if let Some(response) = websocket::refusal(&request) {
+            return response;
+        }
+        match self.app.call(scope(&request)).await {
+            Outcome::Run(scope, endpoint) => self.open(request, payload, scope, &endpoint).await,
+            Outcome::Refuse(deny) => deny.into_response(),
+            Outcome::NoRoute(scope) => {
+                tracing::warn!(path = scope.path(), tried = %RouteList::of(&self.app), "no route for this path");
+                not_found()
+            }
+        }
+    }
+
+    async fn open(
+        &self,
+        request: HttpRequest,
+        payload: web::Payload,
+        scope: Scope,
+        endpoint: &Endpoint,
+    ) -> HttpResponse {
+        let layer = match self.layers.get(endpoint.layer()) {
+            Ok(layer) => layer.clone(),
+            Err(error) => return failed(endpoint, &error),
+        };
+        let port = Port::new(self.config.clone(), endpoint.class(), scope.path().to_owned());
+        let sizes = Sizes {
+            frame: self.config.max_frame_size,
+            message: self.config.max_message_size,
+            fragments: self.config.max_fragments,
+        };
+        let transport = Box::new(WebSocket::new(payload.into_inner(), sizes));
+        let line = Line::new(transport, port.clone()).listed(self.roster.enter(port.clone()));
+        let cx = Context::new(port.clone(), scope, self.layers.clone(), layer);
+        let life = match endpoint.start(cx, line) {
+            Ok(life) => life,
+            Err(panic) => return failed(endpoint, &panic),
+        };
+        let mut body = Body::new(port.clone(), life, websocket::encode);
+        let answer = std::future::poll_fn(|task| body.poll_answer(task));
+        match tokio::time::timeout(self.config.handshake_timeout, answer).await {
+            Ok(Some(Answer::Accept(accept))) => match websocket::accept(&request, &accept, body) {
+                Ok(response) => response,
+                Err(error) => failed(endpoint, &error),
+            },
+            Ok(Some(Answer::Refuse(deny))) => deny.into_response(),
+            Ok(None) => failed(endpoint, &"the session ended without an answer"),
+            Err(_) => {
+                let timeout = self.config.handshake_timeout;
+                tracing::error!(consumer = endpoint.consumer(), ?timeout, "`connect` did not decide in time");
+                port.end(Close::new(CloseCode::ABNORMAL, "`connect` did not decide in time"), Cut::Now);
+                unavailable("the application did not answer in time")
+            }
+        }
+    }
+}
+
+/// What is answered to a request that nothing else takes: 426 where a WebSocket is served, 404 elsewhere.
+pub(super) async fn miss(app: ProtocolTypeRouter, request: HttpRequest) -> HttpResponse {
+    match app.call(scope(&request)).await {
+        Outcome::Run(..) => HttpResponse::build(StatusCode::UPGRADE_REQUIRED)
+            .insert_header((header::UPGRADE, "websocket"))
+            .insert_header((header::CONNECTION, "Upgrade"))
+            .body("this is a WebSocket"),
+        Outcome::NoRoute(_) | Outcome::Refuse(_) => not_found(),
+    }
+}
+
+fn scope(request: &HttpRequest) -> Scope {
+    let tail = request.match_info().get(TAIL).map_or(0, str::len);
+    let root = request.match_info().as_str();
+    let root = root[..root.len().saturating_sub(tail)].trim_end_matches('/');
+    let root = if request.match_info().get(TAIL).is_some() { root } else { "" };
+    Scope::new(Protocol::Websocket, &request.uri().to_string())
+        .with_headers(request.headers().clone())
+        .with_addresses(request.peer_addr(), Some(request.app_config().local_addr()))
+        .with_root_path(root)
+}
+
+fn not_found() -> HttpResponse {
+    HttpResponse::NotFound().body("not found")
+}
+
+fn unavailable(why: &'static str) -> HttpResponse {
+    HttpResponse::ServiceUnavailable().insert_header((header::RETRY_AFTER, "1")).body(why)
+}
+
+fn failed(endpoint: &Endpoint, error: &dyn std::fmt::Display) -> HttpResponse {
+    tracing::error!(consumer = endpoint.consumer(), %error, "a connection could not be opened");
+    HttpResponse::InternalServerError().finish()
+}

@@ -1,0 +1,144 @@
+//! A connection's life, from `connect` to `disconnect`.
+
+use std::{any::Any, fmt::Display};
+
+use super::{
+    line::{Input, Line, Ran},
+    panic_text,
+    state::Phase,
+    unhandled,
+};
+use crate::{
+    Close, CloseCode, Consumer, Context, Dispatch, Error, FromMessage, InputError, Message, Result,
+    consumer::{Accept, Deny},
+    event::Envelope,
+};
+
+/// Runs one consumer's hooks for one connection. Whatever the end is, `disconnect` runs once and all groups are left.
+pub(crate) async fn live<C: Consumer>(consumer: C, cx: Context, line: Line) {
+    let mut life = Life { consumer, cx, line };
+    life.connect().await;
+    while life.serve().await {}
+    life.disconnect().await;
+}
+
+struct Life<C> {
+    consumer: C,
+    cx: Context,
+    line: Line,
+}
+
+impl<C: Consumer> Life<C> {
+    async fn connect(&mut self) {
+        let Self { consumer, cx, line } = self;
+        let connect = async {
+            for group in consumer.groups(cx.scope()) {
+                cx.group_add(group).await?;
+            }
+            consumer.connect(cx).await
+        };
+        let ran = line.run(connect).await;
+        if let Some(()) = self.judge("connect", ran) {
+            let port = self.cx.port();
+            if port.phase() == Phase::Connecting {
+                let _ = port.accept(Accept::new());
+            }
+        }
+    }
+
+    /// Handles one input; `false` at the end.
+    async fn serve(&mut self) -> bool {
+        match self.line.next().await {
+            Input::End => return false,
+            Input::Message(message) => self.receive(message).await,
+            Input::Event(event) if event.age() >= self.cx.layer().get_ref().hub().limits().expiry => {
+                self.cx.count_expired();
+            }
+            Input::Event(event) => self.handle(&event).await,
+        }
+        true
+    }
+
+    async fn receive(&mut self, message: Message) {
+        let Self { consumer, cx, line } = self;
+        let ran = line.run(async { consumer.receive(cx, C::Input::from_message(message)?).await }).await;
+        self.judge("receive", ran);
+    }
+
+    async fn handle(&mut self, event: &Envelope) {
+        if self.cx.port().send_pure(event) {
+            return;
+        }
+        let Self { consumer, cx, line } = self;
+        cx.port().set_handling(true);
+        let ran = line.run(consumer.dispatch(cx, event)).await;
+        self.cx.port().set_handling(false);
+        if let Some(Dispatch::Unhandled) = self.judge(event.name(), ran) {
+            unhandled::note(self.cx.port().class(), event.name());
+        }
+    }
+
+    async fn disconnect(&mut self) {
+        let Self { consumer, cx, line } = self;
+        let port = cx.port().clone();
+        let close = port.ending().map_or_else(|| Close::new(CloseCode::ABNORMAL, ""), |ending| ending.close);
+        let bound = port.config.disconnect_timeout;
+        match line.run_last(consumer.disconnect(cx, &close), bound).await {
+            Ran::Done(()) => {}
+            Ran::Panicked(panic) => self.log_panic("disconnect", &*panic),
+            Ran::Cut => self.log("disconnect", format_args!("did not end within {bound:?} and was cancelled")),
+        }
+        self.cx.leave().await;
+        self.line.hang_up(close).await;
+    }
+
+    /// What a hook's end means for the connection; its value when it succeeded.
+    fn judge<T>(&self, hook: &str, ran: Ran<Result<T>>) -> Option<T> {
+        let error = match ran {
+            Ran::Done(Ok(value)) => return Some(value),
+            Ran::Done(Err(error)) => error,
+            Ran::Panicked(panic) => {
+                self.log_panic(hook, &*panic);
+                self.fail();
+                return None;
+            }
+            Ran::Cut => {
+                self.log(hook, "did not end with its connection and was cancelled");
+                return None;
+            }
+        };
+        self.refuse_or_close(hook, error);
+        None
+    }
+
+    fn refuse_or_close(&self, hook: &str, error: Error) {
+        let port = self.cx.port();
+        let error = match error.into_deny() {
+            Ok(deny) if port.phase() == Phase::Connecting => return port.refuse(deny),
+            Ok(deny) => Error::from(deny),
+            Err(error) => error,
+        };
+        if let Some(input) = error.downcast_ref::<InputError>() {
+            tracing::debug!(consumer = port.class().name, path = port.path, hook, %error, "a message was refused");
+            return port.close(input.clone().into_close());
+        }
+        self.log(hook, format_args!("{error:?}"));
+        self.fail();
+    }
+
+    /// Refuses with 500, or closes with 1011.
+    fn fail(&self) {
+        let port = self.cx.port();
+        port.refuse(Deny::new(actix_web::http::StatusCode::INTERNAL_SERVER_ERROR));
+        port.close(Close::new(CloseCode::INTERNAL_ERROR, "internal error"));
+    }
+
+    fn log_panic(&self, hook: &str, panic: &(dyn Any + Send)) {
+        self.log(hook, format_args!("panicked: {}", panic_text(panic)));
+    }
+
+    fn log(&self, hook: &str, error: impl Display) {
+        let port = self.cx.port();
+        tracing::error!(consumer = port.class().name, path = port.path, hook, %error, "a hook failed");
+    }
+}

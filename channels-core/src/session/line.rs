@@ -1,0 +1,184 @@
+//! A session's inputs: what the client sends and what the layer delivers, one at a time.
+
+use std::{
+    any::Any,
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use std::future::poll_fn;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::{
+    port::{Cut, Port},
+    roster::Entry,
+    state::Phase,
+};
+use crate::{Close, Message, event::Envelope, frame::Incoming, transport::Transport};
+
+/// A client that broke a rule is read from for this long at most, so that the close frame which tells it so is not lost
+/// to a reset of the connection.
+const LINGER_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// What a session handles next.
+pub(super) enum Input {
+    Message(Message),
+    Event(Arc<Envelope>),
+    End,
+}
+
+/// How a hook came to its end.
+pub(super) enum Ran<T> {
+    Done(T),
+    Panicked(Box<dyn Any + Send>),
+    /// Cancelled: the connection ended and the hook did not.
+    Cut,
+}
+
+pub(crate) struct Line {
+    transport: Box<dyn Transport>,
+    port: Rc<Port>,
+    /// The one message that is read while a hook runs. It lets pings, and the end, be seen behind it.
+    ahead: Option<Message>,
+    event_next: bool,
+    failed: bool,
+    _listed: Option<Entry>,
+}
+
+impl Line {
+    pub(crate) fn new(transport: Box<dyn Transport>, port: Rc<Port>) -> Self {
+        Self { transport, port, ahead: None, event_next: false, failed: false, _listed: None }
+    }
+
+    /// The same, on the roster of its thread for as long as it lives.
+    pub(crate) fn listed(mut self, entry: Entry) -> Self {
+        self._listed = Some(entry);
+        self
+    }
+
+    /// The next input. Messages and events take turns when both wait.
+    pub(super) async fn next(&mut self) -> Input {
+        poll_fn(|task| self.poll_input(task)).await
+    }
+
+    fn poll_input(&mut self, task: &mut Context<'_>) -> Poll<Input> {
+        self.port.register_session(task.waker());
+        if self.port.is_ending() {
+            return Poll::Ready(Input::End);
+        }
+        self.event_next = !self.event_next;
+        if self.event_next
+            && let Some(event) = self.port.take_event()
+        {
+            return Poll::Ready(Input::Event(event));
+        }
+        if let Poll::Ready(message) = self.poll_message(task) {
+            return Poll::Ready(Input::Message(message));
+        }
+        if self.port.is_ending() {
+            return Poll::Ready(Input::End);
+        }
+        match self.port.take_event() {
+            Some(event) => Poll::Ready(Input::Event(event)),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The next message; control frames are dealt with on the way.
+    fn poll_message(&mut self, task: &mut Context<'_>) -> Poll<Message> {
+        if let Some(message) = self.ahead.take() {
+            return Poll::Ready(message);
+        }
+        while self.port.phase() != Phase::Closed
+            && let Poll::Ready(incoming) = self.transport.poll_incoming(task)
+        {
+            self.port.heard();
+            match incoming {
+                Incoming::Message(message) if self.port.phase() != Phase::Closing => return Poll::Ready(message),
+                Incoming::Message(_) | Incoming::Pong => {}
+                Incoming::Ping(payload) => self.port.pong(payload),
+                Incoming::Close(close) => self.port.peer_closed(close),
+                Incoming::Failed(close) => {
+                    self.failed = true;
+                    self.port.close(close);
+                }
+                Incoming::Gone if self.port.phase() == Phase::Closing => self.port.peer_closed(None),
+                Incoming::Gone => self.port.gone("the connection was lost"),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Runs a hook, and meanwhile reads at most one message ahead. When the connection ends the hook may go on for the
+    /// configured time and is cancelled then.
+    pub(super) async fn run<T>(&mut self, hook: impl Future<Output = T>) -> Ran<T> {
+        let mut hook = pin!(AssertUnwindSafe(hook).catch_unwind());
+        let mut grace: Option<Pin<Box<Sleep>>> = None;
+        poll_fn(|task| {
+            if let Poll::Ready(done) = self.poll_hook(hook.as_mut(), task) {
+                return Poll::Ready(done);
+            }
+            let Some(ending) = self.port.ending() else { return Poll::Pending };
+            let deadline = ending.at + self.port.config.hook_grace;
+            let grace = grace.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            if ending.cut == Cut::Now || grace.as_mut().poll(task).is_ready() {
+                return Poll::Ready(Ran::Cut);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Runs the last hook: the connection has ended, only the hook's own time bounds it.
+    pub(super) async fn run_last<T>(&mut self, hook: impl Future<Output = T>, bound: Duration) -> Ran<T> {
+        let mut hook = pin!(AssertUnwindSafe(hook).catch_unwind());
+        let mut bound = pin!(sleep_until(Instant::now() + bound));
+        poll_fn(|task| match self.poll_hook(hook.as_mut(), task) {
+            Poll::Pending => bound.as_mut().poll(task).map(|()| Ran::Cut),
+            done => done,
+        })
+        .await
+    }
+
+    fn poll_hook<T>(
+        &mut self,
+        hook: Pin<&mut impl Future<Output = Result<T, Box<dyn Any + Send>>>>,
+        task: &mut Context<'_>,
+    ) -> Poll<Ran<T>> {
+        self.port.register_session(task.waker());
+        match hook.poll(task) {
+            Poll::Ready(Ok(done)) => Poll::Ready(Ran::Done(done)),
+            Poll::Ready(Err(panic)) => Poll::Ready(Ran::Panicked(panic)),
+            Poll::Pending => {
+                if self.ahead.is_none()
+                    && let Poll::Ready(message) = self.poll_message(task)
+                {
+                    self.ahead = Some(message);
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Sends the close frame if it is not sent, waits for the client's, and ends the response.
+    pub(super) async fn hang_up(&mut self, close: Close) {
+        self.port.close(close);
+        if self.port.phase() == Phase::Closing {
+            let patience = if self.failed { LINGER_AFTER_FAILURE } else { self.port.config.close_timeout };
+            let closed = poll_fn(|task| {
+                self.port.register_session(task.waker());
+                self.ahead = None;
+                let _ = self.poll_message(task);
+                if self.port.phase() == Phase::Closed { Poll::Ready(()) } else { Poll::Pending }
+            });
+            let _ = tokio::time::timeout(patience, closed).await;
+        }
+        self.port.finish();
+    }
+}

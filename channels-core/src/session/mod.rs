@@ -1,0 +1,138 @@
+//! The session: the actor that owns a connection's consumer and streams its response. The only file that names
+//! `actix-web-actors`.
+//!
+//! A session's body stream is the response: polling it runs the actor, which runs the consumer's hooks, and yields the
+//! frames that wait in the outbox. When the response ends before the consumer has, by a lost connection or a refused
+//! handshake, the rest of the life goes on as a task of the thread: so `disconnect` runs whatever the end is.
+
+mod heartbeat;
+mod life;
+mod line;
+mod outbox;
+mod port;
+mod roster;
+mod state;
+mod unhandled;
+
+use std::{
+    any::Any,
+    pin::Pin,
+    rc::Rc,
+    task::{self, Poll, ready},
+};
+
+use actix::{Actor, ActorContext, ActorFuture, AsyncContext};
+use actix_web::body::{BodySize, MessageBody};
+use actix_web_actors::HttpContext;
+use bytes::Bytes;
+use futures_util::{Stream, future::LocalBoxFuture};
+
+pub(crate) use self::{
+    life::live,
+    line::Line,
+    port::{Answer, Class, Cut, Port},
+    roster::{Drain, Keeper, Roster},
+};
+use crate::frame::Outgoing;
+
+/// The actor of one connection. It owns the consumer's life, a future that runs to the end of `disconnect`.
+struct Session {
+    port: Rc<Port>,
+    life: Option<LocalBoxFuture<'static, ()>>,
+}
+
+impl Actor for Session {
+    type Context = HttpContext<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.spawn(Turn);
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        if let Some(life) = self.life.take() {
+            self.port.gone("the connection was lost");
+            actix_rt::spawn(life);
+        }
+    }
+}
+
+/// One turn of the session: the life goes on as far as it can.
+struct Turn;
+
+impl ActorFuture<Session> for Turn {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        session: &mut Session,
+        ctx: &mut HttpContext<Session>,
+        task: &mut task::Context<'_>,
+    ) -> Poll<()> {
+        if let Some(life) = &mut session.life {
+            ready!(life.as_mut().poll(task));
+            session.life = None;
+        }
+        ctx.stop();
+        Poll::Ready(())
+    }
+}
+
+/// The body of a session's response: the frames of its outbox, encoded for the wire.
+pub(crate) struct Body {
+    actor: Pin<Box<dyn Stream<Item = Result<Bytes, actix_web::Error>>>>,
+    port: Rc<Port>,
+    encode: fn(&Outgoing) -> Bytes,
+    ended: bool,
+}
+
+impl Body {
+    pub(crate) fn new(port: Rc<Port>, life: LocalBoxFuture<'static, ()>, encode: fn(&Outgoing) -> Bytes) -> Self {
+        let session = Session { port: port.clone(), life: Some(life) };
+        Self { actor: Box::pin(HttpContext::create(session)), port, encode, ended: false }
+    }
+
+    /// Runs the session until it answers the handshake.
+    pub(crate) fn poll_answer(&mut self, task: &mut task::Context<'_>) -> Poll<Option<Answer>> {
+        self.poll_actor(task);
+        match self.port.take_answer() {
+            None if !self.ended => Poll::Pending,
+            answer => Poll::Ready(answer),
+        }
+    }
+
+    fn poll_actor(&mut self, task: &mut task::Context<'_>) {
+        if !self.ended {
+            self.ended = matches!(self.actor.as_mut().poll_next(task), Poll::Ready(None));
+        }
+    }
+
+    fn poll_frame(&mut self, task: &mut task::Context<'_>) -> Poll<Option<Bytes>> {
+        self.port.poll_outgoing(task).map(|frame| frame.map(|frame| (self.encode)(&frame)))
+    }
+}
+
+impl MessageBody for Body {
+    type Error = std::convert::Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let body = &mut *self;
+        if let Poll::Ready(frame) = body.poll_frame(task) {
+            return Poll::Ready(frame.map(Ok));
+        }
+        body.poll_actor(task);
+        match body.poll_frame(task) {
+            Poll::Pending if body.ended => Poll::Ready(None),
+            frame => frame.map(|frame| frame.map(Ok)),
+        }
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a text".to_owned())
+}

@@ -1,0 +1,149 @@
+//! What waits to be written to one client: bounded, control frames first.
+
+use std::{
+    collections::VecDeque,
+    task::{Context, Poll, Waker},
+};
+
+use crate::{consumer::WriteError, frame::Outgoing};
+
+/// An empty queue keeps room for this many frames at most.
+const KEPT: usize = 32;
+
+/// The frames that wait for one client.
+///
+/// Messages count against a bound of bytes. Of pings and of pongs only the newest waits, so they need no bound (RFC 6455,
+/// section 5.5.3, allows to answer only the latest ping).
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    frames: VecDeque<Outgoing>,
+    bytes: usize,
+    limit: usize,
+    ping: bool,
+    pong: Option<Outgoing>,
+    finished: bool,
+    waker: Option<Waker>,
+}
+
+impl Outbox {
+    /// An empty one that takes `limit` bytes.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { frames: VecDeque::new(), bytes: 0, limit, ping: false, pong: None, finished: false, waker: None }
+    }
+
+    /// Adds a message. One that is larger than the bound is taken only when nothing waits.
+    pub(crate) fn push(&mut self, frame: Outgoing) -> Result<(), WriteError> {
+        let bytes = frame.len();
+        if self.bytes + bytes > self.limit && self.bytes > 0 {
+            return Err(WriteError::Overflow { waiting: self.bytes, limit: self.limit });
+        }
+        self.bytes += bytes;
+        self.frames.push_back(frame);
+        self.wake();
+        Ok(())
+    }
+
+    /// Adds a ping, unless one waits already.
+    pub(crate) fn ping(&mut self) {
+        self.ping = true;
+        self.wake();
+    }
+
+    /// Adds the answer to a ping, in place of one that waits.
+    pub(crate) fn pong(&mut self, payload: bytes::Bytes) {
+        self.pong = Some(Outgoing::Pong(payload));
+        self.wake();
+    }
+
+    /// Adds the close frame, the last one there is, behind the messages that wait.
+    pub(crate) fn close(&mut self, close: crate::Close) {
+        self.frames.push_back(Outgoing::Close(close));
+        self.wake();
+    }
+
+    /// Drops the messages that wait.
+    pub(crate) fn clear(&mut self) {
+        self.frames.clear();
+        self.bytes = 0;
+    }
+
+    /// Nothing follows what waits: the response ends behind it.
+    pub(crate) fn finish(&mut self) {
+        self.finished = true;
+        self.wake();
+    }
+
+    /// The next frame; `None` at the end.
+    pub(crate) fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Option<Outgoing>> {
+        match self.pop() {
+            Some(frame) => Poll::Ready(Some(frame)),
+            None if self.finished => Poll::Ready(None),
+            None => {
+                if self.waker.as_ref().is_none_or(|waker| !waker.will_wake(task.waker())) {
+                    self.waker = Some(task.waker().clone());
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn pop(&mut self) -> Option<Outgoing> {
+        if let Some(pong) = self.pong.take() {
+            return Some(pong);
+        }
+        if std::mem::take(&mut self.ping) {
+            return Some(Outgoing::Ping);
+        }
+        let frame = self.frames.pop_front()?;
+        self.bytes -= frame.len().min(self.bytes);
+        if self.frames.is_empty() && self.frames.capacity() > KEPT {
+            self.frames = VecDeque::new();
+        }
+        Some(frame)
+    }
+
+    /// Wakes the writer once, however much is added before it comes.
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{Close, Message};
+
+    fn message(bytes: usize) -> Outgoing {
+        Outgoing::Message(Message::Binary(vec![0; bytes].into()))
+    }
+
+    #[test]
+    fn a_message_over_the_bound_is_refused_unless_it_is_the_only_one() {
+        let mut outbox = Outbox::new(10);
+        outbox.push(message(11)).unwrap();
+        assert_eq!(outbox.push(message(1)), Err(WriteError::Overflow { waiting: 11, limit: 10 }));
+        assert!(outbox.pop().is_some());
+        outbox.push(message(4)).unwrap();
+        outbox.push(message(6)).unwrap();
+        assert!(outbox.push(message(1)).is_err());
+    }
+
+    #[test]
+    fn control_frames_pass_messages_and_only_the_newest_pong_waits() {
+        let mut outbox = Outbox::new(10);
+        outbox.push(message(1)).unwrap();
+        outbox.pong(Bytes::from_static(b"old"));
+        outbox.pong(Bytes::from_static(b"new"));
+        outbox.ping();
+        outbox.close(Close::new(1000, ""));
+        assert_eq!(outbox.pop(), Some(Outgoing::Pong(Bytes::from_static(b"new"))));
+        assert_eq!(outbox.pop(), Some(Outgoing::Ping));
+        assert_eq!(outbox.pop(), Some(message(1)));
+        assert_eq!(outbox.pop(), Some(Outgoing::Close(Close::new(1000, ""))));
+        assert_eq!(outbox.pop(), None);
+    }
+}

@@ -1,0 +1,334 @@
+//! What the rest of a thread may do to a connection.
+
+use std::{
+    any::TypeId,
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use tokio::time::Instant;
+
+use super::{
+    outbox::Outbox,
+    state::{Phase, Step},
+};
+use crate::{
+    Close, CloseCode, Message, Result,
+    consumer::{Accept, Deny, WriteError},
+    event::{Envelope, Rendered},
+    frame::{Outgoing, Shared},
+    layer::Delivery,
+    server::Config,
+};
+
+/// What a consumer's type does with events, without an instance of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Class {
+    pub(crate) id: TypeId,
+    pub(crate) name: &'static str,
+    pub(crate) render: fn(&Envelope) -> Option<Result<Message>>,
+}
+
+/// How the handshake is answered.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Accept(Accept),
+    Refuse(Deny),
+}
+
+/// Why a connection ends, and how long the hook that runs may go on.
+#[derive(Clone, Debug)]
+pub(crate) struct Ending {
+    pub(crate) close: Close,
+    pub(crate) at: Instant,
+    pub(crate) cut: Cut,
+}
+
+/// When a hook that still runs is cancelled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cut {
+    Now,
+    AfterGrace,
+}
+
+/// One connection, as the layer's walk, the roster, the writer and the session itself share it.
+///
+/// All of them live on one thread, so cells are enough; no borrow outlasts a method.
+pub(crate) struct Port {
+    pub(crate) config: Arc<Config>,
+    pub(crate) path: String,
+    class: Class,
+    phase: Cell<Phase>,
+    answer: RefCell<Option<Answer>>,
+    ending: RefCell<Option<Ending>>,
+    events: RefCell<VecDeque<Arc<Envelope>>>,
+    capacity: Cell<usize>,
+    /// A handler runs: what it sends goes before what comes after its event.
+    handling: Cell<bool>,
+    outbox: RefCell<Outbox>,
+    session: RefCell<Option<Waker>>,
+    heard: Cell<Instant>,
+    pinged: Cell<Option<Instant>>,
+}
+
+impl Port {
+    pub(crate) fn new(config: Arc<Config>, class: Class, path: String) -> Rc<Self> {
+        Rc::new(Self {
+            class,
+            path,
+            phase: Cell::new(Phase::Connecting),
+            answer: RefCell::default(),
+            ending: RefCell::default(),
+            events: RefCell::default(),
+            capacity: Cell::new(usize::MAX),
+            handling: Cell::new(false),
+            outbox: RefCell::new(Outbox::new(config.max_waiting_bytes)),
+            session: RefCell::default(),
+            heard: Cell::new(Instant::now()),
+            pinged: Cell::default(),
+            config,
+        })
+    }
+
+    pub(crate) fn class(&self) -> Class {
+        self.class
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    fn step(&self, step: Step) -> Result<(), WriteError> {
+        self.phase.get().after(step).map(|phase| self.phase.set(phase))
+    }
+
+    // What the consumer does.
+
+    pub(crate) fn accept(&self, accept: Accept) -> Result<(), WriteError> {
+        self.step(Step::Accept)?;
+        self.answer.replace(Some(Answer::Accept(accept)));
+        self.wake_session();
+        Ok(())
+    }
+
+    /// Refuses the handshake, if it is not answered.
+    pub(crate) fn refuse(&self, deny: Deny) {
+        if self.phase() == Phase::Connecting {
+            let _ = self.step(Step::Close);
+            self.answer.replace(Some(Answer::Refuse(deny)));
+            self.end(Close::new(CloseCode::ABNORMAL, "the handshake was refused"), Cut::AfterGrace);
+        }
+    }
+
+    pub(crate) fn send(&self, message: Message) -> Result<(), WriteError> {
+        self.write(Outgoing::Message(message))
+    }
+
+    fn write(&self, frame: Outgoing) -> Result<(), WriteError> {
+        self.step(Step::Send)?;
+        let written = self.outbox.borrow_mut().push(frame);
+        if written.is_err() {
+            let reason = "the client reads too slowly";
+            self.outbox.borrow_mut().clear();
+            self.close(Close::new(CloseCode::TOO_SLOW, reason));
+        }
+        written
+    }
+
+    /// Sends the close frame, or refuses a handshake that is not answered. Later calls change nothing.
+    pub(crate) fn close(&self, close: Close) {
+        match self.phase() {
+            Phase::Connecting => return self.refuse(Deny::forbidden()),
+            Phase::Open => {
+                let _ = self.step(Step::Close);
+                self.outbox.borrow_mut().close(close.clone());
+            }
+            Phase::Closing | Phase::Closed => return,
+        }
+        self.end(close, Cut::AfterGrace);
+    }
+
+    // What the client does.
+
+    pub(crate) fn peer_closed(&self, close: Option<Close>) {
+        let echo = self.phase() == Phase::Open;
+        let _ = self.step(Step::PeerClosed);
+        let close = close.unwrap_or_else(|| Close::new(CloseCode::NO_STATUS, ""));
+        if echo {
+            self.outbox.borrow_mut().close(Close::new(close.code, ""));
+        }
+        self.finish();
+        self.end(close.by_client(), Cut::AfterGrace);
+    }
+
+    /// The connection is gone: nothing can be sent, and nobody reads what waits.
+    pub(crate) fn gone(&self, reason: &'static str) {
+        let _ = self.step(Step::Gone);
+        self.outbox.borrow_mut().clear();
+        self.finish();
+        self.end(Close::vanished(reason), Cut::AfterGrace);
+    }
+
+    pub(crate) fn pong(&self, payload: bytes::Bytes) {
+        if self.phase() != Phase::Closed {
+            self.outbox.borrow_mut().pong(payload);
+        }
+    }
+
+    /// Anything that arrives shows that the client lives.
+    pub(crate) fn heard(&self) {
+        self.heard.set(Instant::now());
+        self.pinged.set(None);
+    }
+
+    pub(crate) fn heard_at(&self) -> Instant {
+        self.heard.get()
+    }
+
+    pub(crate) fn pinged_at(&self) -> Option<Instant> {
+        self.pinged.get()
+    }
+
+    pub(crate) fn ping(&self) {
+        self.pinged.set(Some(Instant::now()));
+        self.outbox.borrow_mut().ping();
+    }
+
+    // The end.
+
+    /// Asks the session to end; the first reason counts, the most urgent cut does.
+    pub(crate) fn end(&self, close: Close, cut: Cut) {
+        let mut ending = self.ending.borrow_mut();
+        match &mut *ending {
+            None => *ending = Some(Ending { close, at: Instant::now(), cut }),
+            Some(ending) if cut == Cut::Now => ending.cut = Cut::Now,
+            Some(_) => return,
+        }
+        drop(ending);
+        self.wake_session();
+    }
+
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        self.ending.borrow().clone()
+    }
+
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.borrow().is_some()
+    }
+
+    /// The response ends behind the frames that wait.
+    pub(crate) fn finish(&self) {
+        self.outbox.borrow_mut().finish();
+    }
+
+    // The answer and the frames, for whoever writes them.
+
+    pub(crate) fn take_answer(&self) -> Option<Answer> {
+        self.answer.take()
+    }
+
+    pub(crate) fn poll_outgoing(&self, task: &mut Context<'_>) -> Poll<Option<Outgoing>> {
+        self.outbox.borrow_mut().poll_next(task)
+    }
+
+    // Events.
+
+    pub(crate) fn set_capacity(&self, events: usize) {
+        self.capacity.set(events);
+    }
+
+    /// Takes an event for the consumer. What a pure handler makes of it goes straight to the client, unless something
+    /// that came before it still waits.
+    pub(crate) fn deliver(&self, event: &Arc<Envelope>) -> Delivery {
+        let phase = self.phase();
+        if matches!(phase, Phase::Closing | Phase::Closed) || self.is_ending() {
+            return Delivery::Gone;
+        }
+        let mut events = self.events.borrow_mut();
+        if phase == Phase::Open && events.is_empty() && !self.handling.get() {
+            match self.render(event) {
+                Rendered::NotPure => {}
+                Rendered::Failed => return Delivery::Gone,
+                Rendered::Made(shared) => return self.write_shared(shared),
+            }
+        }
+        if events.len() >= self.capacity.get() {
+            return Delivery::Full(self.capacity.get());
+        }
+        events.push_back(event.clone());
+        drop(events);
+        self.wake_session();
+        Delivery::Delivered
+    }
+
+    fn write_shared(&self, shared: &Arc<Shared>) -> Delivery {
+        match self.write(Outgoing::Shared(shared.clone())) {
+            Ok(()) => Delivery::Delivered,
+            Err(_) => Delivery::Full(self.config.max_waiting_bytes),
+        }
+    }
+
+    /// What the consumer's pure handlers make of an event: made by the first member that asks, for all of its type.
+    fn render<'a>(&self, event: &'a Envelope) -> &'a Rendered {
+        event.rendered(self.class.id, || {
+            let rendered = catch_unwind(AssertUnwindSafe(|| (self.class.render)(event)));
+            let error = match rendered {
+                Ok(None) => return Rendered::NotPure,
+                Ok(Some(Ok(message))) => return Rendered::Made(Arc::new(Shared::new(message))),
+                Ok(Some(Err(error))) => format!("{error:?}"),
+                Err(panic) => super::panic_text(&*panic),
+            };
+            tracing::error!(consumer = self.class.name, event = event.name(), error, "a pure handler failed");
+            Rendered::Failed
+        })
+    }
+
+    /// Sends what a pure handler makes of an event that had to wait; `false` when the consumer has none for it.
+    pub(crate) fn send_pure(&self, event: &Envelope) -> bool {
+        match self.render(event) {
+            Rendered::NotPure => return false,
+            Rendered::Failed => {}
+            Rendered::Made(shared) => {
+                self.write_shared(shared);
+            }
+        }
+        true
+    }
+
+    pub(crate) fn take_event(&self) -> Option<Arc<Envelope>> {
+        let mut events = self.events.borrow_mut();
+        let event = events.pop_front();
+        if events.is_empty() && events.capacity() > 32 {
+            *events = VecDeque::new();
+        }
+        event
+    }
+
+    pub(crate) fn forget_events(&self) -> usize {
+        std::mem::take(&mut *self.events.borrow_mut()).len()
+    }
+
+    pub(crate) fn set_handling(&self, handling: bool) {
+        self.handling.set(handling);
+    }
+
+    // Waking.
+
+    pub(crate) fn register_session(&self, waker: &Waker) {
+        let mut session = self.session.borrow_mut();
+        if session.as_ref().is_none_or(|known| !known.will_wake(waker)) {
+            *session = Some(waker.clone());
+        }
+    }
+
+    /// Wakes the session once, however much happens before it comes.
+    fn wake_session(&self) {
+        if let Some(waker) = self.session.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}

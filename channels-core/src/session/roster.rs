@@ -1,0 +1,104 @@
+//! The connections of one worker thread, as an actor: it pings them, and ends them when the server stops.
+
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture, WrapFuture};
+use slab::Slab;
+use tokio::{sync::Notify, time::Instant};
+
+use super::{
+    heartbeat::{Due, due},
+    port::{Cut, Port},
+};
+use crate::{Close, CloseCode, server::Config};
+
+/// How often quiet connections are looked for.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The connections of one worker thread.
+#[derive(Clone, Default)]
+pub(crate) struct Roster(Rc<Sessions>);
+
+#[derive(Default)]
+struct Sessions {
+    ports: RefCell<Slab<Rc<Port>>>,
+    emptied: Notify,
+}
+
+impl Roster {
+    /// Lists a connection until the entry is dropped.
+    pub(crate) fn enter(&self, port: Rc<Port>) -> Entry {
+        let key = self.0.ports.borrow_mut().insert(port);
+        Entry { roster: self.clone(), key }
+    }
+
+    fn ports(&self) -> Vec<Rc<Port>> {
+        self.0.ports.borrow().iter().map(|(_, port)| port.clone()).collect()
+    }
+
+    fn beat(&self, config: &Config) {
+        let now = Instant::now();
+        for port in self.ports() {
+            match due(now, port.heard_at(), port.pinged_at(), config.ping_interval, config.ping_timeout) {
+                Due::Nothing => {}
+                Due::Ping => port.ping(),
+                Due::Close => port.close(Close::new(CloseCode::PING_TIMEOUT, "no answer to a ping")),
+            }
+        }
+    }
+
+    async fn emptied(self) {
+        while !self.0.ports.borrow().is_empty() {
+            self.0.emptied.notified().await;
+        }
+    }
+}
+
+/// A connection's line in the roster.
+pub(crate) struct Entry {
+    roster: Roster,
+    key: usize,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut ports = self.roster.0.ports.borrow_mut();
+        ports.remove(self.key);
+        if ports.is_empty() {
+            self.roster.0.emptied.notify_one();
+        }
+    }
+}
+
+/// The actor of one worker thread.
+pub(crate) struct Keeper {
+    pub(crate) roster: Roster,
+    pub(crate) config: Arc<Config>,
+}
+
+impl Actor for Keeper {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(TICK, |keeper, _| keeper.roster.beat(&keeper.config));
+    }
+}
+
+/// Ends every connection of the thread; answered when all have ended.
+#[derive(Clone)]
+pub(crate) struct Drain(pub(crate) Close);
+
+impl Message for Drain {
+    type Result = ();
+}
+
+impl Handler<Drain> for Keeper {
+    type Result = ResponseActFuture<Self, ()>;
+
+    fn handle(&mut self, Drain(close): Drain, _: &mut Self::Context) -> Self::Result {
+        for port in self.roster.ports() {
+            port.end(close.clone(), Cut::AfterGrace);
+        }
+        Box::pin(self.roster.clone().emptied().into_actor(self).map(|(), _, _| ()))
+    }
+}

@@ -1,0 +1,5 @@
+//! Tests without a port: a consumer driven as its client would.
+
+mod websocket;
+
+pub use self::websocket::{Connected, TestError, WebsocketCommunicator};
