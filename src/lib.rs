@@ -1,0 +1,82 @@
+//! Django Channels for Rust: consumers, routing, groups and channel layers on actix.
+//!
+//! A consumer is a struct with hooks for the life of a connection and handlers for named events. Routes lead to it; groups
+//! reach it from anywhere.
+//!
+//! ```
+//! use channels::prelude::*;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize, Event)]
+//! #[event("chat.message")]
+//! struct ChatMessage {
+//!     text: String,
+//! }
+//!
+//! #[derive(Default)]
+//! struct ChatConsumer {
+//!     group: String,
+//! }
+//!
+//! #[consumer]
+//! impl Consumer for ChatConsumer {
+//!     async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+//!         self.group = format!("chat_{}", cx.scope().kwarg("group")?);
+//!         cx.group_add(&self.group).await?;
+//!         cx.accept()?;
+//!         cx.send("welcome")?;
+//!         Ok(())
+//!     }
+//!
+//!     async fn receive(&mut self, cx: &mut Context, Text(text): Text) -> Result<()> {
+//!         cx.group_send(&self.group, ChatMessage { text: text.into() }).await?;
+//!         Ok(())
+//!     }
+//!
+//!     #[handler]
+//!     async fn chat_message(&mut self, cx: &mut Context, event: &ChatMessage) -> Result<()> {
+//!         cx.send_json(event)
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let app = ProtocolTypeRouter::new()
+//!     .websocket(URLRouter::new([re_path(r"^ws/(?P<group>\w+)/$", ChatConsumer::default)])?);
+//!
+//! # if false {
+//! channels::run(async move { Server::new(app).bind("127.0.0.1:8000")?.run().await })?;
+//! # }
+//! # Ok(()) }
+//! ```
+//!
+//! # Where to go
+//!
+//! - [`guide`] is the tutorial, in four parts, and the architecture on one page.
+//! - [`Consumer`] and [`Context`] are what one writes and what one gets.
+//! - [`routing`], [`layer`], [`event`](mod@event), [`server`] and [`testing`] are the parts.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `testing` | no | [`testing`]: consumers driven without a port |
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod guide;
+pub mod prelude;
+
+#[doc(hidden)]
+pub use channels_core::__private;
+#[doc(no_inline)]
+pub use channels_core::actix_web;
+#[cfg(feature = "testing")]
+pub use channels_core::testing;
+pub use channels_core::{
+    Accept, ArgError, Binary, ChannelLayer, ChannelName, ChannelNameRouter, Close, CloseCode, ClosedBy, Config,
+    ConfigError, Consumer, ConsumerEntry, Context, DecodeError, Deny, Dispatch, Envelope, Error, Event, EventError,
+    FromMessage, GroupName, GroupReport, HandlerEntry, InMemoryChannelLayer, InputError, IntoEvent, Json, Layer,
+    LayerError, Layers, MAX_REASON_LEN, Message, NameError, PatternError, Protocol, ProtocolTypeRouter, RawEvent,
+    Registry, Result, Scope, SendError, Server, Text, URLRouter, UrlRoute, WriteError, consumer, error, event, layer,
+    path, re_path, registry, routing, run, scope, server,
+};
+pub use channels_macros::{Event, consumer, handler};
