@@ -1,0 +1,310 @@
+"use strict";
+// What people write reaches the page through `textContent` alone; the page's policy refuses any other way.
+
+const ROOM = /^[A-Za-z0-9_-]{1,50}$/;
+const NAME_LIMIT = 30; // characters
+const LIMIT = 2000; // characters in a message; the server refuses longer ones
+const LONGEST_WAIT = 10_000; // milliseconds between two attempts to reconnect
+const KEPT = 1000; // lines in the log before the oldest go
+const STATUS = {
+  connecting: "Connecting…", open: "Connected", lost: "Reconnecting…",
+  closing: "Leaving…", closed: "Not connected", refused: "Closed by the server",
+};
+
+const $ = (id) => document.getElementById(id);
+const log = $("log"), text = $("text");
+
+let name = remembered();
+let room = "";
+let state = "closed"; // a key of STATUS
+let socket = null;
+let timer = 0;
+let attempt = 0; // to reconnect, since a connection last held
+let you = null;
+let present = [];
+let unconfirmed = []; // sent, but not yet come back from the room
+let last = null; // who spoke last, and when
+let atBottom = true;
+let unread = 0;
+
+// --- Where we are: in the lobby, or in the room that the address names ---
+
+function route() {
+  leave();
+  const query = new URLSearchParams(location.search);
+  const given = query.get("name")?.trim();
+  if (given) {
+    name = remember([...given].slice(0, NAME_LIMIT).join(""));
+    query.delete("name"); // a link that is passed on invites; it must not impersonate
+    history.replaceState(null, "", `?${query}`);
+  }
+  const wanted = query.get("num")?.trim() ?? "";
+  if (name && ROOM.test(wanted)) return openRoom(wanted);
+  room = "";
+  $("chat").hidden = true;
+  $("lobby").hidden = false;
+  document.title = "channels · chatroom";
+  $("name").value = name;
+  $("room").value = wanted;
+  explain("name", true);
+  explain("room", !wanted || ROOM.test(wanted));
+  $(name ? "room" : "name").focus();
+}
+
+function openRoom(wanted) {
+  room = wanted;
+  $("lobby").hidden = true;
+  $("chat").hidden = false;
+  $("title").textContent = room;
+  $("title").classList.toggle("long", room.length > 9);
+  log.replaceChildren();
+  text.value = "";
+  showUnread(0);
+  connect("connecting");
+  text.focus();
+}
+
+$("enter-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const [called, wanted] = [$("name").value.trim(), $("room").value.trim()];
+  explain("name", called);
+  explain("room", ROOM.test(wanted));
+  const mistaken = document.querySelector("[aria-invalid=true]");
+  if (mistaken) return mistaken.focus();
+  name = remember(called);
+  if (new URLSearchParams(location.search).get("num") !== wanted) history.pushState(null, "", `?num=${wanted}`);
+  openRoom(wanted);
+});
+
+function explain(field, fine) {
+  $(field).setAttribute("aria-invalid", String(!fine));
+  $(`${field}-error`).hidden = Boolean(fine);
+}
+
+// A name lives as long as its tab, so that two tabs are two people.
+function remembered() {
+  try { return sessionStorage.getItem("name") ?? ""; } catch { return ""; }
+}
+function remember(called) {
+  try { sessionStorage.setItem("name", called); } catch { /* storage is off: it is asked for again */ }
+  return called;
+}
+
+// --- The connection ---
+
+function connect(as) {
+  clearTimeout(timer);
+  show(as);
+  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  socket = new WebSocket(`${scheme}://${location.host}/ws/${room}/?name=${encodeURIComponent(name)}`);
+  let openedAt = 0;
+  socket.onopen = () => {
+    openedAt = Date.now();
+    system("[连接成功]");
+    show("open");
+  };
+  socket.onmessage = ({ data }) => receive(JSON.parse(data));
+  socket.onclose = ({ code, reason }) => {
+    const asked = state === "closing";
+    if (openedAt) {
+      const why = [code === 1005 || code === 1006 ? "" : code, reason].filter(Boolean); // 1005, 1006: no code came
+      system(["[断开连接]", ...why].join(" "), asked ? "" : "broken");
+    }
+    // What has not come back may not have arrived: it returns to the box.
+    if (!asked && unconfirmed.length) text.value = [...unconfirmed, text.value].filter(Boolean).join("\n");
+    unconfirmed = [];
+    if (asked) return show("closed");
+    if (code >= 4500 && code <= 4999) return show("refused");
+    if (openedAt && Date.now() - openedAt > 5000) attempt = 0;
+    timer = setTimeout(connect, Math.random() * Math.min(LONGEST_WAIT, 500 * 2 ** attempt++), "lost"); // full jitter
+    show("lost");
+  };
+}
+
+function receive(message) {
+  switch (message.type) {
+    case "welcome":
+      if (!you) system(message.text, "greeting"); // not again after each reconnect
+      you = message.you;
+      hue(you.name); // the first colour is one's own
+      return showMembers();
+    case "members":
+      present = message.members;
+      return showMembers();
+    case "joined":
+    case "left": {
+      const { type, member } = message; // a newcomer may already have a list with those who come in just then
+      present = present.filter(({ id }) => id !== member.id);
+      if (type === "joined") present.push(member);
+      if (member.id !== you?.id) system(`${member.name} ${type === "joined" ? "came in" : "left"}`);
+      return showMembers();
+    }
+    case "message":
+      return said(message);
+  }
+}
+
+// Lets go of the connection without a word in the log.
+function leave() {
+  clearTimeout(timer);
+  if (socket) {
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close(1000);
+  }
+  socket = last = null;
+  attempt = 0;
+  unconfirmed = [];
+  show("closed");
+}
+
+$("close").addEventListener("click", () => {
+  if (state === "closed" || state === "refused") return connect("connecting");
+  if (state !== "open") return leave();
+  socket.close(1000);
+  show("closing");
+});
+
+// Back on the network, or back on this page: no use in waiting any longer.
+function hurry() {
+  if (state === "lost" && socket.readyState === WebSocket.CLOSED) connect("lost");
+}
+
+// --- What one sees ---
+
+function show(next) {
+  state = next;
+  const ended = state === "closed" || state === "refused";
+  if (ended) [you, present] = [null, []];
+  $("chat").dataset.state = state;
+  if ($("status").textContent !== STATUS[state]) $("status").textContent = STATUS[state]; // said once by a screen reader
+  $("close").textContent = ended ? "Connect" : "Leave";
+  $("close").classList.toggle("primary", ended);
+  $("close").disabled = state === "closing";
+  showMembers();
+}
+
+function showMembers() {
+  $("count").textContent = present.length;
+  $("members").replaceChildren(...present.map(({ id, name: called }) => {
+    const member = element("li", "");
+    member.style.setProperty("--hue", hue(called));
+    member.append(element("span", "name", called));
+    if (id === you?.id) member.append(element("span", "you", "you"));
+    return member;
+  }));
+  fit();
+}
+
+function said({ from, text: content, at }) {
+  const mine = from.id === you?.id;
+  const follows = last?.id === from.id && at - last.at < 300_000;
+  const message = element("article", `message${mine ? " mine" : ""}${follows ? " next" : ""}`);
+  if (!follows) {
+    const who = element("p", "who");
+    const time = element("time", "", new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
+    time.dateTime = new Date(at).toISOString();
+    who.style.setProperty("--hue", hue(from.name));
+    who.append(element("span", mine ? "name unseen" : "name", from.name), time);
+    message.append(who);
+  }
+  message.append(element("p", "body", content));
+  append(message);
+  last = { id: from.id, at };
+  if (mine) unconfirmed.shift();
+  else if (!atBottom) $("newer").hidden = false;
+  if (document.hidden) showUnread(unread + 1);
+}
+
+function system(content, className = "") {
+  last = null;
+  append(element("p", `system ${className}`, content));
+}
+
+function append(line) {
+  log.append(line);
+  if (log.childElementCount > KEPT) log.firstElementChild.remove();
+  if (atBottom) toBottom();
+}
+
+function element(tag, className, content = "") {
+  const made = document.createElement(tag);
+  made.className = className;
+  made.textContent = content;
+  return made;
+}
+
+// A colour for each name, in the order in which they are met; the golden angle keeps neighbours apart.
+const met = new Map();
+function hue(called) {
+  if (!met.has(called)) met.set(called, 172 + met.size * 137.5);
+  return met.get(called) % 360;
+}
+
+function toBottom() {
+  log.scrollTop = log.scrollHeight;
+  $("newer").hidden = true;
+}
+
+function showUnread(count) {
+  unread = count;
+  document.title = `${count ? `(${count}) ` : ""}#${room} · channels`;
+}
+
+// --- Writing ---
+
+$("send-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const content = text.value.trim();
+  if (state !== "open" || !content || content.length > LIMIT) return;
+  socket.send(JSON.stringify({ text: content }));
+  unconfirmed.push(content);
+  text.value = "";
+  fit();
+  toBottom();
+  text.focus();
+});
+
+text.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return; // 229: Safari, composing
+  event.preventDefault();
+  $("send-form").requestSubmit();
+});
+
+// The box, its button and the hint below follow what is written.
+function fit() {
+  const length = text.value.trim().length;
+  $("send").disabled = state !== "open" || !length || length > LIMIT;
+  let hint = "";
+  if (length > LIMIT - 200) hint = `${length} of ${LIMIT} characters`;
+  else if (state !== "open") hint = "Not connected. What you write stays here.";
+  else if (present.length === 1 && !length) hint = "Only you are here. Send someone the link, or open a second tab.";
+  if ($("hint").textContent !== hint) $("hint").textContent = hint;
+  text.style.height = "auto";
+  text.style.height = `${text.scrollHeight + 2}px`;
+}
+
+$("share").addEventListener("click", async () => {
+  try {
+    await navigator.clipboard.writeText(location.href);
+    $("share").textContent = "Copied";
+    setTimeout(() => { $("share").textContent = "Copy link"; }, 2000);
+  } catch { // a plain http:// page of another machine has no clipboard
+    prompt("The link to this room", location.href);
+  }
+});
+
+text.addEventListener("input", fit);
+$("newer").addEventListener("click", toBottom);
+log.addEventListener("scroll", () => {
+  atBottom = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  if (atBottom) $("newer").hidden = true;
+});
+new ResizeObserver(() => { if (atBottom) toBottom(); }).observe(log); // a phone's keyboard came or went
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden || !room) return;
+  showUnread(0);
+  hurry();
+});
+addEventListener("online", hurry);
+addEventListener("popstate", route);
+route();

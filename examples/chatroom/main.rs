@@ -1,0 +1,33 @@
+//! A chat with rooms: `cargo run --example chatroom`, then open the address that it prints, in two windows.
+//!
+//! `HOST` and `PORT`, or `--host` and `--port`, say where it listens; 127.0.0.1:8000 unless said otherwise, and with
+//! port 0 a free one.
+
+mod args;
+mod chat;
+mod page;
+mod rooms;
+
+use std::error::Error;
+
+use channels::prelude::*;
+use tracing_subscriber::EnvFilter;
+
+use self::{args::Args, chat::ChatConsumer, rooms::Rooms};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).init();
+
+    let args = Args::read()?;
+    let rooms = Rooms::default();
+    let join = move || ChatConsumer::new(rooms.clone());
+    let routes = URLRouter::new([re_path(r"^ws/(?P<group>[A-Za-z0-9_-]{1,50})/$", join)])?;
+    let app = ProtocolTypeRouter::new().http(page::serve).websocket(routes);
+    let server = Server::new(app).bind((args.host.as_str(), args.port))?;
+    for address in server.addresses() {
+        println!("open http://{address}/ in two windows");
+    }
+    channels::run(server.run())?;
+    Ok(())
+}

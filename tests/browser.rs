@@ -1,0 +1,365 @@
+//! The chatroom, as people meet it: in a browser.
+//!
+//! These tests start the example that `cargo test` has built, and drive Debian's `chromium` through its `chromedriver`
+//! (`apt-get install chromium chromium-driver`). Each window is one person.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+use fantoccini::wd::WindowHandle;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::json;
+
+/// What should happen happens within this time, or does not happen.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+const CONNECTED: &str = "[连接成功]";
+const DISCONNECTED: &str = "[断开连接]";
+const GREETING: &str = "来了呀年轻人!";
+
+#[tokio::test]
+async fn people_meet_in_the_room_that_they_chose_and_in_no_other() {
+    let server = Server::start(0);
+    let browser = Browser::start("meet").await;
+
+    // Alice fills in the form; Bob follows the link that it makes, and is asked for his name only.
+    let alice = browser.open(&server.url).await;
+    alice.fill("#name", "Alice").await;
+    alice.fill("#room", "42").await;
+    alice.click("#enter").await;
+    alice.waits_for("#status", &["Connected"]).await;
+    let link = alice.address().await;
+    assert_eq!(link, format!("{}?num=42", server.url));
+
+    let bob = browser.open(&link).await;
+    assert_eq!(bob.value("#room").await, "42");
+    bob.fill("#name", "Bob").await;
+    bob.click("#enter").await;
+
+    let carol = browser.open(&format!("{}?num=43&name=Carol", server.url)).await;
+
+    bob.waits_for("#log .system", &[CONNECTED, GREETING]).await;
+    carol.waits_for("#log .system", &[CONNECTED, GREETING]).await;
+    alice.waits_for("#log .system", &[CONNECTED, GREETING, "Bob came in"]).await;
+    for person in [&alice, &bob] {
+        person.waits_for_members(&["Alice", "Bob"]).await;
+        person.waits_for("#count", &["2"]).await;
+    }
+    carol.waits_for_members(&["Carol"]).await;
+    assert_eq!(bob.texts("#members .you").await, ["you"]);
+
+    // Both hear each other, in order; what looks like markup is text.
+    alice.says("Hello, Bob").await;
+    bob.waits_for(".body", &["Hello, Bob"]).await;
+    bob.says("<img src=x onerror=alert(1)>").await;
+    bob.says("  你好 🦀  ").await;
+    for person in [&alice, &bob] {
+        person.waits_for(".body", &["Hello, Bob", "<img src=x onerror=alert(1)>", "你好 🦀"]).await;
+        assert!(person.texts("#log img").await.is_empty(), "a message became an element");
+    }
+    assert_eq!(alice.texts(".mine .body").await, ["Hello, Bob"]);
+    assert_eq!(bob.texts("#log article:not(.mine) .name").await, ["Alice"]);
+
+    // Had any of it gone to the other room, it would stand before what Carol says now.
+    carol.says("Is anybody there?").await;
+    carol.waits_for(".body", &["Is anybody there?"]).await;
+
+    // Bob leaves, and comes back.
+    bob.click("#close").await;
+    bob.waits_for("#status", &["Not connected"]).await;
+    assert!(bob.texts("#log .system").await.last().expect("a line").starts_with(DISCONNECTED));
+    alice.waits_for_members(&["Alice"]).await;
+    alice.waits_for("#log .system", &[CONNECTED, GREETING, "Bob came in", "Bob left"]).await;
+    assert_eq!(bob.texts("#close").await, ["Connect"]);
+    bob.click("#close").await;
+    bob.waits_for_members(&["Alice", "Bob"]).await;
+
+    // Everything on the page came from the server.
+    let foreign =
+        "return performance.getEntriesByType('resource').map(r => r.name).filter(n => !n.startsWith(location.origin))";
+    assert_eq!(alice.run(foreign).await, json!([]));
+}
+
+#[tokio::test]
+async fn page_reconnects_when_the_server_is_back_and_keeps_what_was_being_written() {
+    let server = Server::start(0);
+    let browser = Browser::start("reconnect").await;
+    let alice = browser.open(&format!("{}?num=7&name=Alice", server.url)).await;
+    let bob = browser.open(&format!("{}?num=7&name=Bob", server.url)).await;
+    alice.waits_for_members(&["Alice", "Bob"]).await;
+
+    let port = server.port;
+    drop(server);
+    for person in [&alice, &bob] {
+        person.waits_for("#status", &["Reconnecting…"]).await;
+        person.waits_for("#log .system:last-child", &[DISCONNECTED]).await;
+    }
+    alice.fill("#text", "Still here").await;
+    alice.press_enter("#text").await;
+    assert!(alice.is_disabled("#send").await);
+    assert_eq!(alice.value("#text").await, "Still here");
+
+    let _server = Server::start(port);
+    for person in [&alice, &bob] {
+        person.waits_for("#status", &["Connected"]).await;
+        person.waits_for_members(&["Alice", "Bob"]).await;
+    }
+    assert_eq!(alice.value("#text").await, "Still here");
+    alice.click("#send").await;
+    bob.waits_for(".body", &["Still here"]).await;
+    alice.waits_for(".body", &["Still here"]).await;
+    assert_eq!(alice.value("#text").await, "");
+}
+
+#[tokio::test]
+async fn form_asks_for_a_name_and_explains_a_room_that_cannot_be() {
+    let server = Server::start(0);
+    let browser = Browser::start("form").await;
+    let alice = browser.open(&format!("{}?num=no%20way", server.url)).await;
+    alice.click("#enter").await;
+    assert!(alice.shows("#name-error").await && alice.shows("#room-error").await);
+
+    alice.fill("#name", "Alice").await;
+    alice.fill("#room", "way_42-b").await;
+    alice.press_enter("#room").await;
+    alice.waits_for("#log .system", &[CONNECTED, GREETING]).await;
+    alice.waits_for("#title", &["way_42-b"]).await;
+
+    // The way back leads out of the room; the tab still knows the name, and so the way forward leads in again.
+    browser.at(&alice).await.back().await.expect("the way back");
+    assert!(alice.shows("#lobby").await);
+    browser.at(&alice).await.forward().await.expect("the way forward");
+    alice.waits_for_members(&["Alice"]).await;
+}
+
+/// One window of the browser, and whoever sits before it.
+struct Person<'a> {
+    browser: &'a Browser,
+    window: WindowHandle,
+}
+
+impl Person<'_> {
+    async fn fill(&self, css: &str, text: &str) {
+        let field = self.browser.at(self).await.find(Locator::Css(css)).await.expect(css);
+        field.clear().await.expect(css);
+        field.send_keys(text).await.expect(css);
+    }
+
+    async fn press_enter(&self, css: &str) {
+        let field = self.browser.at(self).await.find(Locator::Css(css)).await.expect(css);
+        field.send_keys("\u{e007}").await.expect(css);
+    }
+
+    async fn says(&self, text: &str) {
+        self.script("document.querySelector('#text').value = arguments[0]", text).await;
+        self.press_enter("#text").await;
+    }
+
+    async fn click(&self, css: &str) {
+        let button = self.browser.at(self).await.find(Locator::Css(css)).await.expect(css);
+        button.click().await.expect(css);
+    }
+
+    async fn address(&self) -> String {
+        self.browser.at(self).await.current_url().await.expect("an address").to_string()
+    }
+
+    async fn shows(&self, css: &str) -> bool {
+        let element = self.browser.at(self).await.find(Locator::Css(css)).await.expect(css);
+        element.is_displayed().await.expect(css)
+    }
+
+    async fn is_disabled(&self, css: &str) -> bool {
+        self.script("return document.querySelector(arguments[0]).disabled", css).await == json!(true)
+    }
+
+    async fn value(&self, css: &str) -> String {
+        let value = self.script("return document.querySelector(arguments[0]).value", css).await;
+        value.as_str().expect(css).to_owned()
+    }
+
+    /// The texts of all elements that `css` finds, in the order of the page.
+    async fn texts(&self, css: &str) -> Vec<String> {
+        let script = "return [...document.querySelectorAll(arguments[0])].map(found => found.textContent)";
+        serde_json::from_value(self.script(script, css).await).expect(css)
+    }
+
+    /// Waits until `css` finds exactly these texts.
+    async fn waits_for(&self, css: &str, expected: &[&str]) {
+        let started = Instant::now();
+        loop {
+            let seen = self.texts(css).await;
+            if seen == expected {
+                return;
+            }
+            if started.elapsed() > DEADLINE {
+                let page = self.texts("#status, #members, #log").await.join(" | ");
+                assert_eq!(seen, expected, "{css}, after {DEADLINE:.0?}, on a page that reads: {page}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await; // between two looks
+        }
+    }
+
+    /// Waits until the list of those present names these people; the order is the server's affair.
+    async fn waits_for_members(&self, expected: &[&str]) {
+        let started = Instant::now();
+        loop {
+            let mut seen = self.texts("#members .name").await;
+            seen.sort_unstable();
+            if seen == expected {
+                return;
+            }
+            if started.elapsed() > DEADLINE {
+                assert_eq!(seen, expected, "members after {DEADLINE:.0?}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn run(&self, script: &str) -> serde_json::Value {
+        self.script(script, "").await
+    }
+
+    async fn script(&self, script: &str, argument: &str) -> serde_json::Value {
+        self.browser.at(self).await.execute(script, vec![json!(argument)]).await.expect(script)
+    }
+}
+
+/// A headless browser of its own, with an empty profile.
+struct Browser {
+    client: Client,
+    _driver: Driver,
+}
+
+impl Browser {
+    async fn start(profile: &str) -> Self {
+        let chromium = ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(installed);
+        let chromium =
+            chromium.expect("chromium is not installed; on Debian: apt-get install chromium chromium-driver");
+        let driver = Driver::start(profile);
+        let capabilities = json!({
+            "unhandledPromptBehavior": "ignore", // a script that got in and calls `alert` fails the next command
+            "goog:chromeOptions": {
+                "binary": chromium,
+                "args": [
+                    "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+                    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                    "--window-size=1280,800", format!("--user-data-dir={}", driver.profile.display()),
+                ],
+            },
+        });
+        let serde_json::Value::Object(capabilities) = capabilities else { unreachable!("an object, as written above") };
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities)
+            .connect(&format!("http://127.0.0.1:{}", driver.port))
+            .await
+            .expect("chromedriver starts chromium (are both of one version?)");
+        Self { client, _driver: driver }
+    }
+
+    async fn open(&self, url: &str) -> Person<'_> {
+        let window = self.client.new_window(false).await.expect("a new window").handle;
+        let person = Person { browser: self, window };
+        self.at(&person).await.goto(url).await.expect(url);
+        person
+    }
+
+    /// The browser, with this person's window in front.
+    async fn at(&self, person: &Person<'_>) -> &Client {
+        self.client.switch_to_window(person.window.clone()).await.expect("the window");
+        &self.client
+    }
+}
+
+/// `chromedriver`; with it ends the browser that it has started.
+struct Driver {
+    _process: Process,
+    port: u16,
+    profile: PathBuf,
+}
+
+impl Driver {
+    fn start(profile: &str) -> Self {
+        let chromedriver = installed("chromedriver");
+        let chromedriver =
+            chromedriver.expect("chromedriver is not installed; on Debian: apt-get install chromium chromium-driver");
+        let (process, line) = Process::start(Command::new(chromedriver).arg("--port=0"), "successfully on port ");
+        let port = line.trim_end_matches('.').parse().expect("the port of chromedriver");
+        let profile = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("browser-{profile}-{}", std::process::id()));
+        Self { _process: process, port, profile }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // To kill chromedriver would leave its browser behind; asked to shut down, it ends both.
+        if let Ok(mut driver) = TcpStream::connect(("127.0.0.1", self.port)) {
+            let _ = driver.set_read_timeout(Some(Duration::from_secs(10)));
+            let _ = driver.write_all(b"GET /shutdown HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+            let _ = driver.read_to_end(&mut Vec::new());
+        }
+        let _ = fs::remove_dir_all(&self.profile);
+    }
+}
+
+/// The chatroom example, on a port of its own (`0`: whichever is free).
+struct Server {
+    _process: Process,
+    port: u16,
+    url: String,
+}
+
+impl Server {
+    fn start(port: u16) -> Self {
+        let test = env::current_exe().expect("the path of this test"); // target/debug/deps/browser-…
+        let built = test.ancestors().nth(2).expect("a target directory").join("examples/chatroom");
+        assert!(built.exists(), "{} is missing: cargo build --example chatroom", built.display());
+        let command = &mut Command::new(built);
+        let (process, line) =
+            Process::start(command.env("HOST", "127.0.0.1").env("PORT", port.to_string()), "http://127.0.0.1:");
+        let port = line.split('/').next().and_then(|port| port.parse().ok()).expect("the port of the chatroom");
+        Self { _process: process, port, url: format!("http://127.0.0.1:{port}/") }
+    }
+}
+
+/// A child process that does not outlive its owner.
+struct Process(Child);
+
+impl Process {
+    /// Starts it, and waits for the line that says where it listens; returns what follows `announcement` in that line.
+    fn start(command: &mut Command, announcement: &'static str) -> (Self, String) {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect(&program);
+        let output = BufReader::new(child.stdout.take().expect("a pipe, as asked for"));
+        let process = Self(child);
+        let (found, line) = mpsc::channel();
+        thread::spawn(move || {
+            // Reads on after that line, so that the process never waits for a full pipe.
+            for line in output.lines().map_while(Result::ok) {
+                if let Some((_, after)) = line.split_once(announcement) {
+                    let _ = found.send(after.to_owned());
+                }
+            }
+        });
+        let line = line.recv_timeout(DEADLINE);
+        (process, line.unwrap_or_else(|_| panic!("{program} did not print a line with “{announcement}”")))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Where a program is, if it is in the `PATH`.
+fn installed(program: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
