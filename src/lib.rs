@@ -72,7 +72,7 @@ pub use channels_core::actix_web;
 #[cfg(feature = "testing")]
 pub use channels_core::testing;
 pub use channels_core::{
-    Accept, ArgError, Binary, ChannelLayer, ChannelName, ChannelNameRouter, Close, CloseCode, ClosedBy, Config,
+    Accept, ArgError, Binary, ChannelLayer, ChannelName, ChannelNameRouter, Close, CloseCode, ClosedBy, Compression, Config,
     ConfigError, Consumer, ConsumerEntry, Context, DecodeError, Deny, Dispatch, Envelope, Error, Event, EventError,
     FromMessage, GroupName, GroupReport, HandlerEntry, InMemoryChannelLayer, InputError, IntoEvent, Json, Layer,
     LayerError, Layers, MAX_REASON_LEN, Message, NameError, PatternError, Protocol, ProtocolTypeRouter, RawEvent,

@@ -1,4 +1,8 @@
 //! What nearly every application names: `use channels::prelude::*;`.
+//!
+//! `Serialize` and `Deserialize` are serde's; their derives need `serde` among the application's own dependencies.
+
+pub use serde::{Deserialize, Serialize};
 
 pub use crate::{
     Accept, Binary, Close, CloseCode, Config, Consumer, Context, Deny, Event, Json, Layers, Message,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::Close;
+use crate::{Close, once::OnceList};
 
 /// A message of the client or to the client: text or binary.
 ///
@@ -153,20 +153,29 @@ impl Outgoing {
     }
 }
 
-/// A message with its encoded form, made at most once.
+/// A message with its encoded forms, each made at most once.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) message: Message,
-    wire: std::sync::OnceLock<Bytes>,
+    wire: OnceList<WireForm, Bytes>,
+}
+
+/// What tells the encoded forms of one message apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum WireForm {
+    /// A WebSocket frame.
+    Plain,
+    /// A WebSocket frame, deflated without a window that is kept: in this window, at this level.
+    Deflated { bits: u8, level: u32 },
 }
 
 impl Shared {
     pub(crate) fn new(message: Message) -> Self {
-        Self { message, wire: std::sync::OnceLock::new() }
+        Self { message, wire: OnceList::new() }
     }
 
-    pub(crate) fn wire(&self, encode: impl FnOnce(&Message) -> Bytes) -> Bytes {
-        self.wire.get_or_init(|| encode(&self.message)).clone()
+    pub(crate) fn wire(&self, form: WireForm, encode: impl FnOnce(&Message) -> Bytes) -> Bytes {
+        self.wire.get_or_init(form, || encode(&self.message)).clone()
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod close;
 mod frame;
+mod once;
 
 pub mod consumer;
 pub mod error;
@@ -37,7 +38,7 @@ pub use self::{
     },
     routing::{ChannelNameRouter, PatternError, ProtocolTypeRouter, URLRouter, path, re_path},
     scope::{ArgError, Protocol, Scope, UrlRoute},
-    server::{Config, ConfigError, Server},
+    server::{Compression, Config, ConfigError, Server},
 };
 /// The HTTP side: `http` services, statuses and headers are its own.
 pub use actix_web;

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 /// Grows at its end without a lock; a key's value is made by the first who asks for it.
 #[derive(Debug)]
-pub(super) struct OnceList<K, V>(OnceLock<Box<Node<K, V>>>);
+pub(crate) struct OnceList<K, V>(OnceLock<Box<Node<K, V>>>);
 
 #[derive(Debug)]
 struct Node<K, V> {
@@ -14,11 +14,11 @@ struct Node<K, V> {
 }
 
 impl<K: Copy + PartialEq, V> OnceList<K, V> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(OnceLock::new())
     }
 
-    pub(super) fn get_or_init(&self, key: K, value: impl FnOnce() -> V) -> &V {
+    pub(crate) fn get_or_init(&self, key: K, value: impl FnOnce() -> V) -> &V {
         let mut list = self;
         let mut value = Some(value);
         loop {

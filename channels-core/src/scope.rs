@@ -11,6 +11,8 @@ use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+use crate::server::Change;
+
 /// The kind of a connection; [`ProtocolTypeRouter`](crate::ProtocolTypeRouter) chooses by it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
@@ -104,7 +106,6 @@ pub enum ArgError {
 /// assert_eq!(scope.raw_path(), "/ws/caf%C3%A9/");
 /// assert_eq!(scope.query("name").as_deref(), Some("Bob"));
 /// ```
-#[derive(Debug)]
 pub struct Scope {
     protocol: Protocol,
     path: String,
@@ -117,6 +118,7 @@ pub struct Scope {
     subprotocols: Vec<String>,
     pub(crate) url_route: UrlRoute,
     pub(crate) path_remaining: Option<String>,
+    pub(crate) config_changes: Vec<Change>,
     extensions: Extensions,
 }
 
@@ -137,6 +139,7 @@ impl Scope {
             subprotocols: Vec::new(),
             url_route: UrlRoute::default(),
             path_remaining: None,
+            config_changes: Vec::new(),
             extensions: Extensions::new(),
         }
     }
@@ -366,6 +369,18 @@ impl Scope {
     fn known(&self) -> String {
         let names: Vec<&str> = self.url_route.kwargs.iter().map(|(name, _)| name.as_str()).collect();
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    }
+}
+
+impl std::fmt::Debug for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scope")
+            .field("protocol", &self.protocol)
+            .field("path", &self.path)
+            .field("query_string", &self.query_string)
+            .field("client", &self.client)
+            .field("url_route", &self.url_route)
+            .finish_non_exhaustive()
     }
 }
 

@@ -7,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{DecodeError, Event, EventError, RawEvent, name, once::OnceList};
-use crate::{Result, frame::Shared};
+use super::{DecodeError, Event, EventError, RawEvent, name};
+use crate::{Result, frame::Shared, once::OnceList};
 
 /// What `dispatch` did with an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

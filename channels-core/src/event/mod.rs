@@ -2,7 +2,6 @@
 
 mod envelope;
 mod name;
-mod once;
 mod raw;
 mod registry;
 

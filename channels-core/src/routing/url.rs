@@ -5,17 +5,36 @@ use std::sync::Arc;
 use futures_util::future::LocalBoxFuture;
 
 use super::{Application, IntoApplication, Outcome, PatternError, RouteList, pattern::Pattern};
-use crate::Scope;
+use crate::{Config, Scope, server::Change};
 
 /// One route: a pattern, and what it leads to. [`path`] and [`re_path`] make it.
 #[must_use = "a route does nothing outside of a `URLRouter`"]
 pub struct Route {
     pattern: Result<Pattern, PatternError>,
     kwargs: Vec<(String, String)>,
+    change: Option<Change>,
     application: Arc<dyn Application>,
 }
 
 impl Route {
+    /// The same route with other settings than the server's for what it leads to. Of nested routes the inner one has the
+    /// last word.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core::{Consumer, Message};
+    /// # #[derive(Default)] struct UploadConsumer;
+    /// # impl Consumer for UploadConsumer { type Input = Message; }
+    /// use channels_core::path;
+    ///
+    /// let route = path("upload/", UploadConsumer::default).config(|config| config.max_message_size = 16 << 20);
+    /// ```
+    pub fn config(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
+        self.change = Some(Arc::new(change));
+        self
+    }
+
     /// The same route with this default argument, for when the pattern does not find one of that name.
     pub fn kwarg(mut self, name: impl Into<String>, value: impl ToString) -> Self {
         self.kwargs.push((name.into(), value.to_string()));
@@ -49,7 +68,7 @@ impl Route {
 /// # Ok::<(), channels_core::PatternError>(())
 /// ```
 pub fn path<Kind>(pattern: &str, to: impl IntoApplication<Kind>) -> Route {
-    Route { pattern: Pattern::segments(pattern), kwargs: Vec::new(), application: to.into_application() }
+    Route { pattern: Pattern::segments(pattern), kwargs: Vec::new(), change: None, application: to.into_application() }
 }
 
 /// A route by a regular expression: `^ws/(?P<room>\w+)/$`, without a leading slash. Django's `re_path`.
@@ -77,7 +96,7 @@ pub fn path<Kind>(pattern: &str, to: impl IntoApplication<Kind>) -> Route {
 /// # Ok::<(), channels_core::PatternError>(())
 /// ```
 pub fn re_path<Kind>(pattern: &str, to: impl IntoApplication<Kind>) -> Route {
-    Route { pattern: Pattern::regex(pattern), kwargs: Vec::new(), application: to.into_application() }
+    Route { pattern: Pattern::regex(pattern), kwargs: Vec::new(), change: None, application: to.into_application() }
 }
 
 /// Chooses by the path: routes are tried in order, the first that fits runs. Channels' `URLRouter`.
@@ -97,6 +116,7 @@ pub struct URLRouter {
 struct Step {
     pattern: Pattern,
     kwargs: Vec<(String, String)>,
+    change: Option<Change>,
     application: Arc<dyn Application>,
     /// Whether it leads to a consumer, and so to the end of the path.
     end: bool,
@@ -113,7 +133,13 @@ impl URLRouter {
             let mut leads_to = RouteList::default();
             route.application.routes(&mut leads_to);
             let end = matches!(leads_to.routes(), [only] if only.pattern.is_empty());
-            Ok(Step { pattern: route.pattern?, kwargs: route.kwargs, application: route.application, end })
+            Ok(Step {
+                pattern: route.pattern?,
+                kwargs: route.kwargs,
+                change: route.change,
+                application: route.application,
+                end,
+            })
         };
         Ok(Self { routes: routes.into_iter().map(step).collect::<Result<_, _>>()? })
     }
@@ -132,6 +158,7 @@ impl Step {
         }
         scope.url_route.args.extend(found.args.into_iter().map(str::to_owned));
         scope.path_remaining = Some(found.rest.to_owned());
+        scope.config_changes.extend(self.change.clone());
         true
     }
 }
@@ -141,6 +168,7 @@ impl Application for URLRouter {
         Box::pin(async move {
             for step in &self.routes {
                 let before = (scope.url_route.clone(), scope.path_remaining.clone());
+                let changes = scope.config_changes.len();
                 if step.enter(&mut scope) {
                     match step.application.call(scope).await {
                         Outcome::NoRoute(back) => scope = back,
@@ -148,6 +176,7 @@ impl Application for URLRouter {
                     }
                 }
                 (scope.url_route, scope.path_remaining) = before;
+                scope.config_changes.truncate(changes);
             }
             Outcome::NoRoute(scope)
         })

@@ -19,7 +19,8 @@ use actix_web::{
 };
 use thiserror::Error;
 
-pub use self::config::Config;
+pub(crate) use self::config::Change;
+pub use self::config::{Compression, Config};
 use self::{shutdown::Keepers, worker::Worker};
 use crate::{
     layer::{LayerError, Layers},

@@ -5,7 +5,10 @@ use std::{rc::Rc, sync::Arc};
 use actix::Actor;
 use actix_web::{
     HttpRequest, HttpResponse, guard,
-    http::{StatusCode, header},
+    http::{
+        StatusCode,
+        header::{self, HeaderMap, HeaderValue},
+    },
     web::{self, ServiceConfig},
 };
 
@@ -16,7 +19,7 @@ use crate::{
     routing::{Application, Endpoint, Outcome, RouteList},
     scope::Protocol,
     session::{Answer, Body, Cut, Keeper, Line, Port, Roster},
-    transport::websocket::{self, Sizes, WebSocket},
+    transport::websocket::{self, Codec},
 };
 
 /// The part of the path below the place where the application is mounted.
@@ -35,7 +38,7 @@ impl Worker {
     /// Prepares this thread, and starts the actor that keeps its roster.
     pub(super) fn start(app: ProtocolTypeRouter, layers: Layers, config: Arc<Config>, keepers: &Keepers) -> Rc<Self> {
         let roster = Roster::default();
-        keepers.add(Keeper { roster: roster.clone(), config: config.clone() }.start());
+        keepers.add(Keeper(roster.clone()).start());
         Rc::new(Self { app, layers, config, roster, keepers: keepers.clone() })
     }
 
@@ -80,30 +83,26 @@ impl Worker {
             Ok(layer) => layer.clone(),
             Err(error) => return failed(endpoint, &error),
         };
-        let port = Port::new(self.config.clone(), endpoint.class(), scope.path().to_owned());
-        let sizes = Sizes {
-            frame: self.config.max_frame_size,
-            message: self.config.max_message_size,
-            fragments: self.config.max_fragments,
-        };
-        let transport = Box::new(WebSocket::new(payload.into_inner(), sizes));
-        let line = Line::new(transport, port.clone()).listed(self.roster.enter(port.clone()));
+        let config = self.config.changed(&scope.config_changes);
+        let port = Port::new(config.clone(), endpoint.class(), scope.path().to_owned());
+        let Codec { reader, writer, extension } = Codec::new(&request, payload.into_inner(), &config);
+        let line = Line::new(Box::new(reader), port.clone()).listed(self.roster.enter(port.clone()));
         let cx = Context::new(port.clone(), scope, self.layers.clone(), layer);
         let life = match endpoint.start(cx, line) {
             Ok(life) => life,
             Err(panic) => return failed(endpoint, &panic),
         };
-        let mut body = Body::new(port.clone(), life, websocket::encode);
+        let mut body = Body::new(port.clone(), life, writer);
         let answer = std::future::poll_fn(|task| body.poll_answer(task));
-        match tokio::time::timeout(self.config.handshake_timeout, answer).await {
-            Ok(Some(Answer::Accept(accept))) => match websocket::accept(&request, &accept, body) {
+        match tokio::time::timeout(config.handshake_timeout, answer).await {
+            Ok(Some(Answer::Accept(accept))) => match websocket::accept(&request, &accept, extension, body) {
                 Ok(response) => response,
                 Err(error) => failed(endpoint, &error),
             },
             Ok(Some(Answer::Refuse(deny))) => deny.into_response(),
             Ok(None) => failed(endpoint, &"the session ended without an answer"),
             Err(_) => {
-                let timeout = self.config.handshake_timeout;
+                let timeout = config.handshake_timeout;
                 tracing::error!(consumer = endpoint.consumer(), ?timeout, "`connect` did not decide in time");
                 port.end(Close::new(CloseCode::ABNORMAL, "`connect` did not decide in time"), Cut::Now);
                 unavailable("the application did not answer in time")
@@ -129,9 +128,15 @@ fn scope(request: &HttpRequest) -> Scope {
     let root = root[..root.len().saturating_sub(tail)].trim_end_matches('/');
     let root = if request.match_info().get(TAIL).is_some() { root } else { "" };
     Scope::new(Protocol::Websocket, &request.uri().to_string())
-        .with_headers(request.headers().clone())
+        .with_headers(own(request.headers()))
         .with_addresses(request.peer_addr(), Some(request.app_config().local_addr()))
         .with_root_path(root)
+}
+
+/// A copy that shares nothing with the request's buffer, which would live as long as the connection.
+fn own(headers: &HeaderMap) -> HeaderMap {
+    let copy = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes());
+    headers.iter().filter_map(|(name, value)| Some((name.clone(), copy(value).ok()?))).collect()
 }
 
 fn not_found() -> HttpResponse {

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use actix_web::http::StatusCode;
 use futures_util::FutureExt;
 use std::future::poll_fn;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -20,7 +21,7 @@ use super::{
     roster::Entry,
     state::Phase,
 };
-use crate::{Close, Message, event::Envelope, frame::Incoming, transport::Transport};
+use crate::{Close, Deny, Message, event::Envelope, frame::Incoming, transport::Transport};
 
 /// A client that broke a rule is read from for this long at most, so that the close frame which tells it so is not lost
 /// to a reset of the connection.
@@ -166,8 +167,10 @@ impl Line {
         }
     }
 
-    /// Sends the close frame if it is not sent, waits for the client's, and ends the response.
+    /// Answers the handshake if it never was, sends the close frame if it is not sent, waits for the client's, and ends
+    /// the response.
     pub(super) async fn hang_up(&mut self, close: Close) {
+        self.port.refuse(Deny::new(StatusCode::SERVICE_UNAVAILABLE));
         self.port.close(close);
         if self.port.phase() == Phase::Closing {
             let patience = if self.failed { LINGER_AFTER_FAILURE } else { self.port.config.close_timeout };

@@ -33,7 +33,7 @@ pub(crate) use self::{
     port::{Answer, Class, Cut, Port},
     roster::{Drain, Keeper, Roster},
 };
-use crate::frame::Outgoing;
+use crate::transport::websocket::Encoder;
 
 /// The actor of one connection. It owns the consumer's life, a future that runs to the end of `disconnect`.
 struct Session {
@@ -81,14 +81,14 @@ impl ActorFuture<Session> for Turn {
 pub(crate) struct Body {
     actor: Pin<Box<dyn Stream<Item = Result<Bytes, actix_web::Error>>>>,
     port: Rc<Port>,
-    encode: fn(&Outgoing) -> Bytes,
+    encoder: Encoder,
     ended: bool,
 }
 
 impl Body {
-    pub(crate) fn new(port: Rc<Port>, life: LocalBoxFuture<'static, ()>, encode: fn(&Outgoing) -> Bytes) -> Self {
+    pub(crate) fn new(port: Rc<Port>, life: LocalBoxFuture<'static, ()>, encoder: Encoder) -> Self {
         let session = Session { port: port.clone(), life: Some(life) };
-        Self { actor: Box::pin(HttpContext::create(session)), port, encode, ended: false }
+        Self { actor: Box::pin(HttpContext::create(session)), port, encoder, ended: false }
     }
 
     /// Runs the session until it answers the handshake.
@@ -107,7 +107,7 @@ impl Body {
     }
 
     fn poll_frame(&mut self, task: &mut task::Context<'_>) -> Poll<Option<Bytes>> {
-        self.port.poll_outgoing(task).map(|frame| frame.map(|frame| (self.encode)(&frame)))
+        self.port.poll_outgoing(task).map(|frame| frame.map(|frame| self.encoder.encode(&frame)))
     }
 }
 

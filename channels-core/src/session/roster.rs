@@ -1,6 +1,6 @@
 //! The connections of one worker thread, as an actor: it pings them, and ends them when the server stops.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture, WrapFuture};
 use slab::Slab;
@@ -10,7 +10,7 @@ use super::{
     heartbeat::{Due, due},
     port::{Cut, Port},
 };
-use crate::{Close, CloseCode, server::Config};
+use crate::{Close, CloseCode};
 
 /// How often quiet connections are looked for.
 const TICK: Duration = Duration::from_secs(1);
@@ -36,9 +36,10 @@ impl Roster {
         self.0.ports.borrow().iter().map(|(_, port)| port.clone()).collect()
     }
 
-    fn beat(&self, config: &Config) {
+    fn beat(&self) {
         let now = Instant::now();
         for port in self.ports() {
+            let config = &port.config;
             match due(now, port.heard_at(), port.pinged_at(), config.ping_interval, config.ping_timeout) {
                 Due::Nothing => {}
                 Due::Ping => port.ping(),
@@ -71,16 +72,13 @@ impl Drop for Entry {
 }
 
 /// The actor of one worker thread.
-pub(crate) struct Keeper {
-    pub(crate) roster: Roster,
-    pub(crate) config: Arc<Config>,
-}
+pub(crate) struct Keeper(pub(crate) Roster);
 
 impl Actor for Keeper {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(TICK, |keeper, _| keeper.roster.beat(&keeper.config));
+        ctx.run_interval(TICK, |keeper, _| keeper.0.beat());
     }
 }
 
@@ -96,9 +94,9 @@ impl Handler<Drain> for Keeper {
     type Result = ResponseActFuture<Self, ()>;
 
     fn handle(&mut self, Drain(close): Drain, _: &mut Self::Context) -> Self::Result {
-        for port in self.roster.ports() {
+        for port in self.0.ports() {
             port.end(close.clone(), Cut::AfterGrace);
         }
-        Box::pin(self.roster.clone().emptied().into_actor(self).map(|(), _, _| ()))
+        Box::pin(self.0.clone().emptied().into_actor(self).map(|(), _, _| ()))
     }
 }

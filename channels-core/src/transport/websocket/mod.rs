@@ -1,5 +1,7 @@
 //! RFC 6455: the handshake, and frames in and out. The only file that names the frame codec.
 
+mod deflate;
+
 use std::{
     io::Cursor,
     pin::Pin,
@@ -16,26 +18,57 @@ use tungstenite::protocol::frame::{
     coding::{Control, Data, OpCode},
 };
 
+use self::deflate::{Corrupt, Deflate, Inflate, negotiate};
 use super::Transport;
 use crate::{
     Close, CloseCode, Message,
     close::MAX_REASON_LEN,
     consumer::Accept,
-    frame::{Incoming, Outgoing},
+    frame::{Incoming, Outgoing, WireForm},
+    server::Config,
 };
 
 /// The longest payload of a control frame, in bytes (RFC 6455, section 5.5).
 const MAX_CONTROL_LEN: usize = MAX_REASON_LEN + 2;
 
+/// The two halves of a connection's codec, and the extension that the handshake's answer names.
+pub(crate) struct Codec<S> {
+    pub(crate) reader: WebSocket<S>,
+    pub(crate) writer: Encoder,
+    pub(crate) extension: Option<String>,
+}
+
+impl<S> Codec<S> {
+    /// A codec for the client of this request, whose frames arrive on `bytes`.
+    pub(crate) fn new(request: &HttpRequest, bytes: S, config: &Config) -> Self {
+        let offers =
+            request.headers().get_all(header::SEC_WEBSOCKET_EXTENSIONS).filter_map(|value| value.to_str().ok());
+        let settings = config.compression.as_ref();
+        let agreed = settings.and_then(|settings| Some((negotiate(offers, settings)?, settings)));
+        let sizes =
+            Sizes { frame: config.max_frame_size, message: config.max_message_size, fragments: config.max_fragments };
+        Self {
+            reader: WebSocket::new(bytes, sizes, agreed.as_ref().map(|(agreed, _)| Inflate::new(agreed))),
+            writer: match &agreed {
+                Some((agreed, settings)) => {
+                    Encoder::Deflate { deflate: Deflate::new(agreed, settings), min_size: settings.min_size }
+                }
+                None => Encoder::Plain,
+            },
+            extension: agreed.map(|(agreed, _)| agreed.answer),
+        }
+    }
+}
+
 /// How much a client may send at once.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sizes {
+struct Sizes {
     /// Bytes of one frame's payload.
-    pub(crate) frame: usize,
-    /// Bytes of one message, its fragments joined.
-    pub(crate) message: usize,
+    frame: usize,
+    /// Bytes of one message, its fragments joined and inflated.
+    message: usize,
     /// Fragments of one message.
-    pub(crate) fragments: usize,
+    fragments: usize,
 }
 
 /// The answer to a handshake that cannot be accepted; `None` when it can.
@@ -64,9 +97,13 @@ pub(crate) fn refusal(request: &HttpRequest) -> Option<HttpResponse> {
 pub(crate) fn accept(
     request: &HttpRequest,
     accept: &Accept,
+    extension: Option<String>,
     body: impl MessageBody + 'static,
 ) -> Result<HttpResponse, actix_web::Error> {
     let mut response = handshake(request.head())?;
+    if let Some(extension) = extension {
+        response.insert_header((header::SEC_WEBSOCKET_EXTENSIONS, extension));
+    }
     if let Some(subprotocol) = &accept.subprotocol {
         response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, subprotocol.as_str()));
     }
@@ -76,31 +113,57 @@ pub(crate) fn accept(
     Ok(HttpResponse::from(response.message_body(body)?).map_into_boxed_body())
 }
 
-/// A frame as it goes over the wire: final, unmasked, with the shortest length there is.
-pub(crate) fn encode(frame: &Outgoing) -> Bytes {
-    match frame {
-        Outgoing::Message(message) => encode_message(message),
-        Outgoing::Shared(shared) => shared.wire(encode_message),
-        Outgoing::Ping => encode_frame(OpCode::Control(Control::Ping), &[]),
-        Outgoing::Pong(payload) => encode_frame(OpCode::Control(Control::Pong), payload),
-        Outgoing::Close(close) if close.code.may_be_sent() => {
-            let payload = [&close.code.get().to_be_bytes()[..], close.reason.as_bytes()].concat();
-            encode_frame(OpCode::Control(Control::Close), &payload)
+/// Makes frames as they go over the wire: final, unmasked, with the shortest length there is.
+pub(crate) enum Encoder {
+    Plain,
+    Deflate { deflate: Deflate, min_size: usize },
+}
+
+impl Encoder {
+    pub(crate) fn encode(&mut self, frame: &Outgoing) -> Bytes {
+        match frame {
+            Outgoing::Message(message) => self.message(message),
+            Outgoing::Shared(shared) => match self.shared_form(&shared.message) {
+                Some(form) => shared.wire(form, |message| self.message(message)),
+                None => self.message(&shared.message),
+            },
+            Outgoing::Ping => encode_frame(OpCode::Control(Control::Ping), false, &[]),
+            Outgoing::Pong(payload) => encode_frame(OpCode::Control(Control::Pong), false, payload),
+            Outgoing::Close(close) if close.code.may_be_sent() => {
+                let payload = [&close.code.get().to_be_bytes()[..], close.reason.as_bytes()].concat();
+                encode_frame(OpCode::Control(Control::Close), false, &payload)
+            }
+            Outgoing::Close(_) => encode_frame(OpCode::Control(Control::Close), false, &[]),
         }
-        Outgoing::Close(_) => encode_frame(OpCode::Control(Control::Close), &[]),
+    }
+
+    /// Under which form a message can be shared with other connections.
+    fn shared_form(&self, message: &Message) -> Option<WireForm> {
+        match self {
+            Self::Deflate { deflate, min_size } if message.len() >= *min_size => {
+                deflate.shared_key().map(|(bits, level)| WireForm::Deflated { bits, level })
+            }
+            _ => Some(WireForm::Plain),
+        }
+    }
+
+    fn message(&mut self, message: &Message) -> Bytes {
+        let kind = OpCode::Data(match message {
+            Message::Text(_) => Data::Text,
+            Message::Binary(_) => Data::Binary,
+        });
+        if let Self::Deflate { deflate, min_size } = self
+            && message.len() >= *min_size
+            && let Some(deflated) = deflate.message(message.as_bytes())
+        {
+            return encode_frame(kind, true, &deflated);
+        }
+        encode_frame(kind, false, message.as_bytes())
     }
 }
 
-fn encode_message(message: &Message) -> Bytes {
-    let kind = match message {
-        Message::Text(_) => Data::Text,
-        Message::Binary(_) => Data::Binary,
-    };
-    encode_frame(OpCode::Data(kind), message.as_bytes())
-}
-
-fn encode_frame(opcode: OpCode, payload: &[u8]) -> Bytes {
-    let header = FrameHeader { opcode, ..FrameHeader::default() };
+fn encode_frame(opcode: OpCode, deflated: bool, payload: &[u8]) -> Bytes {
+    let header = FrameHeader { opcode, rsv1: deflated, ..FrameHeader::default() };
     let length = payload.len() as u64;
     let mut frame = Vec::with_capacity(header.len(length) + payload.len());
     header.format(length, &mut frame).expect("a Vec takes everything that is written to it");
@@ -113,6 +176,7 @@ pub(crate) struct WebSocket<S> {
     bytes: S,
     buffer: BytesMut,
     sizes: Sizes,
+    inflate: Option<Inflate>,
     frame: Option<Frame>,
     message: Option<Partial>,
     state: State,
@@ -130,6 +194,7 @@ enum State {
 struct Frame {
     opcode: OpCode,
     last: bool,
+    deflated: bool,
     mask: [u8; 4],
     /// Bytes of payload that are not taken yet.
     left: usize,
@@ -138,6 +203,7 @@ struct Frame {
 /// A message whose last fragment is not here, or not all of it.
 struct Partial {
     text: bool,
+    deflated: bool,
     payload: BytesMut,
     /// Up to here the payload is known to be UTF-8.
     valid: usize,
@@ -145,8 +211,8 @@ struct Partial {
 }
 
 impl<S> WebSocket<S> {
-    pub(crate) fn new(bytes: S, sizes: Sizes) -> Self {
-        Self { bytes, buffer: BytesMut::new(), sizes, frame: None, message: None, state: State::Reading }
+    fn new(bytes: S, sizes: Sizes, inflate: Option<Inflate>) -> Self {
+        Self { bytes, buffer: BytesMut::new(), sizes, inflate, frame: None, message: None, state: State::Reading }
     }
 
     /// The next thing in the buffer; `None` when more bytes are needed.
@@ -178,7 +244,8 @@ impl<S> WebSocket<S> {
         let Some((header, length)) = header else { return Ok(None) };
         let read = usize::try_from(cursor.position()).expect("a header has at most 14 bytes");
 
-        if header.rsv1 || header.rsv2 || header.rsv3 {
+        let starts_message = matches!(header.opcode, OpCode::Data(Data::Text | Data::Binary));
+        if header.rsv2 || header.rsv3 || header.rsv1 && (self.inflate.is_none() || !starts_message) {
             return Err(broken("a reserved bit is set"));
         }
         let Some(mask) = header.mask else { return Err(broken("the frame is not masked")) };
@@ -217,7 +284,7 @@ impl<S> WebSocket<S> {
         }
         self.buffer.advance(read);
         let left = usize::try_from(length).expect("checked against the limits");
-        Ok(Some(Frame { opcode: header.opcode, last: header.is_final, mask, left }))
+        Ok(Some(Frame { opcode: header.opcode, last: header.is_final, deflated: header.rsv1, mask, left }))
     }
 
     fn control(&mut self, frame: Frame, control: Control) -> Result<Parsed, Close> {
@@ -240,12 +307,8 @@ impl<S> WebSocket<S> {
         if whole {
             let mut payload = self.buffer.split_to(frame.left);
             unmask(&mut payload, frame.mask);
-            let message = if frame.opcode == OpCode::Data(Data::Text) {
-                Message::Text(ByteString::try_from(payload.freeze()).map_err(|_| not_utf8())?)
-            } else {
-                Message::Binary(payload.freeze())
-            };
-            return Ok(Parsed::Whole(Incoming::Message(message)));
+            let text = frame.opcode == OpCode::Data(Data::Text);
+            return self.message(text, frame.deflated, payload.freeze());
         }
         self.fragment(frame)
     }
@@ -254,6 +317,7 @@ impl<S> WebSocket<S> {
     fn fragment(&mut self, mut frame: Frame) -> Result<Parsed, Close> {
         let mut message = self.message.take().unwrap_or_else(|| Partial {
             text: frame.opcode == OpCode::Data(Data::Text),
+            deflated: frame.deflated,
             payload: BytesMut::new(),
             valid: 0,
             fragments: 0,
@@ -265,7 +329,7 @@ impl<S> WebSocket<S> {
         frame.left -= here;
         message.payload.extend_from_slice(&payload);
         let ends = frame.last && frame.left == 0;
-        if message.text {
+        if message.text && !message.deflated {
             message.check_utf8(ends)?;
         }
         if frame.left > 0 {
@@ -275,13 +339,7 @@ impl<S> WebSocket<S> {
             return Ok(Parsed::NeedMore);
         }
         if ends {
-            let payload = message.payload.freeze();
-            let message = if message.text {
-                Message::Text(ByteString::try_from(payload).map_err(|_| not_utf8())?)
-            } else {
-                Message::Binary(payload)
-            };
-            return Ok(Parsed::Whole(Incoming::Message(message)));
+            return self.message(message.text, message.deflated, message.payload.freeze());
         }
         message.fragments += 1;
         if message.fragments >= self.sizes.fragments {
@@ -290,6 +348,22 @@ impl<S> WebSocket<S> {
         }
         self.message = Some(message);
         Ok(Parsed::Fragment)
+    }
+
+    /// A message whose payload is all here.
+    fn message(&mut self, text: bool, deflated: bool, mut payload: Bytes) -> Result<Parsed, Close> {
+        if deflated && let Some(inflate) = &mut self.inflate {
+            let limit = self.sizes.message;
+            payload = inflate.message(&payload, limit).map_err(|corrupt| match corrupt {
+                Corrupt::Data => Close::new(CloseCode::INVALID_PAYLOAD, "the message is not deflated rightly"),
+                Corrupt::TooBig => Close::new(CloseCode::MESSAGE_TOO_BIG, format!("the message is over {limit} bytes")),
+            })?;
+        }
+        Ok(Parsed::Whole(Incoming::Message(if text {
+            Message::Text(ByteString::try_from(payload).map_err(|_| not_utf8())?)
+        } else {
+            Message::Binary(payload)
+        })))
     }
 }
 

@@ -1,0 +1,318 @@
+//! permessage-deflate (RFC 7692): negotiation, and messages deflated and inflated.
+
+use std::cell::RefCell;
+
+use bytes::Bytes;
+use flate2::{Compress, Decompress, FlushCompress, FlushDecompress, Status};
+
+use crate::server::Compression;
+
+/// What a sync flush ends with, which is not sent (RFC 7692, section 7.2.1).
+const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+/// The smallest window that the codec can write with.
+const MIN_BITS: u8 = 9;
+const MAX_BITS: u8 = 15;
+
+thread_local! {
+    /// Inflaters of this thread that keep nothing from message to message, by window: taken for a message, then put back.
+    static INFLATERS: RefCell<[Option<Decompress>; 16]> = const { RefCell::new([const { None }; 16]) };
+    /// Deflaters likewise, with their level.
+    static DEFLATERS: RefCell<[Option<(u32, Compress)>; 16]> = const { RefCell::new([const { None }; 16]) };
+}
+
+/// What both sides agreed on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Agreed {
+    pub(crate) server_takeover: bool,
+    pub(crate) client_takeover: bool,
+    pub(crate) server_bits: u8,
+    pub(crate) client_bits: u8,
+    /// The value of `Sec-WebSocket-Extensions` in the answer.
+    pub(crate) answer: String,
+}
+
+/// Takes the first offer that can be met (RFC 7692, section 5.1 and 7.1).
+pub(crate) fn negotiate<'h>(headers: impl Iterator<Item = &'h str>, settings: &Compression) -> Option<Agreed> {
+    headers.flat_map(|header| header.split(',')).find_map(|offer| accept(offer, settings))
+}
+
+/// Meets one offer, or declines it: for another extension, an unknown or repeated parameter, or a bad value.
+fn accept(offer: &str, settings: &Compression) -> Option<Agreed> {
+    let mut parts = offer.split(';').map(str::trim);
+    if parts.next()? != "permessage-deflate" {
+        return None;
+    }
+    let mut seen: Vec<&str> = Vec::new();
+    let (mut server_takeover, mut client_takeover) =
+        (settings.server_context_takeover, settings.client_context_takeover);
+    let (mut server_bits, mut client_bits) = (settings.server_max_window_bits.clamp(MIN_BITS, MAX_BITS), None);
+    for part in parts {
+        let (name, value) = match part.split_once('=') {
+            Some((name, value)) => (name.trim(), Some(value.trim().trim_matches('"'))),
+            None => (part, None),
+        };
+        if seen.contains(&name) {
+            return None;
+        }
+        seen.push(name);
+        match (name, value) {
+            ("server_no_context_takeover", None) => server_takeover = false,
+            ("client_no_context_takeover", None) => client_takeover = false,
+            ("server_max_window_bits", Some(value)) => {
+                let asked = bits(value)?;
+                if asked < MIN_BITS {
+                    return None;
+                }
+                server_bits = server_bits.min(asked);
+            }
+            ("client_max_window_bits", value) => {
+                let asked = value.map_or(Some(MAX_BITS), bits)?;
+                client_bits = Some(asked.min(settings.client_max_window_bits.clamp(8, MAX_BITS)));
+            }
+            _ => return None,
+        }
+    }
+    let mut answer = String::from("permessage-deflate");
+    if !server_takeover {
+        answer.push_str("; server_no_context_takeover");
+    }
+    if !client_takeover {
+        answer.push_str("; client_no_context_takeover");
+    }
+    if server_bits < MAX_BITS || seen.contains(&"server_max_window_bits") {
+        answer.push_str(&format!("; server_max_window_bits={server_bits}"));
+    }
+    if let Some(bits) = client_bits.filter(|bits| *bits < MAX_BITS) {
+        answer.push_str(&format!("; client_max_window_bits={bits}"));
+    }
+    let client_bits = client_bits.unwrap_or(MAX_BITS).max(MIN_BITS);
+    Some(Agreed { server_takeover, client_takeover, server_bits, client_bits, answer })
+}
+
+/// A window's size: 8 to 15, without a leading zero.
+fn bits(value: &str) -> Option<u8> {
+    let bits = value.parse().ok().filter(|bits| (8..=MAX_BITS).contains(bits))?;
+    (!value.starts_with(['0', '+'])).then_some(bits)
+}
+
+/// Why a message cannot be inflated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Corrupt {
+    /// It is no deflate stream.
+    Data,
+    /// It is over the limit when it is inflated.
+    TooBig,
+}
+
+/// The client's messages, inflated.
+pub(crate) struct Inflate {
+    bits: u8,
+    /// The window, where it is kept from message to message.
+    kept: Option<Box<Decompress>>,
+}
+
+impl Inflate {
+    pub(crate) fn new(agreed: &Agreed) -> Self {
+        let kept = || Box::new(Decompress::new_with_window_bits(false, agreed.client_bits));
+        Self { bits: agreed.client_bits, kept: agreed.client_takeover.then(kept) }
+    }
+
+    /// Inflates one message of at most `limit` bytes.
+    pub(super) fn message(&mut self, payload: &[u8], limit: usize) -> Result<Bytes, Corrupt> {
+        if let Some(window) = &mut self.kept {
+            return inflate(window, payload, limit);
+        }
+        let slot = usize::from(self.bits);
+        let taken = INFLATERS.with_borrow_mut(|pool| pool[slot].take());
+        let mut window = taken.unwrap_or_else(|| Decompress::new_with_window_bits(false, self.bits));
+        let inflated = inflate(&mut window, payload, limit);
+        window.reset(false);
+        INFLATERS.with_borrow_mut(|pool| pool[slot] = Some(window));
+        inflated
+    }
+}
+
+fn inflate(window: &mut Decompress, payload: &[u8], limit: usize) -> Result<Bytes, Corrupt> {
+    let mut inflated = Vec::with_capacity((payload.len() * 4).min(limit + 1).max(64));
+    for mut part in [payload, &TAIL[..]] {
+        loop {
+            let before = (window.total_in(), inflated.len());
+            let status =
+                window.decompress_vec(part, &mut inflated, FlushDecompress::Sync).map_err(|_| Corrupt::Data)?;
+            let read = usize::try_from(window.total_in() - before.0).map_err(|_| Corrupt::Data)?;
+            part = &part[read..];
+            if inflated.len() > limit {
+                return Err(Corrupt::TooBig);
+            }
+            if status == Status::StreamEnd {
+                // The client ended its stream (section 7.2.3.4); what follows is a new one.
+                window.reset(false);
+            } else if inflated.len() == inflated.capacity() {
+                inflated.reserve(inflated.len().min(limit + 1 - inflated.len()).max(1));
+            } else if part.is_empty() {
+                break;
+            } else if read == 0 && inflated.len() == before.1 {
+                return Err(Corrupt::Data);
+            }
+        }
+    }
+    Ok(inflated.into())
+}
+
+/// This side's messages, deflated.
+pub(crate) struct Deflate {
+    bits: u8,
+    level: u32,
+    kept: Option<Box<Compress>>,
+}
+
+impl Deflate {
+    pub(crate) fn new(agreed: &Agreed, settings: &Compression) -> Self {
+        let level = settings.level.clamp(1, 9);
+        let kept = || Box::new(compressor(level, agreed.server_bits));
+        Self { bits: agreed.server_bits, level, kept: agreed.server_takeover.then(kept) }
+    }
+
+    /// What tells the deflated forms of one message apart; `None` where each connection has a form of its own.
+    pub(super) fn shared_key(&self) -> Option<(u8, u32)> {
+        self.kept.is_none().then_some((self.bits, self.level))
+    }
+
+    /// Deflates one message. Without a window of its own, gives `None` when it would not become smaller.
+    pub(super) fn message(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
+        if let Some(window) = &mut self.kept {
+            return Some(deflate(window, payload));
+        }
+        let slot = usize::from(self.bits);
+        let taken = DEFLATERS.with_borrow_mut(|pool| pool[slot].take_if(|(level, _)| *level == self.level));
+        let mut window = taken.map_or_else(|| compressor(self.level, self.bits), |(_, window)| window);
+        let deflated = deflate(&mut window, payload);
+        window.reset();
+        DEFLATERS.with_borrow_mut(|pool| pool[slot] = Some((self.level, window)));
+        (deflated.len() < payload.len()).then_some(deflated)
+    }
+}
+
+fn compressor(level: u32, bits: u8) -> Compress {
+    Compress::new_with_window_bits(flate2::Compression::new(level), false, bits)
+}
+
+fn deflate(window: &mut Compress, mut payload: &[u8]) -> Vec<u8> {
+    let mut deflated = Vec::with_capacity(payload.len() / 2 + 64);
+    loop {
+        let before = window.total_in();
+        let status = window.compress_vec(payload, &mut deflated, FlushCompress::Sync);
+        debug_assert!(status.is_ok(), "deflate has no bad input");
+        payload = &payload[usize::try_from(window.total_in() - before).unwrap_or(payload.len())..];
+        if payload.is_empty() && deflated.len() < deflated.capacity() {
+            break;
+        }
+        deflated.reserve(deflated.capacity());
+    }
+    if deflated.ends_with(&TAIL) {
+        deflated.truncate(deflated.len() - TAIL.len());
+    }
+    deflated
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agree(offer: &str, settings: &Compression) -> Option<String> {
+        negotiate([offer].into_iter(), settings).map(|agreed| agreed.answer)
+    }
+
+    #[test]
+    fn offers_are_met_or_declined_as_rfc_7692_says() {
+        let keep =
+            Compression { server_context_takeover: true, client_context_takeover: true, ..Compression::default() };
+        let table = [
+            ("permessage-deflate", Some("permessage-deflate")),
+            ("permessage-deflate; client_max_window_bits", Some("permessage-deflate")),
+            ("permessage-deflate; client_max_window_bits=10", Some("permessage-deflate; client_max_window_bits=10")),
+            ("permessage-deflate; client_max_window_bits=8", Some("permessage-deflate; client_max_window_bits=8")),
+            ("permessage-deflate; server_max_window_bits=10", Some("permessage-deflate; server_max_window_bits=10")),
+            ("permessage-deflate; server_max_window_bits=\"9\"", Some("permessage-deflate; server_max_window_bits=9")),
+            ("permessage-deflate; server_max_window_bits=8, permessage-deflate", Some("permessage-deflate")),
+            ("permessage-deflate; server_no_context_takeover", Some("permessage-deflate; server_no_context_takeover")),
+            ("permessage-deflate; client_no_context_takeover", Some("permessage-deflate; client_no_context_takeover")),
+            ("x-webkit-deflate-frame, permessage-deflate", Some("permessage-deflate")),
+            ("permessage-deflate; server_max_window_bits", None),
+            ("permessage-deflate; server_max_window_bits=16", None),
+            ("permessage-deflate; server_max_window_bits=010", None),
+            ("permessage-deflate; server_no_context_takeover=1", None),
+            ("permessage-deflate; server_no_context_takeover; server_no_context_takeover", None),
+            ("permessage-deflate; unknown", None),
+            ("permessage-bzip2", None),
+            ("", None),
+        ];
+        for (offer, answer) in table {
+            assert_eq!(agree(offer, &keep).as_deref(), answer, "{offer}");
+        }
+    }
+
+    #[test]
+    fn windows_are_given_up_and_narrowed_where_the_server_says_so() {
+        let settings = Compression { server_max_window_bits: 11, client_max_window_bits: 12, ..Compression::default() };
+        let answer = "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
+                      server_max_window_bits=11; client_max_window_bits=12";
+        assert_eq!(agree("permessage-deflate; client_max_window_bits", &settings).as_deref(), Some(answer));
+    }
+
+    fn both_ways(settings: &Compression, offer: &str) {
+        let agreed = negotiate([offer].into_iter(), settings).unwrap();
+        let mut deflate = Deflate::new(&agreed, settings);
+        let mut inflate = Inflate::new(&Agreed {
+            client_bits: agreed.server_bits,
+            client_takeover: agreed.server_takeover,
+            ..agreed
+        });
+        let long = "哈哈 something that repeats itself, ".repeat(5_000);
+        for text in [&long[..], "short but compressible: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", &long[..]] {
+            let deflated = deflate.message(text.as_bytes()).unwrap();
+            assert!(deflated.len() < text.len());
+            assert_eq!(inflate.message(&deflated, 1 << 20).unwrap(), text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn what_is_deflated_comes_back_with_and_without_takeover_in_any_window() {
+        for takeover in [false, true] {
+            let settings = Compression { server_context_takeover: takeover, ..Compression::default() };
+            both_ways(&settings, "permessage-deflate");
+            for bits in 9..=15 {
+                both_ways(&settings, &format!("permessage-deflate; server_max_window_bits={bits}"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_stopped_at_the_limit_and_garbage_is_refused() {
+        let agreed = negotiate(["permessage-deflate"].into_iter(), &Compression::default()).unwrap();
+        let bomb = Deflate::new(&agreed, &Compression::default()).message(&vec![0; 10_000_000]).unwrap();
+        assert!(bomb.len() < 20_000);
+        let mut inflate = Inflate::new(&agreed);
+        assert_eq!(inflate.message(&bomb, 1 << 20), Err(Corrupt::TooBig));
+        assert_eq!(inflate.message(&[0xff; 64], 1 << 20), Err(Corrupt::Data));
+        assert_eq!(inflate.message(&bomb, 10_000_000).unwrap().len(), 10_000_000);
+    }
+
+    #[test]
+    fn a_message_that_does_not_shrink_is_sent_as_it_is() {
+        let settings = Compression::default();
+        let agreed = negotiate(["permessage-deflate"].into_iter(), &settings).unwrap();
+        let noise: Vec<u8> = (0..20).flat_map(|_| uuid::Uuid::new_v4().into_bytes()).collect();
+        assert_eq!(Deflate::new(&agreed, &settings).message(&noise), None);
+    }
+
+    #[test]
+    fn an_empty_message_and_a_stream_that_the_client_ends_are_inflated() {
+        let agreed = negotiate(["permessage-deflate"].into_iter(), &Compression::default()).unwrap();
+        let mut inflate = Inflate::new(&agreed);
+        assert_eq!(inflate.message(&[0], 10).unwrap(), Bytes::new());
+        // "Hello" in a final block: RFC 7692, section 7.2.3.4.
+        let ended = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00];
+        assert_eq!(inflate.message(&ended, 10).unwrap(), "Hello");
+    }
+}
