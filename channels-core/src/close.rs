@@ -49,6 +49,8 @@ impl CloseCode {
     pub const INTERNAL_ERROR: Self = Self(1011);
     /// 1012: the server restarts; come back in a moment.
     pub const SERVICE_RESTART: Self = Self(1012);
+    /// 4000: the connection has lasted as long as it may; come back at once.
+    pub const EXPIRED: Self = Self(4000);
     /// 4408: the client did not answer pings in time.
     pub const PING_TIMEOUT: Self = Self(4408);
     /// 4429: the client reads more slowly than it is sent to, or sends faster than it may.

@@ -38,7 +38,7 @@ pub use self::{
     },
     routing::{ChannelNameRouter, PatternError, ProtocolTypeRouter, URLRouter, path, re_path},
     scope::{ArgError, Protocol, Scope, UrlRoute},
-    server::{Compression, Config, ConfigError, Server},
+    server::{Compression, Config, ConfigError, Server, SlowClient},
 };
 /// The HTTP side: `http` services, statuses and headers are its own.
 pub use actix_web;

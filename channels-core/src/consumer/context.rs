@@ -96,8 +96,8 @@ impl Context {
     /// # Errors
     ///
     /// [`WriteError`]: not accepted yet, closed already, or more bytes wait for the client than
-    /// [`Config::max_waiting_bytes`](crate::Config::max_waiting_bytes) allows; in that case the connection is closed with
-    /// 4429.
+    /// [`Config::max_waiting_bytes`](crate::Config::max_waiting_bytes) allows; what becomes of the connection then says
+    /// [`Config::slow_client`](crate::Config::slow_client).
     pub fn send(&mut self, message: impl Into<Message>) -> Result<(), WriteError> {
         self.port.send(message.into())
     }

@@ -115,7 +115,8 @@ pub enum WriteError {
     /// The connection is closing or gone.
     #[error("the connection is closed")]
     Closed,
-    /// The client reads more slowly than it is sent to; the connection is closed with 4429.
+    /// The client reads more slowly than it is sent to. The message is dropped; whether the connection closes (4429) says
+    /// [`Config::slow_client`](crate::Config::slow_client).
     #[error("{waiting} bytes wait for the client already (the most is {limit})")]
     Overflow {
         /// Bytes that wait.

@@ -24,8 +24,17 @@ pub struct Config {
     pub max_frame_size: usize,
     /// Fragments of one message; past it the connection closes with 1009. 1,024: a message of 1 MiB in pieces of 1 KiB.
     pub max_fragments: usize,
-    /// Bytes of messages that wait to be written to one client; past it the connection closes with 4429. 1 MiB.
+    /// Bytes of messages that wait to be written to one client. 1 MiB, besides what the kernel's socket holds.
     pub max_waiting_bytes: usize,
+    /// What becomes of a client that more waits for. [`SlowClient::Close`].
+    pub slow_client: SlowClient,
+    /// How long a client may read nothing at all while something waits for it; past it the connection is cut, without a
+    /// close frame, which it would not read either. 30 s. On Linux the kernel keeps the same time for a peer that does
+    /// not take bytes (`TCP_USER_TIMEOUT`).
+    pub stall_timeout: Duration,
+    /// How long a connection may last; past it the connection closes with 4000, which tells the client to come back.
+    /// `None`: as long as it likes.
+    pub max_lifetime: Option<Duration>,
     /// Whether and how messages are compressed (permessage-deflate, RFC 7692) for clients that offer it. `None`: it costs
     /// more CPU than it saves time for the small messages of a chat; turn it on for large JSON.
     pub compression: Option<Compression>,
@@ -70,6 +79,9 @@ impl Default for Config {
             max_frame_size: MIB,
             max_fragments: 1_024,
             max_waiting_bytes: MIB,
+            slow_client: SlowClient::Close,
+            stall_timeout: Duration::from_secs(30),
+            max_lifetime: None,
             compression: None,
             handshake_timeout: Duration::from_secs(5),
             ping_interval: Some(Duration::from_secs(20)),
@@ -80,6 +92,18 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(30),
         }
     }
+}
+
+/// What becomes of a client for which [`Config::max_waiting_bytes`] wait already.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum SlowClient {
+    /// The connection closes with 4429: the client comes back and asks for what it missed.
+    Close,
+    /// The new message is dropped: what waits stays in order and complete, as for a log.
+    DropNewest,
+    /// The oldest messages are dropped until there is room: what arrives is recent, as for a ticker.
+    DropOldest,
 }
 
 /// How messages are compressed: permessage-deflate (RFC 7692).

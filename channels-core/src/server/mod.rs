@@ -6,6 +6,7 @@ mod shutdown;
 mod worker;
 
 use std::{
+    any::Any,
     future::Future,
     io,
     net::{SocketAddr, TcpListener, ToSocketAddrs},
@@ -20,7 +21,7 @@ use actix_web::{
 use thiserror::Error;
 
 pub(crate) use self::config::Change;
-pub use self::config::{Compression, Config};
+pub use self::config::{Compression, Config, SlowClient};
 use self::{shutdown::Keepers, worker::Worker};
 use crate::{
     layer::{LayerError, Layers},
@@ -218,11 +219,13 @@ impl Server {
         report::log(&self.addresses(), &RouteList::of(&self.app));
         let listeners = std::mem::take(&mut self.listeners);
         let app = self.app.clone();
+        let stall_timeout = self.config.stall_timeout;
         let mut server = HttpServer::new(move || {
             let app = app.clone();
             let miss = web::to(move |request| worker::miss(app.clone(), request));
             App::new().default_service(miss).configure(mount.clone())
         })
+        .on_connect(move |socket, _| cut_when_stalled(socket, stall_timeout))
         .tcp_nodelay(true)
         .client_disconnect_timeout(Duration::ZERO)
         .shutdown_timeout(self.config.drain_timeout.as_secs())
@@ -235,6 +238,17 @@ impl Server {
         }
         shutdown::serve(server.run(), stop, self.drain()).await.map_err(ConfigError::Run)
     }
+}
+
+/// Lets the kernel end a connection whose client takes no bytes for so long, even if it answers probes.
+fn cut_when_stalled(socket: &dyn Any, timeout: Duration) {
+    #[cfg(target_os = "linux")]
+    if let Some(socket) = socket.downcast_ref::<actix_rt::net::TcpStream>() {
+        // Without it a stalled connection costs its buffers until its peer is gone; that is no reason to refuse it.
+        let _ = socket2::SockRef::from(socket).set_tcp_user_timeout(Some(timeout));
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (socket, timeout);
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

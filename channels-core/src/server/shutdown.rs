@@ -44,7 +44,8 @@ impl Keepers {
             state.draining.store(true, Ordering::Relaxed);
             let keepers = state.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let close = Close::new(CloseCode::SERVICE_RESTART, "the server restarts");
-            let drained = join_all(keepers.iter().map(|keeper| keeper.send(Drain(close.clone()))));
+            let drained =
+                join_all(keepers.iter().map(|keeper| keeper.send(Drain { close: close.clone(), within: timeout })));
             if tokio::time::timeout(timeout, drained).await.is_err() {
                 tracing::warn!(?timeout, "connections that had not ended in time are cut");
             }

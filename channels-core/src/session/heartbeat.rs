@@ -1,56 +1,91 @@
-//! Pings, and what their silence means: a pure decision.
-
-use std::time::Duration;
+//! What time does to a connection: a pure decision, made every now and then.
 
 use tokio::time::Instant;
 
+use crate::{Close, CloseCode, server::Config};
+
+/// When a connection gave which sign of life.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Signs {
+    pub(super) opened: Instant,
+    /// When anything last came from the client.
+    pub(super) heard: Instant,
+    /// When the ping was sent that the client has not answered.
+    pub(super) pinged: Option<Instant>,
+    /// Since when something has waited for the client and nothing been written.
+    pub(super) stalled: Option<Instant>,
+}
+
 /// What is due on a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Due {
     Nothing,
     Ping,
-    /// The client did not answer in time.
-    Close,
+    Close(Close),
+    /// Nothing can be written, not even a close frame.
+    Cut,
 }
 
-/// Decides by when the client was last heard, and when the ping was sent that it has not answered.
-pub(super) fn due(
-    now: Instant,
-    heard: Instant,
-    pinged: Option<Instant>,
-    every: Option<Duration>,
-    within: Duration,
-) -> Due {
-    let Some(every) = every else { return Due::Nothing };
-    match pinged {
-        Some(at) if now.duration_since(at) >= within => Due::Close,
-        Some(_) => Due::Nothing,
-        None if now.duration_since(heard) >= every => Due::Ping,
-        None => Due::Nothing,
+pub(super) fn due(now: Instant, signs: Signs, config: &Config) -> Due {
+    let since = |then: Instant| now.saturating_duration_since(then);
+    if signs.stalled.is_some_and(|then| since(then) >= config.stall_timeout) {
+        return Due::Cut;
+    }
+    if config.max_lifetime.is_some_and(|lifetime| since(signs.opened) >= lifetime) {
+        return Due::Close(Close::new(CloseCode::EXPIRED, "the connection has lasted as long as it may"));
+    }
+    match (config.ping_interval, signs.pinged) {
+        (Some(_), Some(then)) if since(then) >= config.ping_timeout => {
+            Due::Close(Close::new(CloseCode::PING_TIMEOUT, "no answer to a ping"))
+        }
+        (Some(every), None) if since(signs.heard) >= every => Due::Ping,
+        _ => Due::Nothing,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    #[test]
-    fn a_quiet_client_is_pinged_and_a_silent_one_closed() {
-        let second = Duration::from_secs;
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn due_after(seconds: u32, signs: impl FnOnce(Instant, &mut Signs), config: &Config) -> Due {
         let start = Instant::now();
-        let due = |now: u64, pinged: Option<u64>| {
-            let pinged = pinged.map(|at| start + second(at));
-            due(start + second(now), start, pinged, Some(second(20)), second(30))
-        };
-        assert_eq!(due(19, None), Due::Nothing);
-        assert_eq!(due(20, None), Due::Ping);
-        assert_eq!(due(49, Some(20)), Due::Nothing);
-        assert_eq!(due(50, Some(20)), Due::Close);
+        let mut set = Signs { opened: start, heard: start, pinged: None, stalled: None };
+        signs(start, &mut set);
+        due(start + seconds * SECOND, set, config)
+    }
+
+    fn code(due: Due) -> Option<u16> {
+        match due {
+            Due::Close(close) => Some(close.code.get()),
+            _ => None,
+        }
     }
 
     #[test]
-    fn without_an_interval_nothing_is_ever_due() {
-        let now = Instant::now();
-        assert_eq!(due(now + Duration::from_secs(9_999), now, None, None, Duration::ZERO), Due::Nothing);
+    fn a_quiet_client_is_pinged_and_a_silent_one_closed() {
+        let config = Config::default();
+        assert_eq!(due_after(19, |_, _| {}, &config), Due::Nothing);
+        assert_eq!(due_after(20, |_, _| {}, &config), Due::Ping);
+        let pinged = |start: Instant, signs: &mut Signs| signs.pinged = Some(start + 20 * SECOND);
+        assert_eq!(due_after(49, pinged, &config), Due::Nothing);
+        assert_eq!(code(due_after(50, pinged, &config)), Some(4408));
+    }
+
+    #[test]
+    fn without_an_interval_nobody_is_pinged() {
+        let config = Config { ping_interval: None, ..Config::default() };
+        assert_eq!(due_after(9_999, |_, _| {}, &config), Due::Nothing);
+    }
+
+    #[test]
+    fn a_client_that_reads_nothing_is_cut_whatever_else_is_due() {
+        let config = Config { max_lifetime: Some(SECOND), ..Config::default() };
+        let stalled = |start: Instant, signs: &mut Signs| signs.stalled = Some(start + 5 * SECOND);
+        assert_eq!(code(due_after(34, stalled, &config)), Some(4000));
+        assert_eq!(due_after(35, stalled, &config), Due::Cut);
     }
 }

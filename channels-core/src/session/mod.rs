@@ -18,7 +18,7 @@ use std::{
     any::Any,
     pin::Pin,
     rc::Rc,
-    task::{self, Poll, ready},
+    task::{self, Poll},
 };
 
 use actix::{Actor, ActorContext, ActorFuture, AsyncContext};
@@ -35,11 +35,8 @@ pub(crate) use self::{
 };
 use crate::transport::websocket::Encoder;
 
-/// The actor of one connection. It owns the consumer's life, a future that runs to the end of `disconnect`.
-struct Session {
-    port: Rc<Port>,
-    life: Option<LocalBoxFuture<'static, ()>>,
-}
+/// The actor of one connection. It runs the consumer's life, a future that goes to the end of `disconnect`.
+struct Session(Rc<Port>);
 
 impl Actor for Session {
     type Context = HttpContext<Self>;
@@ -49,10 +46,7 @@ impl Actor for Session {
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
-        if let Some(life) = self.life.take() {
-            self.port.gone("the connection was lost");
-            actix_rt::spawn(life);
-        }
+        self.0.live_on_without_response("the connection was lost");
     }
 }
 
@@ -68,9 +62,11 @@ impl ActorFuture<Session> for Turn {
         ctx: &mut HttpContext<Session>,
         task: &mut task::Context<'_>,
     ) -> Poll<()> {
-        if let Some(life) = &mut session.life {
-            ready!(life.as_mut().poll(task));
-            session.life = None;
+        if let Some(mut life) = session.0.take_life()
+            && life.as_mut().poll(task).is_pending()
+        {
+            session.0.put_life(life);
+            return Poll::Pending;
         }
         ctx.stop();
         Poll::Ready(())
@@ -87,8 +83,8 @@ pub(crate) struct Body {
 
 impl Body {
     pub(crate) fn new(port: Rc<Port>, life: LocalBoxFuture<'static, ()>, encoder: Encoder) -> Self {
-        let session = Session { port: port.clone(), life: Some(life) };
-        Self { actor: Box::pin(HttpContext::create(session)), port, encoder, ended: false }
+        port.put_life(life);
+        Self { actor: Box::pin(HttpContext::create(Session(port.clone()))), port, encoder, ended: false }
     }
 
     /// Runs the session until it answers the handshake.

@@ -33,14 +33,34 @@ impl Outbox {
 
     /// Adds a message. One that is larger than the bound is taken only when nothing waits.
     pub(crate) fn push(&mut self, frame: Outgoing) -> Result<(), WriteError> {
-        let bytes = frame.len();
-        if self.bytes + bytes > self.limit && self.bytes > 0 {
+        if !self.has_room(frame.len()) {
             return Err(WriteError::Overflow { waiting: self.bytes, limit: self.limit });
         }
-        self.bytes += bytes;
+        self.bytes += frame.len();
         self.frames.push_back(frame);
         self.wake();
         Ok(())
+    }
+
+    /// Drops the oldest messages until there is room for so many bytes, and says how many it dropped.
+    pub(crate) fn make_room(&mut self, bytes: usize) -> usize {
+        let mut dropped = 0;
+        while !self.has_room(bytes)
+            && let Some(oldest) = self.frames.pop_front()
+        {
+            self.bytes -= oldest.len();
+            dropped += 1;
+        }
+        dropped
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        self.bytes == 0 || self.bytes + bytes <= self.limit
+    }
+
+    /// Whether anything waits to be written.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.ping || self.pong.is_some() || !self.frames.is_empty()
     }
 
     /// Adds a ping, unless one waits already.
@@ -95,7 +115,9 @@ impl Outbox {
             return Some(Outgoing::Ping);
         }
         let frame = self.frames.pop_front()?;
-        self.bytes -= frame.len().min(self.bytes);
+        if !matches!(frame, Outgoing::Close(_)) {
+            self.bytes -= frame.len();
+        }
         if self.frames.is_empty() && self.frames.capacity() > KEPT {
             self.frames = VecDeque::new();
         }
@@ -130,6 +152,20 @@ mod tests {
         outbox.push(message(4)).unwrap();
         outbox.push(message(6)).unwrap();
         assert!(outbox.push(message(1)).is_err());
+    }
+
+    #[test]
+    fn room_is_made_by_dropping_the_oldest() {
+        let mut outbox = Outbox::new(10);
+        for bytes in [4, 3, 2] {
+            outbox.push(message(bytes)).unwrap();
+        }
+        assert_eq!(outbox.make_room(1), 0);
+        assert_eq!(outbox.make_room(5), 1);
+        outbox.push(message(5)).unwrap();
+        assert_eq!(outbox.make_room(100), 3);
+        outbox.push(message(100)).unwrap();
+        assert_eq!(outbox.pop(), Some(message(100)));
     }
 
     #[test]

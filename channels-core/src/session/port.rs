@@ -10,9 +10,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use futures_util::future::LocalBoxFuture;
 use tokio::time::Instant;
 
 use super::{
+    heartbeat::Signs,
     outbox::Outbox,
     state::{Phase, Step},
 };
@@ -22,7 +24,7 @@ use crate::{
     event::{Envelope, Rendered},
     frame::{Outgoing, Shared},
     layer::Delivery,
-    server::Config,
+    server::{Config, SlowClient},
 };
 
 /// What a consumer's type does with events, without an instance of it.
@@ -70,7 +72,14 @@ pub(crate) struct Port {
     /// A handler runs: what it sends goes before what comes after its event.
     handling: Cell<bool>,
     outbox: RefCell<Outbox>,
+    /// The consumer's life, while nobody runs it.
+    life: RefCell<Option<LocalBoxFuture<'static, ()>>>,
+    /// Messages that were dropped because the client reads too slowly.
+    dropped: Cell<u64>,
+    /// Since when something has waited and nothing been written.
+    stalled: Cell<Option<Instant>>,
     session: RefCell<Option<Waker>>,
+    opened: Instant,
     heard: Cell<Instant>,
     pinged: Cell<Option<Instant>>,
 }
@@ -87,7 +96,11 @@ impl Port {
             capacity: Cell::new(usize::MAX),
             handling: Cell::new(false),
             outbox: RefCell::new(Outbox::new(config.max_waiting_bytes)),
+            life: RefCell::default(),
+            dropped: Cell::default(),
+            stalled: Cell::default(),
             session: RefCell::default(),
+            opened: Instant::now(),
             heard: Cell::new(Instant::now()),
             pinged: Cell::default(),
             config,
@@ -130,11 +143,17 @@ impl Port {
 
     fn write(&self, frame: Outgoing) -> Result<(), WriteError> {
         self.step(Step::Send)?;
+        if self.config.slow_client == SlowClient::DropOldest {
+            let dropped = self.outbox.borrow_mut().make_room(frame.len());
+            self.dropped.set(self.dropped.get() + dropped as u64);
+        }
         let written = self.outbox.borrow_mut().push(frame);
         if written.is_err() {
-            let reason = "the client reads too slowly";
-            self.outbox.borrow_mut().clear();
-            self.close(Close::new(CloseCode::TOO_SLOW, reason));
+            self.dropped.set(self.dropped.get() + 1);
+            if self.config.slow_client == SlowClient::Close {
+                self.outbox.borrow_mut().clear();
+                self.close(Close::new(CloseCode::TOO_SLOW, "the client reads too slowly"));
+            }
         }
         written
     }
@@ -185,12 +204,11 @@ impl Port {
         self.pinged.set(None);
     }
 
-    pub(crate) fn heard_at(&self) -> Instant {
-        self.heard.get()
-    }
-
-    pub(crate) fn pinged_at(&self) -> Option<Instant> {
-        self.pinged.get()
+    /// The signs of life there were. That nothing is written is noticed by looking twice.
+    pub(super) fn signs(&self, now: Instant) -> Signs {
+        let stalled = self.outbox.borrow().is_waiting().then(|| self.stalled.get().unwrap_or(now));
+        self.stalled.set(stalled);
+        Signs { opened: self.opened, heard: self.heard.get(), pinged: self.pinged.get(), stalled }
     }
 
     pub(crate) fn ping(&self) {
@@ -225,6 +243,25 @@ impl Port {
         self.outbox.borrow_mut().finish();
     }
 
+    // The life, for whoever runs it.
+
+    pub(super) fn put_life(&self, life: LocalBoxFuture<'static, ()>) {
+        self.life.replace(Some(life));
+    }
+
+    pub(super) fn take_life(&self) -> Option<LocalBoxFuture<'static, ()>> {
+        self.life.take()
+    }
+
+    /// The connection is gone: its response is not polled any more, and the rest of the life goes on as a task of the
+    /// thread.
+    pub(super) fn live_on_without_response(&self, reason: &'static str) {
+        if let Some(life) = self.take_life() {
+            self.gone(reason);
+            actix_rt::spawn(life);
+        }
+    }
+
     // The answer and the frames, for whoever writes them.
 
     pub(crate) fn take_answer(&self) -> Option<Answer> {
@@ -232,7 +269,11 @@ impl Port {
     }
 
     pub(crate) fn poll_outgoing(&self, task: &mut Context<'_>) -> Poll<Option<Outgoing>> {
-        self.outbox.borrow_mut().poll_next(task)
+        let frame = self.outbox.borrow_mut().poll_next(task);
+        if frame.is_ready() {
+            self.stalled.set(None);
+        }
+        frame
     }
 
     // Events.

@@ -2,18 +2,25 @@
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseActFuture, WrapFuture};
 use slab::Slab;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
 
 use super::{
     heartbeat::{Due, due},
     port::{Cut, Port},
 };
-use crate::{Close, CloseCode};
+use crate::Close;
 
 /// How often quiet connections are looked for.
 const TICK: Duration = Duration::from_secs(1);
+/// Connections that a stopping server ends at once.
+const BATCH: usize = 100;
+/// The mean pause between two such batches, at most.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The connections of one worker thread.
 #[derive(Clone, Default)]
@@ -39,11 +46,11 @@ impl Roster {
     fn beat(&self) {
         let now = Instant::now();
         for port in self.ports() {
-            let config = &port.config;
-            match due(now, port.heard_at(), port.pinged_at(), config.ping_interval, config.ping_timeout) {
+            match due(now, port.signs(now), &port.config) {
                 Due::Nothing => {}
                 Due::Ping => port.ping(),
-                Due::Close => port.close(Close::new(CloseCode::PING_TIMEOUT, "no answer to a ping")),
+                Due::Close(close) => port.close(close),
+                Due::Cut => port.live_on_without_response("the client stopped reading"),
             }
         }
     }
@@ -82,9 +89,14 @@ impl Actor for Keeper {
     }
 }
 
-/// Ends every connection of the thread; answered when all have ended.
+/// Ends every connection of the thread, in batches so that not all clients come back at once; answered when all have
+/// ended.
 #[derive(Clone)]
-pub(crate) struct Drain(pub(crate) Close);
+pub(crate) struct Drain {
+    pub(crate) close: Close,
+    /// Half of this time is for the batches.
+    pub(crate) within: Duration,
+}
 
 impl Message for Drain {
     type Result = ();
@@ -93,10 +105,19 @@ impl Message for Drain {
 impl Handler<Drain> for Keeper {
     type Result = ResponseActFuture<Self, ()>;
 
-    fn handle(&mut self, Drain(close): Drain, _: &mut Self::Context) -> Self::Result {
-        for port in self.0.ports() {
-            port.end(close.clone(), Cut::AfterGrace);
-        }
-        Box::pin(self.0.clone().emptied().into_actor(self).map(|(), _, _| ()))
+    fn handle(&mut self, Drain { close, within }: Drain, _: &mut Self::Context) -> Self::Result {
+        let roster = self.0.clone();
+        let drain = async move {
+            let ports = roster.ports();
+            let pause = within / 2 / u32::try_from(ports.len() / BATCH + 1).unwrap_or(u32::MAX);
+            for (index, port) in ports.iter().enumerate() {
+                if index > 0 && index % BATCH == 0 {
+                    sleep(pause.min(PAUSE).mul_f32(fastrand::f32() * 2.0)).await;
+                }
+                port.end(close.clone(), Cut::AfterGrace);
+            }
+            roster.emptied().await;
+        };
+        Box::pin(drain.into_actor(self))
     }
 }
