@@ -5,7 +5,7 @@ mod name;
 mod raw;
 mod registry;
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub(crate) use self::envelope::Rendered;
@@ -44,7 +44,7 @@ pub use self::{
     label = "not an event",
     note = "write `#[derive(Serialize, Deserialize, Event)]` and `#[event(\"its.name\")]` on it, or take a `&RawEvent`"
 )]
-pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
+pub trait Event: Serialize + for<'de> Deserialize<'de> + Send + Sync + 'static {
     /// The event's name, as `chat.message`: what stands under `type` on the wire.
     const NAME: &'static str;
 }

@@ -1,0 +1,20 @@
+use channels::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Event)]
+#[event("chat.message")]
+struct ChatMessage {
+    text: String,
+}
+
+struct Chat;
+
+#[consumer]
+impl Consumer for Chat {
+    async fn chat_message(&mut self, cx: &mut Context, event: &ChatMessage) -> Result<()> {
+        cx.send(event.text.as_str())?;
+        Ok(())
+    }
+}
+
+fn main() {}

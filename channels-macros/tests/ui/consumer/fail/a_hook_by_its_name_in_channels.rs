@@ -1,0 +1,13 @@
+use channels::prelude::*;
+
+struct Chat;
+
+#[consumer]
+impl Consumer for Chat {
+    async fn websocket_connect(&mut self, cx: &mut Context) -> Result<()> {
+        cx.accept()?;
+        Ok(())
+    }
+}
+
+fn main() {}

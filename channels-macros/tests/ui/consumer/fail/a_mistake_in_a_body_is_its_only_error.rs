@@ -1,0 +1,25 @@
+use channels::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Event)]
+#[event("chat.message")]
+struct ChatMessage {
+    text: String,
+}
+
+struct Chat;
+
+#[consumer]
+impl Consumer for Chat {
+    async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+        cx.acept()
+    }
+
+    #[handler]
+    async fn chat_message(&mut self, cx: &mut Context, event: &ChatMessage) -> Result<()> {
+        cx.send(event.txt.as_str())?;
+        Ok(())
+    }
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use channels::prelude::*;
+
+struct Chat;
+
+#[consumer(crate = "channels")]
+impl Consumer for Chat {}
+
+fn main() {}

@@ -1,0 +1,13 @@
+use channels::prelude::*;
+
+struct Chat;
+
+#[consumer]
+impl Consumer for Chat {
+    fn connect(&mut self, cx: &mut Context) -> Result<()> {
+        cx.accept()?;
+        Ok(())
+    }
+}
+
+fn main() {}

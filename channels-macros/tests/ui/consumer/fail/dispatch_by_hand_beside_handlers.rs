@@ -1,0 +1,25 @@
+use channels::{Dispatch, Envelope, prelude::*};
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Event)]
+#[event("chat.message")]
+struct ChatMessage {
+    text: String,
+}
+
+struct Chat;
+
+#[consumer]
+impl Consumer for Chat {
+    #[handler]
+    async fn chat_message(&mut self, cx: &mut Context, event: &ChatMessage) -> Result<()> {
+        cx.send(event.text.as_str())?;
+        Ok(())
+    }
+
+    async fn dispatch(&mut self, _cx: &mut Context, _event: &Envelope) -> Result<Dispatch> {
+        Ok(Dispatch::Unhandled)
+    }
+}
+
+fn main() {}

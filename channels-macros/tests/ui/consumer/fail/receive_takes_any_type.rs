@@ -1,0 +1,13 @@
+use channels::prelude::*;
+
+struct Chat;
+
+#[consumer]
+impl Consumer for Chat {
+    async fn receive(&mut self, cx: &mut Context, text: impl Into<Message>) -> Result<()> {
+        cx.send(text)?;
+        Ok(())
+    }
+}
+
+fn main() {}

@@ -1,0 +1,48 @@
+use channels::{IntoEvent, prelude::*};
+use serde::{Deserialize, Serialize};
+
+macro_rules! relay {
+    ($name:ident, $input:ty, $($method:ident: $event:ty => $result:ty),*; $pure:ident: $pure_event:ty) => {
+        struct $name;
+
+        #[consumer]
+        impl Consumer for $name {
+            async fn receive(&mut self, _cx: &mut Context, _input: $input) -> Result<()> {
+                Ok(())
+            }
+
+            $(
+                #[handler]
+                async fn $method(&mut self, cx: &mut Context, event: &$event) -> $result {
+                    cx.send_json(event)
+                }
+            )*
+
+            #[handler]
+            fn $pure(event: &$pure_event) -> Result<Message> {
+                Ok(Message::json(event)?)
+            }
+        }
+    };
+}
+
+#[derive(Serialize, Deserialize, Event)]
+#[event("a")]
+struct A;
+
+#[derive(Serialize, Deserialize, Event)]
+#[event("b")]
+struct B;
+
+#[derive(Serialize, Deserialize, Event)]
+#[event("c")]
+struct C;
+
+relay!(Relay, Json<Vec<u8>>, a: A => Result<()>, b: B => Result<()>; c: C);
+
+fn main() {
+    assert!(Relay::render(&C.into_event().unwrap()).is_some());
+    let consumers: Vec<_> = channels::registry().consumers().collect();
+    assert_eq!(consumers[0].input, "Json<Vec<u8>>");
+    assert_eq!(consumers[0].handlers.len(), 3);
+}

@@ -1,0 +1,11 @@
+use channels::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Event)]
+#[event("chat.message")]
+#[event("chat.notice")]
+struct ChatMessage {
+    text: String,
+}
+
+fn main() {}

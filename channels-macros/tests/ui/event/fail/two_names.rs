@@ -1,0 +1,10 @@
+use channels::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Event)]
+#[event("chat.message", "chat.notice")]
+struct ChatMessage {
+    text: String,
+}
+
+fn main() {}

@@ -1,0 +1,20 @@
+use channels::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Event)]
+#[event("chat.message")]
+struct ChatMessage {
+    text: String,
+}
+
+struct Chat;
+
+#[consumer]
+impl Consumer for Chat {
+    #[handler]
+    async fn chat_message(&mut self, _cx: &mut Context, event: &ChatMessage) -> Result<Message> {
+        Ok(event.text.as_str().into())
+    }
+}
+
+fn main() {}

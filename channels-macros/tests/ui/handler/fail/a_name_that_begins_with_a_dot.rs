@@ -1,0 +1,13 @@
+use channels::prelude::*;
+
+struct Chat;
+
+#[consumer]
+impl Consumer for Chat {
+    #[handler(".hidden")]
+    async fn chat(&mut self, _cx: &mut Context, _event: &RawEvent) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn main() {}

@@ -1,0 +1,18 @@
+use channels::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Event)]
+#[event("chat.message")]
+struct ChatMessage {
+    text: String,
+}
+
+struct Chat;
+
+#[consumer]
+impl Consumer for Chat {
+    #[handler]
+    fn chat_message(_event: &ChatMessage) {}
+}
+
+fn main() {}
