@@ -214,6 +214,11 @@ impl Layers {
         })
     }
 
+    /// The layers with their aliases, sorted.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Layer)> {
+        self.0.iter().map(|(alias, layer)| (alias.as_str(), layer))
+    }
+
     /// The aliases, sorted.
     pub fn aliases(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)

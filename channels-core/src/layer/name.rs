@@ -69,6 +69,12 @@ macro_rules! name {
             }
         }
 
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self)
+            }
+        }
+
         impl Deref for $type {
             type Target = str;
 

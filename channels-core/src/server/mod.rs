@@ -1,6 +1,8 @@
 //! The server: an application, its layers, where it listens, how it stops.
 
 mod config;
+mod inspect;
+mod operations;
 mod report;
 mod shutdown;
 mod worker;
@@ -22,7 +24,7 @@ use thiserror::Error;
 
 pub(crate) use self::config::Change;
 pub use self::config::{Compression, Config, SlowClient};
-use self::{shutdown::Keepers, worker::Worker};
+use self::{operations::Operations, shutdown::Keepers, worker::Worker};
 use crate::{
     layer::{LayerError, Layers},
     routing::{ProtocolTypeRouter, RouteList},
@@ -87,6 +89,7 @@ pub struct Server {
     config: Arc<Config>,
     workers: Option<usize>,
     listeners: Vec<TcpListener>,
+    operations: Operations,
     keepers: Keepers,
 }
 
@@ -94,7 +97,15 @@ impl Server {
     /// A server for this application, with in-memory layers and the default settings.
     pub fn new(app: ProtocolTypeRouter) -> Self {
         let layers = app.layers().clone();
-        Self { app, layers, config: Arc::default(), workers: None, listeners: Vec::new(), keepers: Keepers::default() }
+        Self {
+            app,
+            layers,
+            config: Arc::default(),
+            workers: None,
+            listeners: Vec::new(),
+            operations: Operations::default(),
+            keepers: Keepers::default(),
+        }
     }
 
     /// The same server with these layers: [`Layers`], or one layer that becomes `default`.
@@ -118,6 +129,38 @@ impl Server {
     pub fn workers(mut self, threads: usize) -> Self {
         assert!(threads > 0, "a server needs at least one worker thread");
         self.workers = Some(threads);
+        self
+    }
+
+    /// Answers at this path with 200 as long as the process runs: for a supervisor's liveness probe.
+    pub fn health(mut self, path: impl Into<String>) -> Self {
+        self.operations.health = Some(path.into());
+        self
+    }
+
+    /// Answers at this path with 200 while new connections are welcome and with 503 while the server
+    /// [drains](Self::drain): for a load balancer.
+    pub fn readiness(mut self, path: impl Into<String>) -> Self {
+        self.operations.readiness = Some(path.into());
+        self
+    }
+
+    /// Shows at this path, which ends with `/`, a page of connections, groups, members and queues, and at `data.json`
+    /// behind it the same as JSON.
+    ///
+    /// # Untrusted input
+    ///
+    /// It tells paths, addresses and channel names to whoever asks. Keep it from strangers: serve it on an address of its
+    /// own, or deny the path in the proxy.
+    ///
+    /// # Panics
+    ///
+    /// When the path does not end with `/`.
+    #[track_caller]
+    pub fn inspection(mut self, path: impl Into<String>) -> Self {
+        let path = path.into();
+        assert!(path.ends_with('/'), "the path of the inspection page ends with `/`, as `/inspect/`; it is `{path}`");
+        self.operations.inspection = Some(path);
         self
     }
 
@@ -183,10 +226,12 @@ impl Server {
                 source,
             })?;
         }
-        let Self { app, layers, config, keepers, .. } = self;
+        let Self { app, layers, config, keepers, operations, .. } = self;
         let (app, layers, config, keepers) = (app.clone(), layers.clone(), config.clone(), keepers.clone());
+        let operations = operations.clone();
         Ok(move |service: &mut ServiceConfig| {
             Worker::start(app.clone(), layers.clone(), config.clone(), &keepers).install(service);
+            operations.serve(service, &keepers, &layers);
             app.configure_http(service);
         })
     }

@@ -16,7 +16,7 @@ use futures_util::future::join_all;
 
 use crate::{
     Close, CloseCode,
-    session::{Drain, Keeper},
+    session::{Drain, Inspect, Keeper, ThreadReport},
 };
 
 /// The keepers of all worker threads, and whether they are draining.
@@ -38,11 +38,22 @@ impl Keepers {
         self.0.draining.load(Ordering::Relaxed)
     }
 
+    /// What the connections of every thread are and have done.
+    pub(super) async fn inspect(&self, limit: usize) -> Vec<ThreadReport> {
+        let keepers = self.addresses();
+        let reports = join_all(keepers.iter().map(|keeper| keeper.send(Inspect { limit }))).await;
+        reports.into_iter().flatten().collect()
+    }
+
+    fn addresses(&self) -> Vec<Addr<Keeper>> {
+        self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn drain(&self, timeout: Duration) -> impl Future<Output = ()> + Send + 'static {
-        let state = self.0.clone();
+        let keepers = self.clone();
         async move {
-            state.draining.store(true, Ordering::Relaxed);
-            let keepers = state.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            keepers.0.draining.store(true, Ordering::Relaxed);
+            let keepers = keepers.addresses();
             let close = Close::new(CloseCode::SERVICE_RESTART, "the server restarts");
             let drained =
                 join_all(keepers.iter().map(|keeper| keeper.send(Drain { close: close.clone(), within: timeout })));
@@ -64,7 +75,6 @@ pub(super) async fn serve(
     let stopped = async {
         stop.await;
         tracing::info!("stopping: connections are closed with 1012");
-        handle.pause().await;
         let graceful = tokio::select! {
             () = drain => true,
             () = signal() => false,

@@ -84,7 +84,8 @@ impl Worker {
             Err(error) => return failed(endpoint, &error),
         };
         let config = self.config.changed(&scope.config_changes);
-        let port = Port::new(config.clone(), endpoint.class(), scope.path().to_owned());
+        let class = endpoint.class();
+        let port = Port::new(config.clone(), class, &scope, self.roster.stats(class));
         let Codec { reader, writer, extension } = Codec::new(&request, payload.into_inner(), &config);
         let line = Line::new(Box::new(reader), port.clone()).listed(self.roster.enter(port.clone()));
         let cx = Context::new(port.clone(), scope, self.layers.clone(), layer);

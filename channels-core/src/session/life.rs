@@ -53,6 +53,7 @@ impl<C: Consumer> Life<C> {
             Input::Message(message) => self.receive(message).await,
             Input::Event(event) if event.age() >= self.cx.layer().get_ref().hub().limits().expiry => {
                 self.cx.count_expired();
+                self.cx.port().stats.count(|counts| counts.dropped_expired += 1);
             }
             Input::Event(event) => self.handle(&event).await,
         }
@@ -60,12 +61,14 @@ impl<C: Consumer> Life<C> {
     }
 
     async fn receive(&mut self, message: Message) {
+        self.cx.port().stats.count(|counts| counts.inputs += 1);
         let Self { consumer, cx, line } = self;
         let ran = line.run(async { consumer.receive(cx, C::Input::from_message(message)?).await }).await;
         self.judge("receive", ran);
     }
 
     async fn handle(&mut self, event: &Envelope) {
+        self.cx.port().stats.count(|counts| counts.events += 1);
         if self.cx.port().send_pure(event) {
             return;
         }
@@ -139,6 +142,7 @@ impl<C: Consumer> Life<C> {
 
     fn log(&self, hook: &str, error: impl Display) {
         let port = self.cx.port();
+        port.stats.count(|counts| counts.failures += 1);
         tracing::error!(consumer = port.class().name, path = port.path, hook, %error, "a hook failed");
     }
 }

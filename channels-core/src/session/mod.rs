@@ -12,6 +12,7 @@ mod outbox;
 mod port;
 mod roster;
 mod state;
+mod stats;
 mod unhandled;
 
 use std::{
@@ -31,7 +32,8 @@ pub(crate) use self::{
     life::live,
     line::Line,
     port::{Answer, Class, Cut, Port},
-    roster::{Drain, Keeper, Roster},
+    roster::{Connection, Drain, Inspect, Keeper, Roster, ThreadReport},
+    stats::Counts,
 };
 use crate::transport::websocket::Encoder;
 

@@ -58,6 +58,11 @@ impl Outbox {
         self.bytes == 0 || self.bytes + bytes <= self.limit
     }
 
+    /// Bytes of the messages that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether anything waits to be written.
     pub(crate) fn is_waiting(&self) -> bool {
         self.ping || self.pong.is_some() || !self.frames.is_empty()

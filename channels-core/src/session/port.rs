@@ -2,12 +2,14 @@
 
 use std::{
     any::TypeId,
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::VecDeque,
+    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use futures_util::future::LocalBoxFuture;
@@ -17,13 +19,14 @@ use super::{
     heartbeat::Signs,
     outbox::Outbox,
     state::{Phase, Step},
+    stats::Stats,
 };
 use crate::{
-    Close, CloseCode, Message, Result,
+    Close, CloseCode, Message, Result, Scope,
     consumer::{Accept, Deny, WriteError},
     event::{Envelope, Rendered},
     frame::{Outgoing, Shared},
-    layer::Delivery,
+    layer::{ChannelName, Delivery},
     server::{Config, SlowClient},
 };
 
@@ -63,12 +66,15 @@ pub(crate) enum Cut {
 pub(crate) struct Port {
     pub(crate) config: Arc<Config>,
     pub(crate) path: String,
+    pub(crate) client: Option<SocketAddr>,
+    pub(crate) stats: Rc<Stats>,
     class: Class,
     phase: Cell<Phase>,
     answer: RefCell<Option<Answer>>,
     ending: RefCell<Option<Ending>>,
     events: RefCell<VecDeque<Arc<Envelope>>>,
     capacity: Cell<usize>,
+    channel: OnceCell<ChannelName>,
     /// A handler runs: what it sends goes before what comes after its event.
     handling: Cell<bool>,
     outbox: RefCell<Outbox>,
@@ -85,15 +91,22 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    pub(crate) fn new(config: Arc<Config>, class: Class, path: String) -> Rc<Self> {
+    pub(crate) fn new(config: Arc<Config>, class: Class, scope: &Scope, stats: Rc<Stats>) -> Rc<Self> {
+        stats.count(|counts| {
+            counts.opened += 1;
+            counts.connections += 1;
+        });
         Rc::new(Self {
             class,
-            path,
+            path: scope.path().to_owned(),
+            client: scope.client(),
+            stats,
             phase: Cell::new(Phase::Connecting),
             answer: RefCell::default(),
             ending: RefCell::default(),
             events: RefCell::default(),
             capacity: Cell::new(usize::MAX),
+            channel: OnceCell::new(),
             handling: Cell::new(false),
             outbox: RefCell::new(Outbox::new(config.max_waiting_bytes)),
             life: RefCell::default(),
@@ -145,17 +158,24 @@ impl Port {
         self.step(Step::Send)?;
         if self.config.slow_client == SlowClient::DropOldest {
             let dropped = self.outbox.borrow_mut().make_room(frame.len());
-            self.dropped.set(self.dropped.get() + dropped as u64);
+            self.drop_slow(dropped as u64);
         }
         let written = self.outbox.borrow_mut().push(frame);
-        if written.is_err() {
-            self.dropped.set(self.dropped.get() + 1);
+        if written.is_ok() {
+            self.stats.count(|counts| counts.deliveries += 1);
+        } else {
+            self.drop_slow(1);
             if self.config.slow_client == SlowClient::Close {
                 self.outbox.borrow_mut().clear();
                 self.close(Close::new(CloseCode::TOO_SLOW, "the client reads too slowly"));
             }
         }
         written
+    }
+
+    fn drop_slow(&self, messages: u64) {
+        self.dropped.set(self.dropped.get() + messages);
+        self.stats.count(|counts| counts.dropped_slow += messages);
     }
 
     /// Sends the close frame, or refuses a handshake that is not answered. Later calls change nothing.
@@ -202,6 +222,18 @@ impl Port {
     pub(crate) fn heard(&self) {
         self.heard.set(Instant::now());
         self.pinged.set(None);
+    }
+
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.outbox.borrow().bytes()
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.get()
+    }
+
+    pub(super) fn age(&self) -> Duration {
+        self.opened.elapsed()
     }
 
     /// The signs of life there were. That nothing is written is noticed by looking twice.
@@ -278,8 +310,14 @@ impl Port {
 
     // Events.
 
-    pub(crate) fn set_capacity(&self, events: usize) {
-        self.capacity.set(events);
+    /// Gives the connection its place in a channel layer: its name there, and how many events it holds.
+    pub(crate) fn seat(&self, channel: ChannelName, capacity: usize) {
+        let _ = self.channel.set(channel);
+        self.capacity.set(capacity);
+    }
+
+    pub(super) fn channel(&self) -> Option<String> {
+        self.channel.get().map(ToString::to_string)
     }
 
     /// Takes an event for the consumer. What a pure handler makes of it goes straight to the client, unless something
@@ -289,21 +327,24 @@ impl Port {
         if matches!(phase, Phase::Closing | Phase::Closed) || self.is_ending() {
             return Delivery::Gone;
         }
-        let mut events = self.events.borrow_mut();
-        if phase == Phase::Open && events.is_empty() && !self.handling.get() {
+        if phase == Phase::Open && self.events.borrow().is_empty() && !self.handling.get() {
             match self.render(event) {
                 Rendered::NotPure => {}
                 Rendered::Failed => return Delivery::Gone,
                 Rendered::Made(shared) => return self.write_shared(shared),
             }
         }
-        if events.len() >= self.capacity.get() {
+        if self.waiting_events() >= self.capacity.get() {
+            self.stats.count(|counts| counts.dropped_full += 1);
             return Delivery::Full(self.capacity.get());
         }
-        events.push_back(event.clone());
-        drop(events);
+        self.events.borrow_mut().push_back(event.clone());
         self.wake_session();
         Delivery::Delivered
+    }
+
+    pub(crate) fn waiting_events(&self) -> usize {
+        self.events.borrow().len()
     }
 
     fn write_shared(&self, shared: &Arc<Shared>) -> Delivery {
@@ -371,5 +412,11 @@ impl Port {
         if let Some(waker) = self.session.borrow_mut().take() {
             waker.wake();
         }
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.stats.count(|counts| counts.connections -= 1);
     }
 }

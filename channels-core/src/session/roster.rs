@@ -1,8 +1,9 @@
 //! The connections of one worker thread, as an actor: it pings them, and ends them when the server stops.
 
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::{cell::RefCell, net::SocketAddr, rc::Rc, time::Duration};
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseActFuture, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseActFuture, WrapFuture};
+use serde::Serialize;
 use slab::Slab;
 use tokio::{
     sync::Notify,
@@ -11,7 +12,8 @@ use tokio::{
 
 use super::{
     heartbeat::{Due, due},
-    port::{Cut, Port},
+    port::{Class, Cut, Port},
+    stats::{Board, Counts, Stats},
 };
 use crate::Close;
 
@@ -29,6 +31,7 @@ pub(crate) struct Roster(Rc<Sessions>);
 #[derive(Default)]
 struct Sessions {
     ports: RefCell<Slab<Rc<Port>>>,
+    board: Board,
     emptied: Notify,
 }
 
@@ -37,6 +40,11 @@ impl Roster {
     pub(crate) fn enter(&self, port: Rc<Port>) -> Entry {
         let key = self.0.ports.borrow_mut().insert(port);
         Entry { roster: self.clone(), key }
+    }
+
+    /// Where the connections of this type of consumer are counted.
+    pub(crate) fn stats(&self, class: Class) -> Rc<Stats> {
+        self.0.board.of(class)
     }
 
     fn ports(&self) -> Vec<Rc<Port>> {
@@ -119,5 +127,56 @@ impl Handler<Drain> for Keeper {
             roster.emptied().await;
         };
         Box::pin(drain.into_actor(self))
+    }
+}
+
+/// Asks what a thread's connections are, the first `limit` of them, and what they have done.
+pub(crate) struct Inspect {
+    pub(crate) limit: usize,
+}
+
+/// The answer.
+pub(crate) struct ThreadReport {
+    pub(crate) connections: Vec<Connection>,
+    pub(crate) counts: Vec<(&'static str, Counts)>,
+}
+
+/// One connection, as an operator sees it.
+#[derive(Serialize)]
+pub(crate) struct Connection {
+    pub(crate) consumer: &'static str,
+    pub(crate) path: String,
+    pub(crate) client: Option<SocketAddr>,
+    pub(crate) channel: Option<String>,
+    /// For how many seconds it has been open.
+    pub(crate) seconds: f64,
+    pub(crate) waiting_events: usize,
+    pub(crate) waiting_bytes: usize,
+    /// Messages dropped because the client reads too slowly.
+    pub(crate) dropped: u64,
+}
+
+impl Message for Inspect {
+    type Result = ThreadReport;
+}
+
+impl Handler<Inspect> for Keeper {
+    type Result = MessageResult<Inspect>;
+
+    fn handle(&mut self, Inspect { limit }: Inspect, _: &mut Self::Context) -> Self::Result {
+        let connection = |port: &Rc<Port>| Connection {
+            consumer: port.class().name,
+            path: port.path.clone(),
+            client: port.client,
+            channel: port.channel(),
+            seconds: port.age().as_secs_f64(),
+            waiting_events: port.waiting_events(),
+            waiting_bytes: port.waiting_bytes(),
+            dropped: port.dropped(),
+        };
+        MessageResult(ThreadReport {
+            connections: self.0.ports().iter().take(limit).map(connection).collect(),
+            counts: self.0.0.board.counts(),
+        })
     }
 }

@@ -69,7 +69,7 @@ struct Counters {
 }
 
 /// Events that a process has dropped on a layer since it started, by cause.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, serde::Serialize)]
 #[non_exhaustive]
 pub struct Dropped {
     /// The receiver had no room.
@@ -245,6 +245,17 @@ impl Hub {
         let counted = join_all(threads.into_iter().map(count)).await;
         let alive = queues.into_iter().filter(|(_, since)| !self.lapsed(*since)).count();
         counted.into_iter().flatten().sum::<usize>() + alive
+    }
+
+    /// The groups that have members in this process, and how many.
+    pub async fn groups(&self) -> Vec<(GroupName, usize)> {
+        let names: Vec<GroupName> = self.0.groups.pin().keys().cloned().collect();
+        let mut groups = Vec::with_capacity(names.len());
+        for name in names {
+            let size = self.group_size(&name).await;
+            groups.push((name, size));
+        }
+        groups
     }
 
     /// Forgets all groups and all events that wait.

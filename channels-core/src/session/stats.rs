@@ -1,0 +1,69 @@
+//! What the connections of one type of consumer have done on one thread: counted on the way of a message, without
+//! atomics, and added up by who asks.
+
+use std::{any::TypeId, cell::RefCell, collections::HashMap, ops::AddAssign, rc::Rc};
+
+use serde::Serialize;
+
+use super::port::Class;
+
+/// Counts since the thread started; only `connections` also falls.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize)]
+pub(crate) struct Counts {
+    /// Connections that are open.
+    pub(crate) connections: u64,
+    /// Connections that reached `connect`.
+    pub(crate) opened: u64,
+    /// Messages of clients.
+    pub(crate) inputs: u64,
+    /// Events given to handlers.
+    pub(crate) events: u64,
+    /// Messages on their way to clients.
+    pub(crate) deliveries: u64,
+    /// Messages dropped because a client reads too slowly.
+    pub(crate) dropped_slow: u64,
+    /// Events dropped because the connection had no room.
+    pub(crate) dropped_full: u64,
+    /// Events dropped because they had waited too long.
+    pub(crate) dropped_expired: u64,
+    /// Hooks that failed, panicked, or were cancelled.
+    pub(crate) failures: u64,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.connections += other.connections;
+        self.opened += other.opened;
+        self.inputs += other.inputs;
+        self.events += other.events;
+        self.deliveries += other.deliveries;
+        self.dropped_slow += other.dropped_slow;
+        self.dropped_full += other.dropped_full;
+        self.dropped_expired += other.dropped_expired;
+        self.failures += other.failures;
+    }
+}
+
+/// The counts of one type of consumer on one thread.
+#[derive(Default)]
+pub(crate) struct Stats(RefCell<Counts>);
+
+impl Stats {
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {
+        change(&mut self.0.borrow_mut());
+    }
+}
+
+/// The counts of a thread, by type of consumer.
+#[derive(Default)]
+pub(super) struct Board(RefCell<HashMap<TypeId, (&'static str, Rc<Stats>)>>);
+
+impl Board {
+    pub(super) fn of(&self, class: Class) -> Rc<Stats> {
+        self.0.borrow_mut().entry(class.id).or_insert_with(|| (class.name, Rc::default())).1.clone()
+    }
+
+    pub(super) fn counts(&self) -> Vec<(&'static str, Counts)> {
+        self.0.borrow().values().map(|(name, stats)| (*name, *stats.0.borrow())).collect()
+    }
+}
