@@ -59,6 +59,7 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
+//! | `metrics` | no | [`metrics`]: counts and times for the `metrics` facade, and a Prometheus endpoint |
 //! | `testing` | no | [`testing`]: consumers driven without a port |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -69,6 +70,8 @@ pub mod prelude;
 pub use channels_core::__private;
 #[doc(no_inline)]
 pub use channels_core::actix_web;
+#[cfg(feature = "metrics")]
+pub use channels_core::metrics;
 #[cfg(feature = "testing")]
 pub use channels_core::testing;
 pub use channels_core::{

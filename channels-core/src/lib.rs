@@ -14,6 +14,8 @@ pub mod consumer;
 pub mod error;
 pub mod event;
 pub mod layer;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub mod routing;
 pub mod scope;
 pub mod server;

@@ -123,10 +123,11 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// A scope for `protocol` and a raw (percent-encoded) path with or without a query.
+    /// A scope for `protocol` and a raw (percent-encoded) path with or without a query, or a whole URL, of which those are
+    /// taken.
     #[must_use]
     pub fn new(protocol: Protocol, uri: &str) -> Self {
-        let (raw_path, query) = uri.split_once('?').unwrap_or((uri, ""));
+        let (raw_path, query) = path_and_query(uri);
         Self {
             protocol,
             path: decode(raw_path),
@@ -357,13 +358,15 @@ impl Scope {
         &mut self.extensions
     }
 
-    /// The part of the path that no router has taken yet, without a leading slash.
-    pub(crate) fn remaining(&self) -> &str {
+    /// The part of the path that no router has taken yet, without a leading slash; `None` outside of the root path.
+    pub(crate) fn remaining(&self) -> Option<&str> {
         if let Some(rest) = &self.path_remaining {
-            return rest;
+            return Some(rest.trim_start_matches('/'));
         }
-        let path = self.path.strip_prefix(self.root_path.trim_end_matches('/')).unwrap_or(&self.path);
-        path.trim_start_matches('/')
+        let root = self.root_path.trim_end_matches('/');
+        let rest = self.path.strip_prefix(root)?;
+        let within = root.is_empty() || rest.is_empty() || rest.starts_with('/');
+        within.then(|| rest.trim_start_matches('/'))
     }
 
     fn known(&self) -> String {
@@ -384,6 +387,17 @@ impl std::fmt::Debug for Scope {
     }
 }
 
+/// The path and the query of a request's target, which may be a whole URL (RFC 9112, section 3.2.2).
+fn path_and_query(uri: &str) -> (&str, &str) {
+    let uri = uri.split_once('#').map_or(uri, |(uri, _)| uri);
+    let (before, query) = uri.split_once('?').unwrap_or((uri, ""));
+    let path = match before.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains('/') => rest.find('/').map_or("/", |at| &rest[at..]),
+        _ => before,
+    };
+    (path, query)
+}
+
 fn parse<T: FromStr<Err: std::fmt::Display>>(name: &str, value: &str) -> Result<T, ArgError> {
     value.parse().map_err(|error: T::Err| ArgError::Invalid {
         name: name.to_owned(),
@@ -392,7 +406,7 @@ fn parse<T: FromStr<Err: std::fmt::Display>>(name: &str, value: &str) -> Result<
     })
 }
 
-fn decode(raw: &str) -> String {
+pub(crate) fn decode(raw: &str) -> String {
     percent_decode_str(raw).decode_utf8().map_or_else(|_| raw.to_owned(), std::borrow::Cow::into_owned)
 }
 

@@ -118,6 +118,8 @@ impl<A: Application> IntoApplication<Itself> for A {
 pub struct RouteList {
     prefix: String,
     routes: Vec<RouteInfo>,
+    /// Whether a router was among what was added.
+    nested: bool,
 }
 
 /// One route: the way to it, and the consumer at its end.
@@ -146,6 +148,7 @@ impl RouteList {
     }
 
     fn within(&mut self, pattern: &str, add: impl FnOnce(&mut Self)) {
+        self.nested = true;
         let outer = self.prefix.clone();
         if !outer.is_empty() {
             self.prefix.push(' ');

@@ -102,11 +102,11 @@ impl Pattern {
         }
         let named = |name: &'p str| found.name(name).map(|value| (name, value.as_str()));
         let kwargs: Vec<_> = self.regex.capture_names().flatten().filter_map(named).collect();
-        // As in Django: unnamed groups count only where there are no named ones.
+        // As in Django: unnamed groups count only where there are no named ones, and each keeps its place.
         let args = if self.regex.capture_names().flatten().next().is_some() {
             Vec::new()
         } else {
-            found.iter().skip(1).flatten().map(|value| value.as_str()).collect()
+            found.iter().skip(1).map(|value| value.map_or("", |value| value.as_str())).collect()
         };
         Some(Found { args, kwargs, rest })
     }

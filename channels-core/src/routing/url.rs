@@ -132,7 +132,7 @@ impl URLRouter {
         let step = |route: Route| {
             let mut leads_to = RouteList::default();
             route.application.routes(&mut leads_to);
-            let end = matches!(leads_to.routes(), [only] if only.pattern.is_empty());
+            let end = !leads_to.nested && leads_to.routes().len() == 1;
             Ok(Step {
                 pattern: route.pattern?,
                 kwargs: route.kwargs,
@@ -148,7 +148,7 @@ impl URLRouter {
 impl Step {
     /// Fills the scope with what this route's pattern finds; `false` when it does not fit.
     fn enter(&self, scope: &mut Scope) -> bool {
-        let path = scope.remaining().to_owned();
+        let Some(path) = scope.remaining().map(str::to_owned) else { return false };
         let Some(found) = self.pattern.find(&path, self.end) else { return false };
         for (name, value) in &self.kwargs {
             scope.url_route.set(name, value.clone());

@@ -145,6 +145,13 @@ impl Server {
         self
     }
 
+    /// Answers at this path with the metrics in Prometheus' text format.
+    #[cfg(feature = "metrics")]
+    pub fn metrics(mut self, path: impl Into<String>, prometheus: crate::metrics::Prometheus) -> Self {
+        self.operations.metrics = Some((path.into(), prometheus));
+        self
+    }
+
     /// Shows at this path, which ends with `/`, a page of connections, groups, members and queues, and at `data.json`
     /// behind it the same as JSON.
     ///

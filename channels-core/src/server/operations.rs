@@ -16,6 +16,8 @@ pub(super) struct Operations {
     pub(super) health: Option<String>,
     pub(super) readiness: Option<String>,
     pub(super) inspection: Option<String>,
+    #[cfg(feature = "metrics")]
+    pub(super) metrics: Option<(String, crate::metrics::Prometheus)>,
 }
 
 impl Operations {
@@ -29,6 +31,10 @@ impl Operations {
                 ready(if keepers.is_draining() { HttpResponse::ServiceUnavailable() } else { HttpResponse::Ok() })
             };
             service.route(path, web::get().to(ready));
+        }
+        #[cfg(feature = "metrics")]
+        if let Some((path, prometheus)) = &self.metrics {
+            prometheus.serve(service, path);
         }
         if let Some(path) = &self.inspection {
             inspect::serve(service, path, keepers.clone(), layers.clone());

@@ -30,8 +30,11 @@ struct State {
 }
 
 impl Keepers {
-    pub(super) fn add(&self, keeper: Addr<Keeper>) {
-        self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner).push(keeper);
+    /// Adds the keeper that `start` makes, given how many there are.
+    pub(super) fn add(&self, start: impl FnOnce(usize) -> Addr<Keeper>) {
+        let mut addresses = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let keeper = start(addresses.len());
+        addresses.push(keeper);
     }
 
     pub(super) fn is_draining(&self) -> bool {

@@ -17,7 +17,7 @@ use crate::{
     Close, CloseCode, Layers, ProtocolTypeRouter, Scope,
     consumer::Context,
     routing::{Application, Endpoint, Outcome, RouteList},
-    scope::Protocol,
+    scope::{Protocol, decode},
     session::{Answer, Body, Cut, Keeper, Line, Port, Roster},
     transport::websocket::{self, Codec},
 };
@@ -38,7 +38,7 @@ impl Worker {
     /// Prepares this thread, and starts the actor that keeps its roster.
     pub(super) fn start(app: ProtocolTypeRouter, layers: Layers, config: Arc<Config>, keepers: &Keepers) -> Rc<Self> {
         let roster = Roster::default();
-        keepers.add(Keeper(roster.clone()).start());
+        keepers.add(|worker| Keeper::new(roster.clone(), worker).start());
         Rc::new(Self { app, layers, config, roster, keepers: keepers.clone() })
     }
 
@@ -127,7 +127,8 @@ fn scope(request: &HttpRequest) -> Scope {
     let tail = request.match_info().get(TAIL).map_or(0, str::len);
     let root = request.match_info().as_str();
     let root = root[..root.len().saturating_sub(tail)].trim_end_matches('/');
-    let root = if request.match_info().get(TAIL).is_some() { root } else { "" };
+    // actix-web leaves some characters encoded.
+    let root = if request.match_info().get(TAIL).is_some() { decode(root) } else { String::new() };
     Scope::new(Protocol::Websocket, &request.uri().to_string())
         .with_headers(own(request.headers()))
         .with_addresses(request.peer_addr(), Some(request.app_config().local_addr()))

@@ -6,6 +6,7 @@ use super::{
     line::{Input, Line, Ran},
     panic_text,
     state::Phase,
+    stats::Hook,
     unhandled,
 };
 use crate::{
@@ -37,7 +38,7 @@ impl<C: Consumer> Life<C> {
             }
             consumer.connect(cx).await
         };
-        let ran = line.run(connect).await;
+        let ran = line.run(Hook::Connect, connect).await;
         if let Some(()) = self.judge("connect", ran) {
             let port = self.cx.port();
             if port.phase() == Phase::Connecting {
@@ -63,7 +64,7 @@ impl<C: Consumer> Life<C> {
     async fn receive(&mut self, message: Message) {
         self.cx.port().stats.count(|counts| counts.inputs += 1);
         let Self { consumer, cx, line } = self;
-        let ran = line.run(async { consumer.receive(cx, C::Input::from_message(message)?).await }).await;
+        let ran = line.run(Hook::Receive, async { consumer.receive(cx, C::Input::from_message(message)?).await }).await;
         self.judge("receive", ran);
     }
 
@@ -73,8 +74,9 @@ impl<C: Consumer> Life<C> {
             return;
         }
         let Self { consumer, cx, line } = self;
+        cx.port().stats.lag(event.age());
         cx.port().set_handling(true);
-        let ran = line.run(consumer.dispatch(cx, event)).await;
+        let ran = line.run(Hook::Handler, consumer.dispatch(cx, event)).await;
         self.cx.port().set_handling(false);
         if let Some(Dispatch::Unhandled) = self.judge(event.name(), ran) {
             unhandled::note(self.cx.port().class(), event.name());

@@ -20,6 +20,7 @@ use super::{
     port::{Cut, Port},
     roster::Entry,
     state::Phase,
+    stats::Hook,
 };
 use crate::{Close, Deny, Message, event::Envelope, frame::Incoming, transport::Transport};
 
@@ -118,10 +119,11 @@ impl Line {
 
     /// Runs a hook, and meanwhile reads at most one message ahead. When the connection ends the hook may go on for the
     /// configured time and is cancelled then.
-    pub(super) async fn run<T>(&mut self, hook: impl Future<Output = T>) -> Ran<T> {
+    pub(super) async fn run<T>(&mut self, kind: Hook, hook: impl Future<Output = T>) -> Ran<T> {
+        let port = self.port.clone();
         let mut hook = pin!(AssertUnwindSafe(hook).catch_unwind());
         let mut grace: Option<Pin<Box<Sleep>>> = None;
-        poll_fn(|task| {
+        let ran = poll_fn(|task| {
             if let Poll::Ready(done) = self.poll_hook(hook.as_mut(), task) {
                 return Poll::Ready(done);
             }
@@ -132,19 +134,20 @@ impl Line {
                 return Poll::Ready(Ran::Cut);
             }
             Poll::Pending
-        })
-        .await
+        });
+        port.stats.time(kind, ran).await
     }
 
     /// Runs the last hook: the connection has ended, only the hook's own time bounds it.
     pub(super) async fn run_last<T>(&mut self, hook: impl Future<Output = T>, bound: Duration) -> Ran<T> {
         let mut hook = pin!(AssertUnwindSafe(hook).catch_unwind());
         let mut bound = pin!(sleep_until(Instant::now() + bound));
-        poll_fn(|task| match self.poll_hook(hook.as_mut(), task) {
+        let port = self.port.clone();
+        let ran = poll_fn(|task| match self.poll_hook(hook.as_mut(), task) {
             Poll::Pending => bound.as_mut().poll(task).map(|()| Ran::Cut),
             done => done,
-        })
-        .await
+        });
+        port.stats.time(Hook::Disconnect, ran).await
     }
 
     fn poll_hook<T>(

@@ -28,12 +28,14 @@ use actix_web_actors::HttpContext;
 use bytes::Bytes;
 use futures_util::{Stream, future::LocalBoxFuture};
 
+#[cfg(feature = "metrics")]
+pub(crate) use self::stats::Hook;
 pub(crate) use self::{
     life::live,
     line::Line,
     port::{Answer, Class, Cut, Port},
     roster::{Connection, Drain, Inspect, Keeper, Roster, ThreadReport},
-    stats::Counts,
+    stats::{Counts, Stats},
 };
 use crate::transport::websocket::Encoder;
 

@@ -87,13 +87,39 @@ impl Drop for Entry {
 }
 
 /// The actor of one worker thread.
-pub(crate) struct Keeper(pub(crate) Roster);
+pub(crate) struct Keeper {
+    roster: Roster,
+    #[cfg(feature = "metrics")]
+    publisher: crate::metrics::Publisher,
+}
+
+impl Keeper {
+    /// Keeps this roster; `worker` tells the threads of a process apart.
+    pub(crate) fn new(roster: Roster, worker: usize) -> Self {
+        let _ = worker;
+        Self {
+            roster,
+            #[cfg(feature = "metrics")]
+            publisher: crate::metrics::Publisher::new(worker),
+        }
+    }
+
+    fn tick(&mut self) {
+        self.roster.beat();
+        #[cfg(feature = "metrics")]
+        for (consumer, counts) in self.roster.0.board.counts() {
+            let ports = self.roster.0.ports.borrow();
+            let waiting = ports.iter().filter(|(_, port)| port.class().name == consumer);
+            self.publisher.publish(consumer, counts, waiting.map(|(_, port)| port.waiting_bytes()).sum());
+        }
+    }
+}
 
 impl Actor for Keeper {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(TICK, |keeper, _| keeper.0.beat());
+        ctx.run_interval(TICK, |keeper, _| keeper.tick());
     }
 }
 
@@ -114,7 +140,7 @@ impl Handler<Drain> for Keeper {
     type Result = ResponseActFuture<Self, ()>;
 
     fn handle(&mut self, Drain { close, within }: Drain, _: &mut Self::Context) -> Self::Result {
-        let roster = self.0.clone();
+        let roster = self.roster.clone();
         let drain = async move {
             let ports = roster.ports();
             let pause = within / 2 / u32::try_from(ports.len() / BATCH + 1).unwrap_or(u32::MAX);
@@ -175,8 +201,8 @@ impl Handler<Inspect> for Keeper {
             dropped: port.dropped(),
         };
         MessageResult(ThreadReport {
-            connections: self.0.ports().iter().take(limit).map(connection).collect(),
-            counts: self.0.0.board.counts(),
+            connections: self.roster.ports().iter().take(limit).map(connection).collect(),
+            counts: self.roster.0.board.counts(),
         })
     }
 }

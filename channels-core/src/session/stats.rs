@@ -1,7 +1,7 @@
 //! What the connections of one type of consumer have done on one thread: counted on the way of a message, without
 //! atomics, and added up by who asks.
 
-use std::{any::TypeId, cell::RefCell, collections::HashMap, ops::AddAssign, rc::Rc};
+use std::{any::TypeId, cell::RefCell, collections::HashMap, ops::AddAssign, rc::Rc, time::Duration};
 
 use serde::Serialize;
 
@@ -44,13 +44,68 @@ impl AddAssign for Counts {
     }
 }
 
+/// The hooks whose time is taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Hook {
+    Connect,
+    Receive,
+    Handler,
+    Disconnect,
+}
+
 /// The counts of one type of consumer on one thread.
-#[derive(Default)]
-pub(crate) struct Stats(RefCell<Counts>);
+pub(crate) struct Stats {
+    counts: RefCell<Counts>,
+    #[cfg(feature = "metrics")]
+    meter: crate::metrics::Meter,
+}
 
 impl Stats {
+    pub(crate) fn new(class: Class) -> Rc<Self> {
+        let _ = class;
+        Rc::new(Self {
+            counts: RefCell::default(),
+            #[cfg(feature = "metrics")]
+            meter: crate::metrics::Meter::new(class.name),
+        })
+    }
+
     pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {
-        change(&mut self.0.borrow_mut());
+        change(&mut self.counts.borrow_mut());
+    }
+
+    /// Runs a hook and takes its time, where somebody wants to know it.
+    pub(super) async fn time<T>(&self, hook: Hook, run: impl Future<Output = T>) -> T {
+        #[cfg(feature = "metrics")]
+        let started = std::time::Instant::now();
+        let ran = run.await;
+        #[cfg(feature = "metrics")]
+        self.meter.hook(hook, started.elapsed().as_secs_f64());
+        #[cfg(not(feature = "metrics"))]
+        let _ = hook;
+        ran
+    }
+
+    /// Notes how long an event has waited for its handler.
+    pub(super) fn lag(&self, age: Duration) {
+        #[cfg(feature = "metrics")]
+        self.meter.lag(age.as_secs_f64());
+        #[cfg(not(feature = "metrics"))]
+        let _ = age;
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl Hook {
+    pub(crate) const ALL: [Self; 4] = [Self::Connect, Self::Receive, Self::Handler, Self::Disconnect];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Receive => "receive",
+            Self::Handler => "handler",
+            Self::Disconnect => "disconnect",
+        }
     }
 }
 
@@ -60,10 +115,10 @@ pub(super) struct Board(RefCell<HashMap<TypeId, (&'static str, Rc<Stats>)>>);
 
 impl Board {
     pub(super) fn of(&self, class: Class) -> Rc<Stats> {
-        self.0.borrow_mut().entry(class.id).or_insert_with(|| (class.name, Rc::default())).1.clone()
+        self.0.borrow_mut().entry(class.id).or_insert_with(|| (class.name, Stats::new(class))).1.clone()
     }
 
     pub(super) fn counts(&self) -> Vec<(&'static str, Counts)> {
-        self.0.borrow().values().map(|(name, stats)| (*name, *stats.0.borrow())).collect()
+        self.0.borrow().values().map(|(name, stats)| (*name, *stats.counts.borrow())).collect()
     }
 }

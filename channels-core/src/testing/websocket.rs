@@ -20,7 +20,7 @@ use crate::{
     Close, CloseCode, Config, Context, Layers, Message, Scope,
     frame::{Incoming, Outgoing},
     routing::{Application, IntoApplication, Outcome, RouteList},
-    session::{Answer, Line, Port},
+    session::{Answer, Line, Port, Stats},
     transport::Transport,
 };
 
@@ -212,7 +212,7 @@ impl WebsocketCommunicator {
         };
         let layer = self.layers.get(endpoint.layer()).map_err(|error| TestError::Setup(error.to_string()))?.clone();
         let config = Arc::new(self.config.clone()).changed(&scope.config_changes);
-        let port = Port::new(config, endpoint.class(), &scope, Rc::default());
+        let port = Port::new(config, endpoint.class(), &scope, Stats::new(endpoint.class()));
         let (client, inputs) = mpsc::unbounded_channel();
         let line = Line::new(Box::new(Inputs(inputs)), port.clone());
         let cx = Context::new(port.clone(), scope, self.layers.clone(), layer);

@@ -1,0 +1,133 @@
+//! Metrics: what the connections do, for the [`metrics`](https://docs.rs/metrics) facade, and a Prometheus endpoint.
+//!
+//! | name | kind | labels | what |
+//! |---|---|---|---|
+//! | `channels_connections` | gauge | consumer, worker | connections that are open |
+//! | `channels_waiting_bytes` | gauge | consumer, worker | bytes that wait to be written to clients |
+//! | `channels_connections_total` | counter | consumer | connections that reached `connect` |
+//! | `channels_inputs_total` | counter | consumer | messages of clients |
+//! | `channels_events_total` | counter | consumer | events given to handlers; pure handlers' are counted as deliveries only |
+//! | `channels_deliveries_total` | counter | consumer | messages on their way to clients |
+//! | `channels_dropped_total` | counter | consumer, cause | messages and events that were dropped: `slow`, `full`, `expired` |
+//! | `channels_failures_total` | counter | consumer | hooks that failed, panicked or were cancelled |
+//! | `channels_hook_seconds` | histogram | consumer, hook | how long a hook took, its waiting included |
+//! | `channels_event_lag_seconds` | histogram | consumer | how long an event waited for its handler |
+//!
+//! Counters and gauges are published once a second; the way of a message only adds to plain cells. Histograms are
+//! recorded hook by hook. Install a recorder before the server runs.
+
+use std::collections::HashMap;
+
+use actix_web::{
+    HttpResponse,
+    web::{self, ServiceConfig},
+};
+use metrics::{Histogram, counter, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+
+use crate::session::{Counts, Hook};
+
+/// A recorder in Prometheus' format, and its endpoint: [`Server::metrics`](crate::Server::metrics) serves it.
+///
+/// # Examples
+///
+/// ```
+/// use channels_core::{ProtocolTypeRouter, Server, metrics::Prometheus};
+///
+/// let prometheus = Prometheus::install()?;
+/// let server = Server::new(ProtocolTypeRouter::new()).metrics("/metrics", prometheus);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Prometheus(PrometheusHandle);
+
+impl Prometheus {
+    /// Installs the recorder for the whole process.
+    ///
+    /// # Errors
+    ///
+    /// When the process has a recorder already.
+    pub fn install() -> Result<Self, BuildError> {
+        PrometheusBuilder::new().install_recorder().map(Self)
+    }
+
+    /// The metrics as text.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.0.run_upkeep();
+        self.0.render()
+    }
+
+    pub(crate) fn serve(&self, service: &mut ServiceConfig, path: &str) {
+        let prometheus = self.clone();
+        let render = move || {
+            let answer = HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(prometheus.render());
+            std::future::ready(answer)
+        };
+        service.route(path, web::get().to(render));
+    }
+}
+
+impl std::fmt::Debug for Prometheus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prometheus").finish_non_exhaustive()
+    }
+}
+
+/// The histograms of one type of consumer.
+pub(crate) struct Meter {
+    hooks: [Histogram; Hook::ALL.len()],
+    lag: Histogram,
+}
+
+impl Meter {
+    pub(crate) fn new(consumer: &'static str) -> Self {
+        Self {
+            hooks: Hook::ALL
+                .map(|hook| histogram!("channels_hook_seconds", "consumer" => consumer, "hook" => hook.name())),
+            lag: histogram!("channels_event_lag_seconds", "consumer" => consumer),
+        }
+    }
+
+    pub(crate) fn hook(&self, hook: Hook, seconds: f64) {
+        self.hooks[hook as usize].record(seconds);
+    }
+
+    pub(crate) fn lag(&self, seconds: f64) {
+        self.lag.record(seconds);
+    }
+}
+
+/// Publishes the counts of one thread as they grow.
+pub(crate) struct Publisher {
+    worker: String,
+    published: HashMap<&'static str, Counts>,
+}
+
+impl Publisher {
+    pub(crate) fn new(worker: usize) -> Self {
+        Self { worker: worker.to_string(), published: HashMap::new() }
+    }
+
+    pub(crate) fn publish(&mut self, consumer: &'static str, now: Counts, waiting_bytes: usize) {
+        let worker = self.worker.clone();
+        gauge!("channels_connections", "consumer" => consumer, "worker" => worker.clone()).set(now.connections as f64);
+        gauge!("channels_waiting_bytes", "consumer" => consumer, "worker" => worker).set(waiting_bytes as f64);
+        let before = self.published.insert(consumer, now).unwrap_or_default();
+        let add = |name: &'static str, count: fn(&Counts) -> u64| {
+            counter!(name, "consumer" => consumer).increment(count(&now) - count(&before));
+        };
+        add("channels_connections_total", |counts| counts.opened);
+        add("channels_inputs_total", |counts| counts.inputs);
+        add("channels_events_total", |counts| counts.events);
+        add("channels_deliveries_total", |counts| counts.deliveries);
+        add("channels_failures_total", |counts| counts.failures);
+        let drop = |cause: &'static str, count: fn(&Counts) -> u64| {
+            counter!("channels_dropped_total", "consumer" => consumer, "cause" => cause)
+                .increment(count(&now) - count(&before));
+        };
+        drop("slow", |counts| counts.dropped_slow);
+        drop("full", |counts| counts.dropped_full);
+        drop("expired", |counts| counts.dropped_expired);
+    }
+}
