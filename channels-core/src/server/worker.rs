@@ -5,10 +5,7 @@ use std::{rc::Rc, sync::Arc};
 use actix::Actor;
 use actix_web::{
     HttpRequest, HttpResponse, guard,
-    http::{
-        StatusCode,
-        header::{self, HeaderMap, HeaderValue},
-    },
+    http::{StatusCode, header},
     web::{self, ServiceConfig},
 };
 
@@ -130,15 +127,9 @@ fn scope(request: &HttpRequest) -> Scope {
     // actix-web leaves some characters encoded.
     let root = if request.match_info().get(TAIL).is_some() { decode(root) } else { String::new() };
     Scope::new(Protocol::Websocket, &request.uri().to_string())
-        .with_headers(own(request.headers()))
+        .with_headers(request.headers())
         .with_addresses(request.peer_addr(), Some(request.app_config().local_addr()))
         .with_root_path(root)
-}
-
-/// A copy that shares nothing with the request's buffer, which would live as long as the connection.
-fn own(headers: &HeaderMap) -> HeaderMap {
-    let copy = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes());
-    headers.iter().filter_map(|(name, value)| Some((name.clone(), copy(value).ok()?))).collect()
 }
 
 fn not_found() -> HttpResponse {

@@ -10,7 +10,7 @@ use std::{
 
 use actix_web::http::{
     StatusCode,
-    header::{HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL, TryIntoHeaderPair},
+    header::{HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL, TryIntoHeaderPair},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
@@ -20,6 +20,7 @@ use crate::{
     Close, CloseCode, Config, Context, Layers, Message, Scope,
     frame::{Incoming, Outgoing},
     routing::{Application, IntoApplication, Outcome, RouteList},
+    scope::Headers,
     session::{Answer, Line, Port, Stats},
     transport::Transport,
 };
@@ -82,7 +83,7 @@ pub struct Connected {
     /// The subprotocol that the consumer chose.
     pub subprotocol: Option<String>,
     /// The headers that the consumer added.
-    pub headers: HeaderMap,
+    pub headers: Headers,
 }
 
 /// Tests a consumer, or a whole application, without a port. Channels' `WebsocketCommunicator`.
@@ -123,7 +124,7 @@ pub struct WebsocketCommunicator {
     scope: Option<Scope>,
     layers: Layers,
     config: Config,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
     running: Option<Running>,
 }
 
@@ -144,7 +145,7 @@ impl WebsocketCommunicator {
     pub fn with_scope<Kind>(to: impl IntoApplication<Kind>, scope: Scope) -> Self {
         Self {
             application: to.into_application(),
-            headers: scope.headers().clone(),
+            headers: scope.headers().iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             scope: Some(scope),
             layers: Layers::default(),
             config: Config::default(),
@@ -160,7 +161,7 @@ impl WebsocketCommunicator {
     #[track_caller]
     pub fn header(mut self, header: impl TryIntoHeaderPair) -> Self {
         match header.try_into_pair() {
-            Ok((name, value)) => self.headers.append(name, value),
+            Ok(header) => self.headers.push(header),
             Err(error) => panic!("not a header: {}", error.into()),
         }
         self
@@ -200,7 +201,11 @@ impl WebsocketCommunicator {
     ///
     /// When it is called a second time.
     pub async fn connect(&mut self) -> Result<Connected, TestError> {
-        let scope = self.scope.take().expect("a communicator connects once").with_headers(self.headers.clone());
+        let scope = self
+            .scope
+            .take()
+            .expect("a communicator connects once")
+            .with_headers(self.headers.iter().cloned().collect::<Headers>());
         let (scope, endpoint) = match self.application.call(scope).await {
             Outcome::Run(scope, endpoint) => (scope, endpoint),
             Outcome::Refuse(deny) => return Ok(answered(Answer::Refuse(deny))),
@@ -389,19 +394,18 @@ async fn within<T>(wait: Duration, future: impl Future<Output = T>) -> Result<T,
 }
 
 fn answered(answer: Answer) -> Connected {
-    let collect = |headers: Vec<(HeaderName, HeaderValue)>| headers.into_iter().collect::<HeaderMap>();
     match answer {
         Answer::Accept(accept) => Connected {
             accepted: true,
             status: StatusCode::SWITCHING_PROTOCOLS,
             subprotocol: accept.subprotocol,
-            headers: collect(accept.headers),
+            headers: accept.headers.into_iter().collect(),
         },
         Answer::Refuse(deny) => Connected {
             accepted: false,
             status: deny.status(),
             subprotocol: None,
-            headers: deny.into_response().headers().clone(),
+            headers: deny.into_response().headers().into(),
         },
     }
 }

@@ -1,16 +1,16 @@
 //! What is known of a connection before its consumer runs.
 
+mod headers;
+
 use std::{net::SocketAddr, str::FromStr};
 
 use actix_http::Extensions;
-use actix_web::{
-    cookie::Cookie,
-    http::header::{self, HeaderMap},
-};
+use actix_web::cookie::Cookie;
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+pub use self::headers::Headers;
 use crate::server::Change;
 
 /// The kind of a connection; [`ProtocolTypeRouter`](crate::ProtocolTypeRouter) chooses by it.
@@ -112,7 +112,7 @@ pub struct Scope {
     raw_path: String,
     query_string: String,
     root_path: String,
-    headers: HeaderMap,
+    headers: Headers,
     client: Option<SocketAddr>,
     server: Option<SocketAddr>,
     subprotocols: Vec<String>,
@@ -134,7 +134,7 @@ impl Scope {
             raw_path: raw_path.to_owned(),
             query_string: query.to_owned(),
             root_path: String::new(),
-            headers: HeaderMap::new(),
+            headers: Headers::default(),
             client: None,
             server: None,
             subprotocols: Vec::new(),
@@ -153,10 +153,10 @@ impl Scope {
 
     /// The same scope with these headers; `Sec-WebSocket-Protocol` fills [`subprotocols`](Self::subprotocols).
     #[must_use]
-    pub fn with_headers(mut self, headers: HeaderMap) -> Self {
+    pub fn with_headers(mut self, headers: impl Into<Headers>) -> Self {
+        let headers = headers.into();
         self.subprotocols = headers
-            .get_all(header::SEC_WEBSOCKET_PROTOCOL)
-            .filter_map(|value| value.to_str().ok())
+            .get_all("Sec-WebSocket-Protocol")
             .flat_map(|value| value.split(','))
             .map(|name| name.trim().to_owned())
             .filter(|name| !name.is_empty())
@@ -227,21 +227,20 @@ impl Scope {
 
     /// The request's headers.
     #[must_use]
-    pub fn headers(&self) -> &HeaderMap {
+    pub fn headers(&self) -> &Headers {
         &self.headers
     }
 
     /// The first value of a header, if it is visible ASCII.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+        self.headers.get(name)
     }
 
     /// The cookies the client sent, percent-decoded; those that do not parse are left out.
     pub fn cookies(&self) -> impl Iterator<Item = Cookie<'_>> {
         self.headers
-            .get_all(header::COOKIE)
-            .filter_map(|value| value.to_str().ok())
+            .get_all("Cookie")
             .flat_map(|value| value.split(';'))
             .filter_map(|cookie| Cookie::parse_encoded(cookie.trim()).ok())
     }
@@ -414,12 +413,8 @@ pub(crate) fn decode(raw: &str) -> String {
 mod tests {
     use super::*;
 
-    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut map = HeaderMap::new();
-        for (name, value) in pairs {
-            map.append(header::HeaderName::from_static(name), header::HeaderValue::from_static(value));
-        }
-        map
+    fn headers<const N: usize>(pairs: [(&'static str, &'static str); N]) -> Headers {
+        pairs.into_iter().collect()
     }
 
     #[test]
@@ -436,14 +431,14 @@ mod tests {
 
     #[test]
     fn subprotocols_keep_the_clients_order_over_several_headers() {
-        let headers = headers(&[("sec-websocket-protocol", "chat, superchat"), ("sec-websocket-protocol", "last")]);
+        let headers = headers([("sec-websocket-protocol", "chat, superchat"), ("sec-websocket-protocol", "last")]);
         let scope = Scope::websocket("/").with_headers(headers);
         assert_eq!(scope.subprotocols(), ["chat", "superchat", "last"]);
     }
 
     #[test]
     fn cookies_are_parsed_and_broken_ones_left_out() {
-        let scope = Scope::websocket("/").with_headers(headers(&[("cookie", "a=1; broken; b=%E8%AF%BB")]));
+        let scope = Scope::websocket("/").with_headers(headers([("cookie", "a=1; broken; b=%E8%AF%BB")]));
         assert_eq!(scope.cookie("a").as_deref(), Some("1"));
         assert_eq!(scope.cookie("b").as_deref(), Some("读"));
         assert_eq!(scope.cookies().count(), 2);
