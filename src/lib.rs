@@ -79,7 +79,7 @@ pub use channels_core::{
     ConfigError, Consumer, ConsumerEntry, Context, DecodeError, Deny, Dispatch, Envelope, Error, Event, EventError,
     FromMessage, GroupName, GroupReport, HandlerEntry, InMemoryChannelLayer, InputError, IntoEvent, Json, Layer,
     LayerError, Layers, MAX_REASON_LEN, Message, NameError, PatternError, Protocol, ProtocolTypeRouter, RawEvent,
-    Registry, Result, Scope, SendError, Server, SlowClient, Text, URLRouter, UrlRoute, WriteError, consumer, error, event, layer,
+    Registry, Result, Scope, SendError, Server, SlowClient, Text, URLRouter, UrlRoute, Worker, WriteError, consumer, error, event, layer,
     path, re_path, registry, routing, run, scope, server,
 };
 pub use channels_macros::{Event, consumer, handler};

@@ -1,9 +1,11 @@
 //! What a session and its transport exchange.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::{Close, once::OnceList};
+use crate::{Close, event::Envelope, once::OnceList};
 
 /// A message of the client or to the client: text or binary.
 ///
@@ -109,10 +111,12 @@ impl From<&[u8]> for Message {
 }
 
 /// What a transport hands to a session.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Incoming {
     /// A whole message; fragments are joined.
     Message(Message),
+    /// An event that a worker read from its channel.
+    Event(Arc<Envelope>),
     /// A ping, to be answered with the same payload.
     Ping(Bytes),
     /// A pong.
@@ -131,7 +135,7 @@ pub(crate) enum Outgoing {
     /// A message of its own.
     Message(Message),
     /// A message that many sessions send: encoded once, shared by all.
-    Shared(std::sync::Arc<Shared>),
+    Shared(Arc<Shared>),
     /// A ping.
     Ping,
     /// The answer to a ping.

@@ -24,6 +24,7 @@ pub mod testing;
 
 mod session;
 mod transport;
+mod worker;
 
 pub use self::{
     close::{Close, CloseCode, ClosedBy, MAX_REASON_LEN},
@@ -41,6 +42,7 @@ pub use self::{
     routing::{ChannelNameRouter, PatternError, ProtocolTypeRouter, URLRouter, path, re_path},
     scope::{ArgError, Protocol, Scope, UrlRoute},
     server::{Compression, Config, ConfigError, Server, SlowClient},
+    worker::Worker,
 };
 /// The HTTP side: `http` services, statuses and headers are its own.
 pub use actix_web;

@@ -143,9 +143,9 @@ impl Context {
     /// [`LayerError::Name`] with the character that a group's name may not have.
     pub async fn group_add<G>(&mut self, group: G) -> Result<(), LayerError>
     where
-        G: TryInto<GroupName, Error = NameError>,
+        G: TryInto<GroupName, Error: Into<NameError>>,
     {
-        let group = group.try_into()?;
+        let group = group.try_into().map_err(Into::into)?;
         self.layer.get_ref().group_add(&group, self.seat.name()).await?;
         if !self.groups.contains(&group) {
             self.groups.push(group);
@@ -160,9 +160,9 @@ impl Context {
     /// [`LayerError::Name`] with the character that a group's name may not have.
     pub async fn group_discard<G>(&mut self, group: G) -> Result<(), LayerError>
     where
-        G: TryInto<GroupName, Error = NameError>,
+        G: TryInto<GroupName, Error: Into<NameError>>,
     {
-        let group = group.try_into()?;
+        let group = group.try_into().map_err(Into::into)?;
         self.layer.get_ref().group_discard(&group, self.seat.name()).await?;
         self.groups.retain(|name| *name != group);
         Ok(())
@@ -176,7 +176,7 @@ impl Context {
     /// report.
     pub async fn group_send<G>(&self, group: G, event: impl IntoEvent) -> Result<GroupReport, LayerError>
     where
-        G: TryInto<GroupName, Error = NameError>,
+        G: TryInto<GroupName, Error: Into<NameError>>,
     {
         self.layer.group_send(group, event).await
     }
@@ -188,7 +188,7 @@ impl Context {
     /// [`SendError::ChannelFull`] when as many events as it holds wait there.
     pub async fn send_to<N>(&self, channel: N, event: impl IntoEvent) -> Result<(), SendError>
     where
-        N: TryInto<ChannelName, Error = NameError>,
+        N: TryInto<ChannelName, Error: Into<NameError>>,
     {
         self.layer.send(channel, event).await
     }

@@ -115,6 +115,9 @@ pub enum WriteError {
     /// The connection is closing or gone.
     #[error("the connection is closed")]
     Closed,
+    /// The consumer reads a channel for a worker: there is nobody to send to but groups and other channels.
+    #[error("this consumer has no client: it reads a channel")]
+    NoClient,
     /// The client reads more slowly than it is sent to. The message is dropped; whether the connection closes (4429) says
     /// [`Config::slow_client`](crate::Config::slow_client).
     #[error("{waiting} bytes wait for the client already (the most is {limit})")]

@@ -4,8 +4,10 @@ use std::{
     any::{Any, TypeId, type_name},
     borrow::Cow,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use super::{DecodeError, Event, EventError, RawEvent, name};
 use crate::{Result, frame::Shared, once::OnceList};

@@ -47,9 +47,9 @@ impl Layer {
     /// is no error: the event is dropped and counted in [`dropped`](Self::dropped).
     pub async fn send<N>(&self, channel: N, event: impl IntoEvent) -> Result<(), SendError>
     where
-        N: TryInto<ChannelName, Error = NameError>,
+        N: TryInto<ChannelName, Error: Into<NameError>>,
     {
-        let channel = channel.try_into()?;
+        let channel = channel.try_into().map_err(Into::into)?;
         self.0.send(&channel, Arc::new(event.into_event()?)).await
     }
 
@@ -62,9 +62,9 @@ impl Layer {
     /// [`LayerError::Name`] when the name is not a channel's.
     pub async fn receive<N>(&self, channel: N) -> Result<Arc<Envelope>, LayerError>
     where
-        N: TryInto<ChannelName, Error = NameError>,
+        N: TryInto<ChannelName, Error: Into<NameError>>,
     {
-        let channel = channel.try_into()?;
+        let channel = channel.try_into().map_err(Into::into)?;
         self.0.receive(&channel).await
     }
 
@@ -84,10 +84,10 @@ impl Layer {
     /// [`LayerError::Name`] with the character that a name may not have.
     pub async fn group_add<G, N>(&self, group: G, channel: N) -> Result<(), LayerError>
     where
-        G: TryInto<GroupName, Error = NameError>,
-        N: TryInto<ChannelName, Error = NameError>,
+        G: TryInto<GroupName, Error: Into<NameError>>,
+        N: TryInto<ChannelName, Error: Into<NameError>>,
     {
-        let (group, channel) = (group.try_into()?, channel.try_into()?);
+        let (group, channel) = (group.try_into().map_err(Into::into)?, channel.try_into().map_err(Into::into)?);
         self.0.group_add(&group, &channel).await
     }
 
@@ -98,10 +98,10 @@ impl Layer {
     /// [`LayerError::Name`] with the character that a name may not have.
     pub async fn group_discard<G, N>(&self, group: G, channel: N) -> Result<(), LayerError>
     where
-        G: TryInto<GroupName, Error = NameError>,
-        N: TryInto<ChannelName, Error = NameError>,
+        G: TryInto<GroupName, Error: Into<NameError>>,
+        N: TryInto<ChannelName, Error: Into<NameError>>,
     {
-        let (group, channel) = (group.try_into()?, channel.try_into()?);
+        let (group, channel) = (group.try_into().map_err(Into::into)?, channel.try_into().map_err(Into::into)?);
         self.0.group_discard(&group, &channel).await
     }
 
@@ -113,9 +113,9 @@ impl Layer {
     /// report.
     pub async fn group_send<G>(&self, group: G, event: impl IntoEvent) -> Result<GroupReport, LayerError>
     where
-        G: TryInto<GroupName, Error = NameError>,
+        G: TryInto<GroupName, Error: Into<NameError>>,
     {
-        let group = group.try_into()?;
+        let group = group.try_into().map_err(Into::into)?;
         self.0.group_send(&group, Arc::new(event.into_event()?)).await
     }
 
@@ -126,9 +126,9 @@ impl Layer {
     /// [`LayerError::Name`] when the name is not a group's.
     pub async fn group_channels<G>(&self, group: G) -> Result<Vec<ChannelName>, LayerError>
     where
-        G: TryInto<GroupName, Error = NameError>,
+        G: TryInto<GroupName, Error: Into<NameError>>,
     {
-        self.0.group_channels(&group.try_into()?).await
+        self.0.group_channels(&group.try_into().map_err(Into::into)?).await
     }
 
     /// How many members a group has.
@@ -138,9 +138,9 @@ impl Layer {
     /// [`LayerError::Name`] when the name is not a group's.
     pub async fn group_size<G>(&self, group: G) -> Result<usize, LayerError>
     where
-        G: TryInto<GroupName, Error = NameError>,
+        G: TryInto<GroupName, Error: Into<NameError>>,
     {
-        self.0.group_size(&group.try_into()?).await
+        self.0.group_size(&group.try_into().map_err(Into::into)?).await
     }
 
     /// Forgets all groups and all events that wait. Connections stay open.

@@ -57,6 +57,15 @@ pub enum CapacityPattern {
 }
 
 impl CapacityPattern {
+    /// A regular expression.
+    ///
+    /// # Errors
+    ///
+    /// [`regex::Error`] with the place of the mistake.
+    pub fn regex(pattern: &str) -> Result<Self, regex::Error> {
+        Regex::new(pattern).map(Self::Regex)
+    }
+
     /// Whether the channel of this name is meant.
     #[must_use]
     pub fn fits(&self, channel: &str) -> bool {

@@ -1,6 +1,6 @@
 //! The names of channels and groups, checked once.
 
-use std::{fmt, ops::Deref};
+use std::{convert::Infallible, fmt, ops::Deref};
 
 use bytestring::ByteString;
 use thiserror::Error;
@@ -42,6 +42,12 @@ pub enum NameError {
         /// Where it stands, in bytes from 0.
         at: usize,
     },
+}
+
+impl From<Infallible> for NameError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
 }
 
 macro_rules! name {

@@ -31,7 +31,7 @@ impl ChannelNameRouter {
     /// [`NameError`] when a name is not a channel's.
     pub fn new<Kind, N, A>(channels: impl IntoIterator<Item = (N, A)>) -> Result<Self, NameError>
     where
-        N: TryInto<ChannelName, Error = NameError>,
+        N: TryInto<ChannelName, Error: Into<NameError>>,
         A: IntoApplication<Kind>,
     {
         let mut router = Self(BTreeMap::new());
@@ -48,9 +48,9 @@ impl ChannelNameRouter {
     /// [`NameError`] when the name is not a channel's.
     pub fn with<Kind, N>(mut self, name: N, to: impl IntoApplication<Kind>) -> Result<Self, NameError>
     where
-        N: TryInto<ChannelName, Error = NameError>,
+        N: TryInto<ChannelName, Error: Into<NameError>>,
     {
-        self.0.insert(name.try_into()?, to.into_application());
+        self.0.insert(name.try_into().map_err(Into::into)?, to.into_application());
         Ok(self)
     }
 

@@ -5,7 +5,7 @@ mod inspect;
 mod operations;
 mod report;
 mod shutdown;
-mod worker;
+mod thread;
 
 use std::{
     any::Any,
@@ -20,14 +20,17 @@ use actix_web::{
     App, HttpServer,
     web::{self, ServiceConfig},
 };
+use futures_util::future::join;
 use thiserror::Error;
+use tokio::sync::oneshot;
 
-pub(crate) use self::config::Change;
 pub use self::config::{Compression, Config, SlowClient};
-use self::{operations::Operations, shutdown::Keepers, worker::Worker};
+pub(crate) use self::{config::Change, shutdown::signal};
+use self::{operations::Operations, shutdown::Keepers, thread::ServerThread};
 use crate::{
     layer::{LayerError, Layers},
-    routing::{ProtocolTypeRouter, RouteList},
+    routing::{ProtocolTypeRouter, RouteInfo, RouteList},
+    worker::Worker,
 };
 
 /// Connections that may wait to be accepted, on each address.
@@ -225,19 +228,12 @@ impl Server {
     ///
     /// [`ConfigError::Layer`] when a consumer names a layer that there is not.
     pub fn mount(&self) -> Result<impl Fn(&mut ServiceConfig) + Clone + Send + 'static + use<>, ConfigError> {
-        let routes = RouteList::of(&self.app);
-        for route in routes.routes() {
-            self.layers.get(route.layer).map_err(|source| ConfigError::Layer {
-                route: route.pattern.clone(),
-                consumer: route.consumer,
-                source,
-            })?;
-        }
+        check_layers(&RouteList::of(&self.app), &self.layers)?;
         let Self { app, layers, config, keepers, operations, .. } = self;
         let (app, layers, config, keepers) = (app.clone(), layers.clone(), config.clone(), keepers.clone());
         let operations = operations.clone();
         Ok(move |service: &mut ServiceConfig| {
-            Worker::start(app.clone(), layers.clone(), config.clone(), &keepers).install(service);
+            ServerThread::start(app.clone(), layers.clone(), config.clone(), &keepers).install(service);
             operations.serve(service, &keepers, &layers);
             app.configure_http(service);
         })
@@ -274,7 +270,7 @@ impl Server {
         let stall_timeout = self.config.stall_timeout;
         let mut server = HttpServer::new(move || {
             let app = app.clone();
-            let miss = web::to(move |request| worker::miss(app.clone(), request));
+            let miss = web::to(move |request| thread::miss(app.clone(), request));
             App::new().default_service(miss).configure(mount.clone())
         })
         .on_connect(move |socket, _| cut_when_stalled(socket, stall_timeout))
@@ -288,8 +284,27 @@ impl Server {
         for listener in listeners {
             server = server.listen(listener).map_err(ConfigError::Run)?;
         }
-        shutdown::serve(server.run(), stop, self.drain()).await.map_err(ConfigError::Run)
+        let (halt, halted) = oneshot::channel::<()>();
+        let stop = async {
+            stop.await;
+            drop(halt);
+        };
+        let worker = Worker::new(self.app.clone()).layers(self.layers.clone()).config(self.config.clone());
+        let working = worker.run_until(async {
+            // The sender is dropped: by `stop`, or with the server.
+            let _ = halted.await;
+        });
+        let (served, worked) = join(shutdown::serve(server.run(), stop, self.drain()), working).await;
+        served.map_err(ConfigError::Run).and(worked)
     }
+}
+
+/// Finds the routes' layers before the first request asks for one.
+pub(crate) fn check_layers(routes: &RouteList, layers: &Layers) -> Result<(), ConfigError> {
+    for RouteInfo { pattern, consumer, layer } in routes.routes() {
+        layers.get(layer).map_err(|source| ConfigError::Layer { route: pattern.clone(), consumer, source })?;
+    }
+    Ok(())
 }
 
 /// Lets the kernel end a connection whose client takes no bytes for so long, even if it answers probes.

@@ -92,7 +92,7 @@ pub(super) async fn serve(
 }
 
 /// Resolves at Ctrl-C, or at SIGTERM where there is one.
-pub(super) async fn signal() {
+pub(crate) async fn signal() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

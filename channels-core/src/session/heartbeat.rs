@@ -12,6 +12,8 @@ pub(super) struct Signs {
     pub(super) heard: Instant,
     /// When the ping was sent that the client has not answered.
     pub(super) pinged: Option<Instant>,
+    /// Whether an answer would be read: not while a hook awaits and a message is read ahead already.
+    pub(super) reading: bool,
     /// Since when something has waited for the client and nothing been written.
     pub(super) stalled: Option<Instant>,
 }
@@ -35,9 +37,11 @@ pub(super) fn due(now: Instant, signs: Signs, config: &Config) -> Due {
         return Due::Close(Close::new(CloseCode::EXPIRED, "the connection has lasted as long as it may"));
     }
     match (config.ping_interval, signs.pinged) {
-        (Some(_), Some(then)) if since(then) >= config.ping_timeout => {
+        (Some(_), Some(then)) if signs.reading && since(then) >= config.ping_timeout => {
             Due::Close(Close::new(CloseCode::PING_TIMEOUT, "no answer to a ping"))
         }
+        // A write to a client that has gone fails, which no read would tell.
+        (Some(every), Some(then)) if !signs.reading && since(then) >= every => Due::Ping,
         (Some(every), None) if since(signs.heard) >= every => Due::Ping,
         _ => Due::Nothing,
     }
@@ -53,7 +57,7 @@ mod tests {
 
     fn due_after(seconds: u32, signs: impl FnOnce(Instant, &mut Signs), config: &Config) -> Due {
         let start = Instant::now();
-        let mut set = Signs { opened: start, heard: start, pinged: None, stalled: None };
+        let mut set = Signs { opened: start, heard: start, pinged: None, reading: true, stalled: None };
         signs(start, &mut set);
         due(start + seconds * SECOND, set, config)
     }
@@ -73,6 +77,17 @@ mod tests {
         let pinged = |start: Instant, signs: &mut Signs| signs.pinged = Some(start + 20 * SECOND);
         assert_eq!(due_after(49, pinged, &config), Due::Nothing);
         assert_eq!(code(due_after(50, pinged, &config)), Some(4408));
+    }
+
+    #[test]
+    fn a_client_whose_answers_nobody_reads_is_pinged_on_and_not_closed() {
+        let config = Config::default();
+        let unread = |start: Instant, signs: &mut Signs| {
+            (signs.pinged, signs.reading) = (Some(start + 20 * SECOND), false);
+        };
+        assert_eq!(due_after(39, unread, &config), Due::Nothing);
+        assert_eq!(due_after(40, unread, &config), Due::Ping);
+        assert_eq!(due_after(99, unread, &config), Due::Ping);
     }
 
     #[test]

@@ -46,8 +46,8 @@ pub(super) enum Ran<T> {
 pub(crate) struct Line {
     transport: Box<dyn Transport>,
     port: Rc<Port>,
-    /// The one message that is read while a hook runs. It lets pings, and the end, be seen behind it.
-    ahead: Option<Message>,
+    /// The one input that is read while a hook runs. It lets pings, and the end, be seen behind it.
+    ahead: Option<Input>,
     event_next: bool,
     failed: bool,
     _listed: Option<Entry>,
@@ -80,8 +80,8 @@ impl Line {
         {
             return Poll::Ready(Input::Event(event));
         }
-        if let Poll::Ready(message) = self.poll_message(task) {
-            return Poll::Ready(Input::Message(message));
+        if let Poll::Ready(input) = self.poll_transport(task) {
+            return Poll::Ready(input);
         }
         if self.port.is_ending() {
             return Poll::Ready(Input::End);
@@ -92,17 +92,21 @@ impl Line {
         }
     }
 
-    /// The next message; control frames are dealt with on the way.
-    fn poll_message(&mut self, task: &mut Context<'_>) -> Poll<Message> {
-        if let Some(message) = self.ahead.take() {
-            return Poll::Ready(message);
+    /// What the transport brings next; control frames are dealt with on the way.
+    fn poll_transport(&mut self, task: &mut Context<'_>) -> Poll<Input> {
+        if let Some(input) = self.ahead.take() {
+            return Poll::Ready(input);
         }
+        self.port.set_reading(true);
         while self.port.phase() != Phase::Closed
             && let Poll::Ready(incoming) = self.transport.poll_incoming(task)
         {
             self.port.heard();
             match incoming {
-                Incoming::Message(message) if self.port.phase() != Phase::Closing => return Poll::Ready(message),
+                Incoming::Message(message) if self.port.phase() != Phase::Closing => {
+                    return Poll::Ready(Input::Message(message));
+                }
+                Incoming::Event(event) => return Poll::Ready(Input::Event(event)),
                 Incoming::Message(_) | Incoming::Pong => {}
                 Incoming::Ping(payload) => self.port.pong(payload),
                 Incoming::Close(close) => self.port.peer_closed(close),
@@ -161,10 +165,11 @@ impl Line {
             Poll::Ready(Err(panic)) => Poll::Ready(Ran::Panicked(panic)),
             Poll::Pending => {
                 if self.ahead.is_none()
-                    && let Poll::Ready(message) = self.poll_message(task)
+                    && let Poll::Ready(input) = self.poll_transport(task)
                 {
-                    self.ahead = Some(message);
+                    self.ahead = Some(input);
                 }
+                self.port.set_reading(self.ahead.is_none());
                 Poll::Pending
             }
         }
@@ -180,7 +185,7 @@ impl Line {
             let closed = poll_fn(|task| {
                 self.port.register_session(task.waker());
                 self.ahead = None;
-                let _ = self.poll_message(task);
+                let _ = self.poll_transport(task);
                 if self.port.phase() == Phase::Closed { Poll::Ready(()) } else { Poll::Pending }
             });
             let _ = tokio::time::timeout(patience, closed).await;

@@ -27,6 +27,7 @@ use crate::{
     event::{Envelope, Rendered},
     frame::{Outgoing, Shared},
     layer::{ChannelName, Delivery},
+    scope::Protocol,
     server::{Config, SlowClient},
 };
 
@@ -69,6 +70,8 @@ pub(crate) struct Port {
     pub(crate) client: Option<SocketAddr>,
     pub(crate) stats: Rc<Stats>,
     class: Class,
+    /// Whether nobody is at the other end: a worker's consumer.
+    clientless: bool,
     phase: Cell<Phase>,
     answer: RefCell<Option<Answer>>,
     ending: RefCell<Option<Ending>>,
@@ -88,6 +91,8 @@ pub(crate) struct Port {
     opened: Instant,
     heard: Cell<Instant>,
     pinged: Cell<Option<Instant>>,
+    /// Whether what the client sends is read now.
+    reading: Cell<bool>,
 }
 
 impl Port {
@@ -100,6 +105,7 @@ impl Port {
             class,
             path: scope.path().to_owned(),
             client: scope.client(),
+            clientless: scope.protocol() == Protocol::Channel,
             stats,
             phase: Cell::new(Phase::Connecting),
             answer: RefCell::default(),
@@ -116,6 +122,7 @@ impl Port {
             opened: Instant::now(),
             heard: Cell::new(Instant::now()),
             pinged: Cell::default(),
+            reading: Cell::new(true),
             config,
         })
     }
@@ -156,6 +163,9 @@ impl Port {
 
     fn write(&self, frame: Outgoing) -> Result<(), WriteError> {
         self.step(Step::Send)?;
+        if self.clientless {
+            return Err(WriteError::NoClient);
+        }
         if self.config.slow_client == SlowClient::DropOldest {
             let dropped = self.outbox.borrow_mut().make_room(frame.len());
             self.drop_slow(dropped as u64);
@@ -182,6 +192,9 @@ impl Port {
     pub(crate) fn close(&self, close: Close) {
         match self.phase() {
             Phase::Connecting => return self.refuse(Deny::forbidden()),
+            Phase::Open if self.clientless => {
+                let _ = self.step(Step::Gone);
+            }
             Phase::Open => {
                 let _ = self.step(Step::Close);
                 self.outbox.borrow_mut().close(close.clone());
@@ -224,6 +237,10 @@ impl Port {
         self.pinged.set(None);
     }
 
+    pub(super) fn set_reading(&self, reading: bool) {
+        self.reading.set(reading);
+    }
+
     pub(super) fn waiting_bytes(&self) -> usize {
         self.outbox.borrow().bytes()
     }
@@ -240,7 +257,8 @@ impl Port {
     pub(super) fn signs(&self, now: Instant) -> Signs {
         let stalled = self.outbox.borrow().is_waiting().then(|| self.stalled.get().unwrap_or(now));
         self.stalled.set(stalled);
-        Signs { opened: self.opened, heard: self.heard.get(), pinged: self.pinged.get(), stalled }
+        let (heard, pinged, reading) = (self.heard.get(), self.pinged.get(), self.reading.get());
+        Signs { opened: self.opened, heard, pinged, reading, stalled }
     }
 
     pub(crate) fn ping(&self) {

@@ -25,7 +25,7 @@ use crate::{
     transport::Transport,
 };
 
-/// How long a communicator waits for what it expects.
+/// How long a communicator waits for what it expects, unless it is told otherwise.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a test expected and did not get.
@@ -89,7 +89,7 @@ pub struct Connected {
 /// Tests a consumer, or a whole application, without a port. Channels' `WebsocketCommunicator`.
 ///
 /// It needs a thread with actix's runtime, as `#[actix_web::test]` gives. What it waits for it waits for at most a
-/// second.
+/// second, or for as long as [`timeout`](Self::timeout) says.
 ///
 /// # Examples
 ///
@@ -125,6 +125,7 @@ pub struct WebsocketCommunicator {
     layers: Layers,
     config: Config,
     headers: Vec<(HeaderName, HeaderValue)>,
+    timeout: Duration,
     running: Option<Running>,
 }
 
@@ -149,6 +150,7 @@ impl WebsocketCommunicator {
             scope: Some(scope),
             layers: Layers::default(),
             config: Config::default(),
+            timeout: PATIENCE,
             running: None,
         }
     }
@@ -190,6 +192,12 @@ impl WebsocketCommunicator {
         self
     }
 
+    /// The same client, more or less patient: what it expects may take so long.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
     /// Asks for a connection and waits for the answer.
     ///
     /// # Errors
@@ -224,7 +232,7 @@ impl WebsocketCommunicator {
         let life = endpoint.start(cx, line).map_err(TestError::Setup)?;
         let mut life = Some(life);
         let answer = within(
-            PATIENCE,
+            self.timeout,
             poll_fn(|task| {
                 port.register_session(task.waker());
                 if let Some(running) = &mut life
@@ -272,7 +280,7 @@ impl WebsocketCommunicator {
     /// [`TestError::Closed`] with the code when the connection is closed instead, [`TestError::Timeout`] when nothing
     /// comes.
     pub async fn receive_from(&mut self) -> Result<Message, TestError> {
-        self.receive_within(PATIENCE).await
+        self.receive_within(self.timeout).await
     }
 
     /// The next message, which is text.
@@ -350,7 +358,7 @@ impl WebsocketCommunicator {
     }
 
     async fn ended(mut self) -> Result<(), TestError> {
-        let patience = PATIENCE + self.config.hook_grace + self.config.disconnect_timeout;
+        let patience = self.timeout + self.config.hook_grace + self.config.disconnect_timeout;
         let life = &mut self.running()?.life;
         match within(patience, life).await? {
             Ok(()) => Ok(()),

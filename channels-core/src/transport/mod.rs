@@ -1,5 +1,6 @@
 //! What a session asks of any connection.
 
+pub(crate) mod channel;
 pub(crate) mod websocket;
 
 use std::task::{Context, Poll};

@@ -261,9 +261,13 @@ impl Hub {
     /// Forgets all groups and all events that wait.
     pub async fn flush(&self) {
         self.0.queues.clear();
+        let groups: Vec<GroupName> = self.0.groups.pin().keys().cloned().collect();
+        for group in &groups {
+            self.change(group, |reach| reach.queues.clear());
+        }
+        // Each thread takes itself out of the index: one that is joined again meanwhile stays in it.
         let threads: Vec<u32> = self.0.threads.pin().keys().copied().collect();
         join_all(threads.into_iter().map(|thread| self.on(thread, Local::flush))).await;
-        self.0.groups.pin().clear();
     }
 
     pub(crate) fn count_full(&self, events: usize) {

@@ -1,14 +1,14 @@
 //! The connections of one thread, and the actor through which other threads reach them.
 
 use std::{
-    cell::{OnceCell, RefCell},
+    cell::{Cell, RefCell},
     collections::HashMap,
     marker::PhantomData,
     rc::Rc,
     sync::{Arc, Weak, atomic::Ordering},
 };
 
-use actix::{Actor, Addr, Context, Handler, Message, MessageResult};
+use actix::{Actor, Context, Handler, Message, MessageResult};
 use indexmap::IndexMap;
 use slab::Slab;
 use uuid::Uuid;
@@ -35,7 +35,8 @@ thread_local! {
 pub(super) struct Local {
     pub(super) thread: u32,
     hub: Weak<Shared>,
-    addr: OnceCell<Addr<HubThread>>,
+    /// Whether the actor runs. Its address is the hub's alone, so that it ends with the hub.
+    alive: Cell<bool>,
     seats: RefCell<Slab<Occupied>>,
     groups: RefCell<HashMap<GroupName, IndexMap<usize, Rc<Port>>>>,
 }
@@ -65,13 +66,12 @@ impl Local {
             let local = Rc::new(Self {
                 thread: hub.0.next_thread.fetch_add(1, Ordering::Relaxed),
                 hub: Arc::downgrade(&hub.0),
-                addr: OnceCell::new(),
+                alive: Cell::new(true),
                 seats: RefCell::default(),
                 groups: RefCell::default(),
             });
             let addr = HubThread(local.clone()).start();
-            hub.0.threads.pin().insert(local.thread, addr.clone());
-            local.addr.get_or_init(|| addr);
+            hub.0.threads.pin().insert(local.thread, addr);
             LOCALS.with_borrow_mut(|locals| {
                 locals.retain(|local| local.hub.strong_count() > 0);
                 locals.push(local.clone());
@@ -81,7 +81,7 @@ impl Local {
     }
 
     fn is_of(&self, hub: &Hub) -> bool {
-        std::ptr::eq(self.hub.as_ptr(), Arc::as_ptr(&hub.0)) && self.addr.get().is_some_and(Addr::connected)
+        std::ptr::eq(self.hub.as_ptr(), Arc::as_ptr(&hub.0)) && self.alive.get()
     }
 
     /// Changes whether this thread is among those that have members of `group`.
@@ -161,7 +161,9 @@ impl Local {
     }
 
     pub(super) fn flush(&self) {
-        self.groups.borrow_mut().clear();
+        for (group, _) in self.groups.borrow_mut().drain() {
+            self.set_present(&group, false);
+        }
         for (_, occupied) in self.seats.borrow_mut().iter_mut() {
             occupied.groups.clear();
             occupied.port.forget_events();
@@ -214,6 +216,12 @@ impl Drop for Seat {
 /// The actor of one thread.
 pub(super) struct HubThread(Rc<Local>);
 
+impl Drop for HubThread {
+    fn drop(&mut self) {
+        self.0.alive.set(false);
+    }
+}
+
 impl Actor for HubThread {
     type Context = Context<Self>;
 
@@ -238,5 +246,33 @@ where
 
     fn handle(&mut self, task: Run<F, R>, _: &mut Self::Context) -> Self::Result {
         MessageResult((task.0)(&self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::Limits;
+
+    #[test]
+    fn what_a_thread_keeps_for_a_hub_ends_with_the_hub() {
+        crate::run(async {
+            let hub = Hub::new(Limits::default());
+            let local = Rc::downgrade(&Local::of_or_start(&hub));
+            assert!(Local::of(&hub).is_some());
+            drop(hub);
+            // The actor learns that nobody has its address any more; the next hub makes room for itself.
+            tokio::task::yield_now().await;
+            Local::of_or_start(&Hub::new(Limits::default()));
+            assert!(local.upgrade().is_none());
+        });
+    }
+
+    #[test]
+    fn a_hub_outlives_the_runtime_of_a_thread() {
+        let hub = Hub::new(Limits::default());
+        let thread = || crate::run(async { Local::of_or_start(&hub).thread });
+        assert_ne!(thread(), thread());
+        assert!(Local::of(&hub).is_none());
     }
 }

@@ -23,7 +23,7 @@ use crate::{
 const TAIL: &str = "tail";
 
 /// What a worker thread needs to serve an application.
-pub(super) struct Worker {
+pub(super) struct ServerThread {
     app: ProtocolTypeRouter,
     layers: Layers,
     config: Arc<Config>,
@@ -31,7 +31,7 @@ pub(super) struct Worker {
     keepers: Keepers,
 }
 
-impl Worker {
+impl ServerThread {
     /// Prepares this thread, and starts the actor that keeps its roster.
     pub(super) fn start(app: ProtocolTypeRouter, layers: Layers, config: Arc<Config>, keepers: &Keepers) -> Rc<Self> {
         let roster = Roster::default();
@@ -46,8 +46,8 @@ impl Worker {
             upgrade.is_some_and(|value| value.as_bytes().to_ascii_lowercase().windows(9).any(|at| at == b"websocket"))
         });
         let handler = move |request, payload| {
-            let worker = self.clone();
-            async move { worker.handshake(request, payload).await }
+            let thread = self.clone();
+            async move { thread.handshake(request, payload).await }
         };
         service.service(web::resource(format!("/{{{TAIL}:.*}}")).guard(asks).to(handler));
     }
