@@ -11,6 +11,7 @@
 //! | [`InputError`] | a client's message that is not what `receive` takes |
 //! | [`LayerError`] | a channel layer that cannot do what is asked |
 //! | [`NameError`] | a channel or group name that is not one |
+//! | [`OriginError`] | a pattern of `OriginValidator` |
 //! | [`PatternError`] | a route's pattern |
 //! | [`SendError`] | `send` to a channel |
 //! | [`WriteError`] | `cx.send`, `cx.accept`, `cx.close` at a moment when they cannot be |
@@ -21,6 +22,7 @@ pub use crate::{
     consumer::{Deny, InputError, WriteError},
     event::{DecodeError, EventError},
     layer::{LayerError, NameError, SendError},
+    middleware::OriginError,
     routing::PatternError,
     scope::ArgError,
     server::ConfigError,

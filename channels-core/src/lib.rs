@@ -16,6 +16,7 @@ pub mod event;
 pub mod layer;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+pub mod middleware;
 pub mod routing;
 pub mod scope;
 pub mod server;
@@ -39,6 +40,7 @@ pub use self::{
         ChannelLayer, ChannelName, GroupName, GroupReport, InMemoryChannelLayer, Layer, LayerError, Layers, NameError,
         SendError,
     },
+    middleware::{AllowedHosts, Middleware, OriginError, OriginValidator},
     routing::{ChannelNameRouter, PatternError, ProtocolTypeRouter, URLRouter, path, re_path},
     scope::{ArgError, Protocol, Scope, UrlRoute},
     server::{Compression, Config, ConfigError, Server, SlowClient},

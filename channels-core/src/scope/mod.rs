@@ -2,7 +2,7 @@
 
 mod headers;
 
-use std::{net::SocketAddr, str::FromStr};
+use std::{net::SocketAddr, str::FromStr, sync::Arc};
 
 use actix_http::Extensions;
 use actix_web::cookie::Cookie;
@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 pub use self::headers::Headers;
-use crate::server::Change;
+use crate::{middleware::After, server::Change};
 
 /// The kind of a connection; [`ProtocolTypeRouter`](crate::ProtocolTypeRouter) chooses by it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -119,6 +119,8 @@ pub struct Scope {
     pub(crate) url_route: UrlRoute,
     pub(crate) path_remaining: Option<String>,
     pub(crate) config_changes: Vec<Change>,
+    /// The middleware that is told of the end, outermost first.
+    pub(crate) afters: Vec<Arc<dyn After>>,
     extensions: Extensions,
 }
 
@@ -141,6 +143,7 @@ impl Scope {
             url_route: UrlRoute::default(),
             path_remaining: None,
             config_changes: Vec::new(),
+            afters: Vec::new(),
             extensions: Extensions::new(),
         }
     }

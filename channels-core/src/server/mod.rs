@@ -242,7 +242,10 @@ impl Server {
     /// Ends every connection of this server with close 1012, after its `disconnect` has run; resolves when all have
     /// ended or [`Config::drain_timeout`] is over. New handshakes are answered with 503 from now on.
     pub fn drain(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.keepers.drain(self.config.drain_timeout)
+        let drained = self.keepers.drain(self.config.drain_timeout);
+        async {
+            drained.await;
+        }
     }
 
     /// Serves until Ctrl-C or SIGTERM, then [drains](Self::drain) and returns. A second signal ends it at once.
@@ -294,7 +297,8 @@ impl Server {
             // The sender is dropped: by `stop`, or with the server.
             let _ = halted.await;
         });
-        let (served, worked) = join(shutdown::serve(server.run(), stop, self.drain()), working).await;
+        let drain = self.keepers.drain(self.config.drain_timeout);
+        let (served, worked) = join(shutdown::serve(server.run(), stop, drain), working).await;
         served.map_err(ConfigError::Run).and(worked)
     }
 }

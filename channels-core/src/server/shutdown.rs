@@ -52,7 +52,8 @@ impl Keepers {
         self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn drain(&self, timeout: Duration) -> impl Future<Output = ()> + Send + 'static {
+    /// Ends every connection; says whether all have ended by themselves.
+    pub(super) fn drain(&self, timeout: Duration) -> impl Future<Output = bool> + Send + 'static {
         let keepers = self.clone();
         async move {
             keepers.0.draining.store(true, Ordering::Relaxed);
@@ -60,9 +61,11 @@ impl Keepers {
             let close = Close::new(CloseCode::SERVICE_RESTART, "the server restarts");
             let drained =
                 join_all(keepers.iter().map(|keeper| keeper.send(Drain { close: close.clone(), within: timeout })));
-            if tokio::time::timeout(timeout, drained).await.is_err() {
+            let Ok(drained) = tokio::time::timeout(timeout, drained).await else {
                 tracing::warn!(?timeout, "connections that had not ended in time are cut");
-            }
+                return false;
+            };
+            drained.into_iter().flatten().all(|ended| ended)
         }
     }
 }
@@ -71,7 +74,7 @@ impl Keepers {
 pub(super) async fn serve(
     server: actix_web::dev::Server,
     stop: impl Future<Output = ()>,
-    drain: impl Future<Output = ()>,
+    drain: impl Future<Output = bool>,
 ) -> io::Result<()> {
     let handle = server.handle();
     let mut server = pin!(server);
@@ -79,7 +82,7 @@ pub(super) async fn serve(
         stop.await;
         tracing::info!("stopping: connections are closed with 1012");
         let graceful = tokio::select! {
-            () = drain => true,
+            drained = drain => drained,
             () = signal() => false,
         };
         handle.stop(graceful).await;

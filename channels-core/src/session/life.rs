@@ -41,7 +41,7 @@ impl<C: Consumer> Life<C> {
         let ran = line.run(Hook::Connect, connect).await;
         if let Some(()) = self.judge("connect", ran) {
             let port = self.cx.port();
-            if port.phase() == Phase::Connecting {
+            if port.phase() == Phase::Connecting && !port.is_ending() {
                 let _ = port.accept(Accept::new());
             }
         }
@@ -94,6 +94,14 @@ impl<C: Consumer> Life<C> {
             Ran::Cut => self.log("disconnect", format_args!("did not end within {bound:?} and was cancelled")),
         }
         self.cx.leave().await;
+        let scope = self.cx.scope_mut();
+        for middleware in std::mem::take(&mut scope.afters).into_iter().rev() {
+            match self.line.run_last(middleware.after(scope, &close), bound).await {
+                Ran::Done(()) => {}
+                Ran::Panicked(panic) => tracing::error!(error = panic_text(&*panic), "a middleware panicked"),
+                Ran::Cut => tracing::error!(?bound, "a middleware did not end and was cancelled"),
+            }
+        }
         self.line.hang_up(close).await;
     }
 

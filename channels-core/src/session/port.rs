@@ -312,6 +312,12 @@ impl Port {
         }
     }
 
+    /// Whether the end has come and the life has not run since: its response is not polled, because nothing can be
+    /// written to the client.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.is_ending() && self.session.borrow().is_none()
+    }
+
     // The answer and the frames, for whoever writes them.
 
     pub(crate) fn take_answer(&self) -> Option<Answer> {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use slab::Slab;
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -119,12 +119,15 @@ impl Actor for Keeper {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(TICK, |keeper, _| keeper.tick());
+        // An actor whose thread stops before its first turn is started outside of the runtime, to be stopped.
+        if tokio::runtime::Handle::try_current().is_ok() {
+            ctx.run_interval(TICK, |keeper, _| keeper.tick());
+        }
     }
 }
 
 /// Ends every connection of the thread, in batches so that not all clients come back at once; answered when all have
-/// ended.
+/// ended, with whether all did so by themselves.
 #[derive(Clone)]
 pub(crate) struct Drain {
     pub(crate) close: Close,
@@ -133,11 +136,11 @@ pub(crate) struct Drain {
 }
 
 impl Message for Drain {
-    type Result = ();
+    type Result = bool;
 }
 
 impl Handler<Drain> for Keeper {
-    type Result = ResponseActFuture<Self, ()>;
+    type Result = ResponseActFuture<Self, bool>;
 
     fn handle(&mut self, Drain { close, within }: Drain, _: &mut Self::Context) -> Self::Result {
         let roster = self.roster.clone();
@@ -150,7 +153,14 @@ impl Handler<Drain> for Keeper {
                 }
                 port.end(close.clone(), Cut::AfterGrace);
             }
-            roster.emptied().await;
+            let in_time = timeout(within / 2, roster.clone().emptied()).await.is_ok();
+            if !in_time {
+                for port in roster.ports().iter().filter(|port| port.is_stuck()) {
+                    port.live_on_without_response("the client stopped reading");
+                }
+                roster.emptied().await;
+            }
+            in_time
         };
         Box::pin(drain.into_actor(self))
     }

@@ -134,3 +134,63 @@ impl Drop for Waiting<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::event::{IntoEvent, raw_event};
+
+    const EXPIRY: Duration = Duration::from_millis(1);
+
+    fn event() -> Arc<Envelope> {
+        Arc::new(raw_event("test.message", serde_json::json!({})).into_event().unwrap())
+    }
+
+    fn count(queues: &Queues) -> usize {
+        queues.state().queues.len()
+    }
+
+    #[test]
+    fn a_queue_is_kept_only_while_it_holds_something_or_somebody_waits() {
+        let queues = Queues::new(Duration::from_secs(60));
+        let [first, second] = ["test-channel-1", "test-channel-2"].map(|name| ChannelName::new(name).unwrap());
+        queues.push(&first, event(), 2).unwrap();
+        queues.push(&first, event(), 2).unwrap();
+        assert!(queues.pop(&first).now_or_never().is_some());
+        assert_eq!(count(&queues), 1);
+        assert!(queues.pop(&first).now_or_never().is_some());
+        assert_eq!(count(&queues), 0);
+
+        let mut waits = Box::pin(queues.pop(&second));
+        assert!((&mut waits).now_or_never().is_none());
+        assert!(queues.pop(&second).now_or_never().is_none());
+        queues.clear();
+        assert_eq!(count(&queues), 1, "somebody waits still");
+        drop(waits);
+        assert_eq!(count(&queues), 0);
+
+        let mut waits = Box::pin(queues.pop(&second));
+        assert!((&mut waits).now_or_never().is_none());
+        queues.push(&second, event(), 1).unwrap();
+        assert!(queues.pop(&second).now_or_never().is_some(), "who comes first is served first");
+        assert!((&mut waits).now_or_never().is_none());
+        queues.push(&second, event(), 1).unwrap();
+        assert!((&mut waits).now_or_never().is_some());
+        assert_eq!(count(&queues), 0);
+    }
+
+    #[tokio::test]
+    async fn mail_that_nobody_reads_is_cleaned_up_with_its_queue_by_traffic_on_another() {
+        let queues = Queues::new(EXPIRY);
+        let [unread, busy] = ["test-channel-1", "test-channel-2"].map(|name| ChannelName::new(name).unwrap());
+        queues.push(&unread, event(), 1).unwrap();
+        tokio::time::sleep(EXPIRY).await;
+        let mut waits = pin!(queues.pop(&busy));
+        assert!((&mut waits).now_or_never().is_none());
+        assert_eq!((count(&queues), queues.expired()), (1, 1));
+    }
+}

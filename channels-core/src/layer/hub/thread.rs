@@ -252,7 +252,13 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layer::Limits;
+    use crate::{Consumer, Scope, layer::Limits, session::Stats};
+
+    struct Nobody;
+
+    impl Consumer for Nobody {
+        type Input = crate::Message;
+    }
 
     #[test]
     fn what_a_thread_keeps_for_a_hub_ends_with_the_hub() {
@@ -265,6 +271,38 @@ mod tests {
             tokio::task::yield_now().await;
             Local::of_or_start(&Hub::new(Limits::default()));
             assert!(local.upgrade().is_none());
+        });
+    }
+
+    #[test]
+    fn the_index_forgets_a_group_that_nobody_is_in() {
+        crate::run(async {
+            let hub = Hub::new(Limits::default());
+            let group = GroupName::new("room").unwrap();
+            let endpoint = crate::routing::Endpoint::new(|| Nobody);
+            let sit = || {
+                let port =
+                    Port::new(Arc::default(), endpoint.class(), &Scope::websocket("/"), Stats::new(endpoint.class()));
+                hub.sit_down(port)
+            };
+            let (first, second) = (sit(), sit());
+            for channel in [first.name(), second.name(), &hub.new_channel()] {
+                hub.group_add(&group, channel).await;
+                hub.group_discard(&group, channel).await;
+                assert!(hub.0.groups.is_empty());
+            }
+            hub.group_add(&group, first.name()).await;
+            hub.group_add(&group, second.name()).await;
+            drop(first);
+            assert_eq!(hub.group_channels(&group).await, [second.name().clone()]);
+            drop(second);
+            assert!(hub.0.groups.is_empty());
+
+            let third = sit();
+            hub.group_add(&group, third.name()).await;
+            hub.group_add(&group, &hub.new_channel()).await;
+            hub.flush().await;
+            assert!(hub.0.groups.is_empty());
         });
     }
 

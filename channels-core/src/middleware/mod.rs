@@ -1,0 +1,132 @@
+//! Middleware: what stands between the routers and the consumers.
+//!
+//! A [`Middleware`] takes the [`Scope`] of a connection before its consumer runs, and hands it on, changed or not, or
+//! refuses the connection; and it is told when the connection has ended. [`Middleware::wrap`] puts it around a router or
+//! a consumer, on any level.
+
+mod origin;
+
+use std::{future::Future, sync::Arc};
+
+use futures_util::future::LocalBoxFuture;
+
+pub use self::origin::{AllowedHosts, OriginError, OriginValidator};
+use crate::{
+    Close, Deny, Scope,
+    routing::{Application, IntoApplication, Outcome, RouteList},
+};
+
+/// What stands between the routers and the consumers: scope in; scope, or refusal, out.
+///
+/// # Examples
+///
+/// One that leaves a language in the scope for the consumer:
+///
+/// ```
+/// use channels_core::{Consumer, Context, Deny, Message, Result, Scope, middleware::Middleware};
+///
+/// struct Language(String);
+///
+/// struct FromHeader;
+///
+/// impl Middleware for FromHeader {
+///     async fn before(&self, mut scope: Scope) -> Result<Scope, Deny> {
+///         let language = scope.header("Accept-Language").unwrap_or("en").to_owned();
+///         scope.extensions_mut().insert(Language(language));
+///         Ok(scope)
+///     }
+/// }
+///
+/// #[derive(Default)]
+/// struct Greeter;
+///
+/// impl Consumer for Greeter {
+///     type Input = Message;
+///
+///     async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+///         let language = cx.scope().extensions().get::<Language>().map_or("en", |language| &language.0);
+///         let greeting = if language.starts_with("zh") { "你好" } else { "hello" };
+///         cx.accept()?;
+///         cx.send(greeting)?;
+///         Ok(())
+///     }
+/// }
+///
+/// # use channels_core::{URLRouter, path};
+/// let routes = URLRouter::new([path("ws/", FromHeader.wrap(Greeter::default))])?;
+/// # Ok::<(), channels_core::PatternError>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a middleware",
+    label = "not a middleware",
+    note = "implement `Middleware` for it: `async fn before(&self, scope: Scope) -> Result<Scope, Deny>`"
+)]
+pub trait Middleware: Send + Sync + Sized + 'static {
+    /// Takes the scope before the router or consumer inside does, and hands it on or refuses the connection.
+    ///
+    /// It counts as part of the handshake, but not into [`Config::handshake_timeout`](crate::Config::handshake_timeout):
+    /// bound what it waits for.
+    ///
+    /// # Errors
+    ///
+    /// A [`Deny`] refuses the connection with its response.
+    fn before(&self, scope: Scope) -> impl Future<Output = Result<Scope, Deny>>;
+
+    /// Is told that the connection has ended, after the consumer's `disconnect`. Inner middleware is told first.
+    fn after(&self, scope: &mut Scope, close: &Close) -> impl Future<Output = ()> {
+        let _ = (scope, close);
+        async {}
+    }
+
+    /// Puts it around a router, a consumer, or another middleware that is wrapped around one.
+    fn wrap<Kind>(self, inner: impl IntoApplication<Kind>) -> Wrapped<Self> {
+        Wrapped { middleware: Arc::new(self), inner: inner.into_application() }
+    }
+}
+
+/// An application with a middleware around it. [`Middleware::wrap`] makes it.
+pub struct Wrapped<M> {
+    middleware: Arc<M>,
+    inner: Arc<dyn Application>,
+}
+
+/// What a middleware does after a connection, its type forgotten.
+pub(crate) trait After {
+    fn after<'a>(&'a self, scope: &'a mut Scope, close: &'a Close) -> LocalBoxFuture<'a, ()>;
+}
+
+impl<M: Middleware> After for M {
+    fn after<'a>(&'a self, scope: &'a mut Scope, close: &'a Close) -> LocalBoxFuture<'a, ()> {
+        Box::pin(Middleware::after(self, scope, close))
+    }
+}
+
+impl<M: Middleware> Application for Wrapped<M> {
+    fn call(&self, mut scope: Scope) -> LocalBoxFuture<'_, Outcome> {
+        Box::pin(async move {
+            let depth = scope.afters.len();
+            scope.afters.push(self.middleware.clone());
+            match self.middleware.before(scope).await {
+                Ok(scope) => match self.inner.call(scope).await {
+                    // Another route may fit, without this middleware.
+                    Outcome::NoRoute(mut scope) => {
+                        scope.afters.truncate(depth);
+                        Outcome::NoRoute(scope)
+                    }
+                    outcome => outcome,
+                },
+                Err(deny) => Outcome::Refuse(deny),
+            }
+        })
+    }
+
+    fn routes(&self, list: &mut RouteList) {
+        self.inner.routes(list);
+    }
+}
+
+impl<M> std::fmt::Debug for Wrapped<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wrapped").field("routes", &RouteList::of(&*self.inner)).finish_non_exhaustive()
+    }
+}
