@@ -1,7 +1,7 @@
 //! The runtime of the [`channels`](https://docs.rs/channels) crate, which re-exports what a user needs of it.
 //!
 //! The modules stand in the order in which a message meets them: [`server`] accepts, [`transport`] frames, [`routing`]
-//! chooses a consumer and fills its [`scope`], a [`session`] owns it, [`event`] dispatch calls its handlers, and the
+//! chooses a consumer and fills its [`scope`], a [`session`] owns it, [`event`](mod@event) dispatch calls its handlers, and the
 //! [`layer`] reaches the others.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![allow(rustdoc::private_intra_doc_links, reason = "this page is a map of the private modules, too")]

@@ -211,10 +211,6 @@ impl Context {
         &self.layers
     }
 
-    pub(crate) fn count_expired(&self) {
-        self.seat.hub().count_expired(1);
-    }
-
     /// Leaves every group, and counts the events that nobody will take.
     pub(crate) async fn leave(&mut self) {
         for group in std::mem::take(&mut self.groups) {

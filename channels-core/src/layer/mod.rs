@@ -1,6 +1,6 @@
 //! Channel layers: how consumers reach each other.
 //!
-//! A [`ChannelLayer`] carries [events](crate::event) to channels (one connection, or one worker's queue) and to groups of
+//! A [`ChannelLayer`] carries [events](mod@crate::event) to channels (one connection, or one worker's queue) and to groups of
 //! them. The promises are those of Django's channel layer specification:
 //!
 //! - **At most once.** An event is delivered or it is not; it is never delivered twice, and nothing is stored.

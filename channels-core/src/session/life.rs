@@ -52,10 +52,6 @@ impl<C: Consumer> Life<C> {
         match self.line.next().await {
             Input::End => return false,
             Input::Message(message) => self.receive(message).await,
-            Input::Event(event) if event.age() >= self.cx.layer().get_ref().hub().limits().expiry => {
-                self.cx.count_expired();
-                self.cx.port().stats.count(|counts| counts.dropped_expired += 1);
-            }
             Input::Event(event) => self.handle(&event).await,
         }
         true

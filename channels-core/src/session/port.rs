@@ -26,7 +26,7 @@ use crate::{
     consumer::{Accept, Deny, WriteError},
     event::{Envelope, Rendered},
     frame::{Outgoing, Shared},
-    layer::{ChannelName, Delivery},
+    layer::{ChannelName, Delivery, Hub},
     scope::Protocol,
     server::{Config, SlowClient},
 };
@@ -54,6 +54,14 @@ pub(crate) struct Ending {
     pub(crate) cut: Cut,
 }
 
+/// A connection's place in its channel layer.
+struct Place {
+    channel: ChannelName,
+    hub: Hub,
+    /// How many events it holds.
+    capacity: usize,
+}
+
 /// When a hook that still runs is cancelled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Cut {
@@ -76,8 +84,7 @@ pub(crate) struct Port {
     answer: RefCell<Option<Answer>>,
     ending: RefCell<Option<Ending>>,
     events: RefCell<VecDeque<Arc<Envelope>>>,
-    capacity: Cell<usize>,
-    channel: OnceCell<ChannelName>,
+    place: OnceCell<Place>,
     /// A handler runs: what it sends goes before what comes after its event.
     handling: Cell<bool>,
     outbox: RefCell<Outbox>,
@@ -111,8 +118,7 @@ impl Port {
             answer: RefCell::default(),
             ending: RefCell::default(),
             events: RefCell::default(),
-            capacity: Cell::new(usize::MAX),
-            channel: OnceCell::new(),
+            place: OnceCell::new(),
             handling: Cell::new(false),
             outbox: RefCell::new(Outbox::new(config.max_waiting_bytes)),
             life: RefCell::default(),
@@ -334,14 +340,14 @@ impl Port {
 
     // Events.
 
-    /// Gives the connection its place in a channel layer: its name there, and how many events it holds.
-    pub(crate) fn seat(&self, channel: ChannelName, capacity: usize) {
-        let _ = self.channel.set(channel);
-        self.capacity.set(capacity);
+    /// Gives the connection its place in a channel layer, once.
+    pub(crate) fn seat(&self, channel: ChannelName, hub: Hub) {
+        let capacity = hub.limits().capacity_of(&channel);
+        let _ = self.place.set(Place { channel, hub, capacity });
     }
 
     pub(super) fn channel(&self) -> Option<String> {
-        self.channel.get().map(ToString::to_string)
+        self.place.get().map(|place| place.channel.to_string())
     }
 
     /// Takes an event for the consumer. What a pure handler makes of it goes straight to the client, unless something
@@ -358,9 +364,13 @@ impl Port {
                 Rendered::Made(shared) => return self.write_shared(shared),
             }
         }
-        if self.waiting_events() >= self.capacity.get() {
+        let capacity = self.place.get().map_or(usize::MAX, |place| place.capacity);
+        if self.waiting_events() >= capacity {
+            self.forget_expired();
+        }
+        if self.waiting_events() >= capacity {
             self.stats.count(|counts| counts.dropped_full += 1);
-            return Delivery::Full(self.capacity.get());
+            return Delivery::Full(capacity);
         }
         self.events.borrow_mut().push_back(event.clone());
         self.wake_session();
@@ -406,12 +416,26 @@ impl Port {
     }
 
     pub(crate) fn take_event(&self) -> Option<Arc<Envelope>> {
+        self.forget_expired();
         let mut events = self.events.borrow_mut();
         let event = events.pop_front();
         if events.is_empty() && events.capacity() > 32 {
             *events = VecDeque::new();
         }
         event
+    }
+
+    /// Drops the events that have waited too long.
+    fn forget_expired(&self) {
+        let Some(place) = self.place.get() else { return };
+        let mut events = self.events.borrow_mut();
+        let expiry = place.hub.limits().expiry;
+        let expired = events.iter().take_while(|event| event.age() >= expiry).count();
+        if expired > 0 {
+            events.drain(..expired);
+            place.hub.count_expired(expired);
+            self.stats.count(|counts| counts.dropped_expired += expired as u64);
+        }
     }
 
     pub(crate) fn forget_events(&self) -> usize {

@@ -188,7 +188,7 @@ impl Seat {
             let nonce = Uuid::new_v4().as_fields().0;
             let id = SeatId { thread: local.thread, key: entry.key(), nonce };
             let name = Address::Session(id).name(hub.node());
-            port.seat(name.clone(), hub.limits().capacity_of(&name));
+            port.seat(name.clone(), hub.clone());
             entry.insert(Occupied { nonce, port, name: name.clone(), groups: Vec::new() });
             (id, name)
         };
