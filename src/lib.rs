@@ -84,3 +84,7 @@ pub use channels_core::{
     routing, run, scope, server,
 };
 pub use channels_macros::{Event, consumer, handler};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;
