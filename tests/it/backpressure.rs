@@ -1,0 +1,284 @@
+//! Slow clients and busy consumers: what waits is bounded, on both sides.
+
+use std::{io, sync::Arc, time::Duration};
+
+use channels::{Config, InMemoryChannelLayer, Layer, SendError, SlowClient, event, prelude::*};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
+
+use crate::{
+    puppet::Strings,
+    raw::{BINARY, CLOSE, FIN, Raw, TEXT, frame},
+    support::{Socket, serve, within},
+};
+
+const KIB: usize = 1_024;
+
+/// More than a socket's buffers on both sides hold.
+const MORE_THAN_SOCKETS_HOLD: usize = 64 * KIB * KIB;
+
+/// Waits at a gate with each message, and tells its first byte.
+struct Gated {
+    gate: Arc<Semaphore>,
+    tell: mpsc::UnboundedSender<u8>,
+}
+
+#[consumer]
+impl Consumer for Gated {
+    async fn receive(&mut self, _: &mut Context, Binary(bytes): Binary) -> Result<()> {
+        self.gate.acquire().await?.forget();
+        let _ = self.tell.send(bytes[0]);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn while_a_hook_awaits_no_more_is_read_than_one_message_and_what_the_socket_holds() {
+    let (gate, (tell, mut told)) = (Arc::new(Semaphore::new(0)), mpsc::unbounded_channel());
+    let consumer = {
+        let gate = gate.clone();
+        move || Gated { gate: gate.clone(), tell: tell.clone() }
+    };
+    let server = serve(Server::new(ProtocolTypeRouter::new().websocket(consumer)));
+    let mut client = Raw::open(server.address, "/").await;
+    let message = frame(FIN | BINARY, vec![0; 64 * KIB]);
+    // Writes for as long as something is taken.
+    let (mut sent, mut partly) = (0u8, 0);
+    while timeout(Duration::from_millis(500), client.stream.writable()).await.is_ok() {
+        match client.stream.try_write(&message[partly..]) {
+            Ok(bytes) => partly += bytes,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => panic!("{error}"),
+        }
+        if partly == message.len() {
+            (sent, partly) = (sent + 1, 0);
+            assert!(usize::from(sent) * message.len() < MORE_THAN_SOCKETS_HOLD / 4, "everything is read");
+        }
+    }
+    assert_eq!(told.try_recv(), Err(mpsc::error::TryRecvError::Empty));
+    gate.add_permits(Semaphore::MAX_PERMITS / 2);
+    client.write(&message[partly..]).await;
+    client.write(frame(FIN | BINARY, [1])).await;
+    for _ in 0..=sent {
+        assert_eq!(within(told.recv()).await, Some(0));
+    }
+    assert_eq!(within(told.recv()).await, Some(1), "nothing is lost");
+}
+
+/// A member of the room, which says what events ask for and tells how it ended.
+struct Listener(mpsc::UnboundedSender<String>);
+
+const BYTES: usize = 8 * KIB;
+
+fn long(event: &RawEvent) -> String {
+    format!("{:>BYTES$}", event["n"].to_string())
+}
+
+#[consumer]
+impl Consumer for Listener {
+    async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+        cx.group_add("room").await?;
+        Ok(())
+    }
+
+    async fn receive(&mut self, cx: &mut Context, Text(count): Text) -> Result<()> {
+        for n in 0..count.parse()? {
+            if let Err(error) = cx.send(long(&event!({"type": "x", "n": n}))) {
+                let _ = self.0.send(error.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    #[handler]
+    async fn long(&mut self, cx: &mut Context, event: &RawEvent) -> Result<()> {
+        cx.send(long(event))?;
+        Ok(())
+    }
+
+    #[handler]
+    fn long_and_pure(event: &RawEvent) -> Result<Message> {
+        Ok(long(event).into())
+    }
+
+    async fn disconnect(&mut self, _: &mut Context, close: &Close) {
+        let _ = self.0.send(format!("disconnect {close}"));
+    }
+}
+
+fn listeners(config: Config) -> (Server, Layer, mpsc::UnboundedReceiver<String>) {
+    // What waits for a consumer is less than what may wait for its client.
+    let ((tell, told), layer) = (mpsc::unbounded_channel(), Layer::new(InMemoryChannelLayer::default().capacity(4)));
+    let server = Server::new(ProtocolTypeRouter::new().websocket(move || Listener(tell.clone()))).layers(layer.clone());
+    (server.config(Config { max_waiting_bytes: 64 * KIB, ..config }), layer, told)
+}
+
+/// Sends events to the room until a member cannot take one; the member that reads gets each of them. How many it were.
+async fn flood(layer: &Layer, name: &str, reads: &mut Socket) -> usize {
+    for n in 0..MORE_THAN_SOCKETS_HOLD / BYTES {
+        let report = layer.group_send("room", event!({"type": name, "n": n})).await.unwrap();
+        assert_eq!(reads.text().await.trim(), n.to_string());
+        if report.delivered == 1 {
+            return n;
+        }
+    }
+    panic!("everything waits for somebody who does not read")
+}
+
+#[tokio::test]
+async fn a_client_that_reads_too_slowly_is_closed_with_4429_and_the_others_get_everything() {
+    let (server, layer, mut told) = listeners(Config::default());
+    let server = serve(server);
+    let mut reads = server.connect("/").await;
+    let mut sleeps = Raw::connect_narrow(server.address).await.upgrade("/").await;
+    let count = flood(&layer, "long.and.pure", &mut reads).await;
+    assert_eq!(layer.dropped().full, 1);
+    // What had left before is whole and in order; then comes the reason.
+    let mut n = 0;
+    let close = loop {
+        let (first, payload) = sleeps.frame().await.expect("a close frame comes before the end");
+        if first == FIN | CLOSE {
+            break payload;
+        }
+        assert_eq!(String::from_utf8(payload).unwrap().trim(), n.to_string());
+        n += 1;
+    };
+    assert!(n < count, "{n} of {count}");
+    assert_eq!(close, [&4429u16.to_be_bytes()[..], b"the client reads too slowly"].concat());
+    assert_eq!(within(told.recv()).await.unwrap(), "disconnect 4429 (the client reads too slowly)");
+    layer.group_send("room", event!({"type": "long", "n": 7})).await.unwrap();
+    assert_eq!(reads.text().await.trim(), "7");
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_again_gets_its_disconnect_and_leaves_its_groups() {
+    for (name, code) in [("long", 1006), ("long.and.pure", 4429)] {
+        let (server, layer, mut told) =
+            listeners(Config { stall_timeout: Duration::from_millis(500), ..Config::default() });
+        let server = serve(server);
+        let mut reads = server.connect("/").await;
+        let sleeps = Raw::connect_narrow(server.address).await.upgrade("/").await;
+        flood(&layer, name, &mut reads).await;
+        let end = within(told.recv()).await.unwrap();
+        assert!(end.starts_with(&format!("disconnect {code}")), "{end}");
+        within(async { while layer.group_size("room").await.unwrap() > 1 {} }).await;
+        drop(sleeps);
+    }
+}
+
+#[tokio::test]
+async fn a_consumer_whose_client_does_not_read_waits_for_it_and_what_it_misses_is_counted() {
+    let (server, layer, _told) = listeners(Config::default());
+    let server = serve(server);
+    let mut reads = server.connect("/").await;
+    let mut sleeps = Raw::connect_narrow(server.address).await.upgrade("/").await;
+    let count = flood(&layer, "long", &mut reads).await;
+    assert_eq!(layer.dropped().full, 1);
+    for n in 0..count {
+        assert_eq!(sleeps.text().await.trim(), n.to_string());
+    }
+    layer.group_send("room", event!({"type": "long", "n": "more"})).await.unwrap();
+    assert_eq!(sleeps.text().await.trim(), "\"more\"");
+}
+
+#[tokio::test]
+async fn a_hook_that_sends_more_than_may_wait_is_told_and_its_client_closed_with_4429() {
+    let (server, _, mut told) = listeners(Config::default());
+    let server = serve(server);
+    let mut client = server.connect("/").await;
+    client.send("8").await;
+    for n in 0..8 {
+        assert_eq!(client.text().await.trim(), n.to_string());
+    }
+    client.send("10").await;
+    assert_eq!(client.closed().await, (4429, "the client reads too slowly".to_owned()));
+    assert_eq!(within(told.recv()).await.unwrap(), "65536 bytes wait for the client already (the most is 65536)");
+    assert_eq!(within(told.recv()).await.unwrap(), "the connection is closed");
+    assert_eq!(within(told.recv()).await.unwrap(), "disconnect 4429 (the client reads too slowly)");
+}
+
+#[tokio::test]
+async fn a_slow_client_may_lose_messages_instead_of_its_connection() {
+    for (slow_client, kept, errors) in [(SlowClient::DropNewest, 0..8, 2), (SlowClient::DropOldest, 2..10, 0)] {
+        let (server, _, mut told) = listeners(Config { slow_client, ..Config::default() });
+        let server = serve(server);
+        let mut client = server.connect("/").await;
+        client.send("10").await;
+        for n in kept {
+            assert_eq!(client.text().await.trim(), n.to_string(), "{slow_client:?}");
+        }
+        for _ in 0..errors {
+            assert_eq!(
+                within(told.recv()).await.unwrap(),
+                "65536 bytes wait for the client already (the most is 65536)"
+            );
+        }
+        client.send("1").await;
+        assert_eq!(client.text().await.trim(), "0");
+        assert_eq!(told.try_recv(), Err(mpsc::error::TryRecvError::Empty));
+    }
+}
+
+#[tokio::test]
+async fn events_for_a_busy_consumer_are_bounded_and_counted() {
+    let mut strings = Strings::new();
+    let layer = Layer::new(InMemoryChannelLayer::default().capacity(2));
+    let server = serve(strings.server(&layer));
+    let mut busy = server.connect("/?name=busy").await;
+    busy.send("wait").await;
+    while strings.told().await != "busy waits" {}
+    let mut free = server.connect("/").await;
+
+    let say = |n: u8| event!({"type": "puppet.do", "what": format!("say {n}")});
+    let mut full = Vec::new();
+    for n in 0..4 {
+        let report = layer.group_send("room", say(n)).await.unwrap();
+        assert_eq!(report.delivered + report.full, 2);
+        full.push(report.full);
+        assert_eq!(free.text().await, n.to_string());
+    }
+    assert_eq!(full, [0, 0, 1, 1]);
+    let channel = layer.group_channels("room").await.unwrap();
+    let mut refused = 0;
+    for name in &channel {
+        if let Err(SendError::ChannelFull { channel, capacity }) = layer.send(name, say(4)).await {
+            assert_eq!((&channel, capacity), (name, 2));
+            refused += 1;
+        }
+    }
+    assert_eq!(refused, 1);
+    assert_eq!(layer.dropped().full, 3);
+    assert_eq!(free.text().await, "4");
+    strings.open();
+    assert_eq!([busy.text().await, busy.text().await], ["0", "1"]);
+    busy.send("say done").await;
+    assert_eq!(busy.text().await, "done");
+}
+
+#[tokio::test]
+async fn neither_messages_nor_events_starve_the_other() {
+    let mut strings = Strings::new();
+    let layer = Layer::new(InMemoryChannelLayer::default());
+    let server = serve(strings.server(&layer));
+    let mut client = Raw::open(server.address, "/").await;
+    let messages: Vec<_> = (0..10).flat_map(|n| frame(FIN | TEXT, format!("say m{n}"))).collect();
+    client.write([frame(FIN | TEXT, "wait"), messages].concat()).await;
+    while strings.told().await != "waits" {}
+    for n in 0..10 {
+        let report =
+            layer.group_send("room", event!({"type": "puppet.do", "what": format!("say e{n}")})).await.unwrap();
+        assert_eq!(report.delivered, 1);
+    }
+    strings.open();
+    let mut said = Vec::new();
+    while said.len() < 20 {
+        said.push(client.text().await);
+    }
+    for pair in said.chunks(2) {
+        let mut kinds: Vec<_> = pair.iter().map(|said| &said[..1]).collect();
+        kinds.sort_unstable();
+        assert_eq!(kinds, ["e", "m"], "{said:?}");
+    }
+}

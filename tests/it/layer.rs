@@ -1,0 +1,1081 @@
+//! Channel layers: what is sent arrives once, in order, in time, and at those it is meant for.
+
+use std::{
+    collections::HashSet,
+    error::Error,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use channels::{
+    ChannelName, ConfigError, GroupReport, InMemoryChannelLayer, Layer, LayerError, SendError, event,
+    layer::{CapacityPattern, Dropped},
+    prelude::*,
+    testing::{TestError, WebsocketCommunicator},
+};
+use futures_util::{FutureExt, future::join_all};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    task::yield_now,
+    time::advance,
+};
+
+use crate::support::{DEADLINE, within};
+
+const SECOND: Duration = Duration::from_secs(1);
+const NOTHING: [usize; 0] = [];
+
+/// A layer whose channels hold three events, as in Channels' own tests.
+fn small() -> Layer {
+    Layer::new(InMemoryChannelLayer::default().capacity(3))
+}
+
+fn numbered(n: usize) -> RawEvent {
+    event!({"type": "numbered", "n": n})
+}
+
+/// The number of the next event on a channel.
+async fn next(layer: &Layer, channel: &str) -> usize {
+    let event = within(layer.receive(channel)).await.expect("the name is one");
+    event.decode::<RawEvent>().expect("it is untyped").get("n").expect("it has a number")
+}
+
+/// The numbers of the events that wait on a channel.
+async fn waiting(layer: &Layer, channel: &str) -> Vec<usize> {
+    let mut numbers = Vec::new();
+    while let Some(event) = layer.receive(channel).now_or_never() {
+        let event = event.expect("the name is one");
+        numbers.push(event.decode::<RawEvent>().expect("it is untyped").get("n").expect("it has a number"));
+    }
+    numbers
+}
+
+fn report(delivered: usize, full: usize, expired: usize) -> GroupReport {
+    let mut report = GroupReport::default();
+    (report.delivered, report.full, report.expired) = (delivered, full, expired);
+    report
+}
+
+fn dropped(full: u64, expired: u64, gone: u64) -> Dropped {
+    let mut dropped = Dropped::default();
+    (dropped.full, dropped.expired, dropped.gone) = (full, expired, gone);
+    dropped
+}
+
+fn sorted(channels: Vec<ChannelName>) -> Vec<String> {
+    let mut names: Vec<_> = channels.iter().map(ToString::to_string).collect();
+    names.sort();
+    names
+}
+
+/// A connection that does what its client's texts say, and tells what it does.
+#[derive(Clone)]
+struct Member {
+    gate: Arc<Semaphore>,
+}
+
+#[consumer]
+impl Consumer for Member {
+    async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+        cx.accept()?;
+        cx.send(cx.channel_name().to_string())?;
+        Ok(())
+    }
+
+    async fn receive(&mut self, cx: &mut Context, Text(text): Text) -> Result<()> {
+        match text.split_once(' ') {
+            Some(("join", group)) => cx.group_add(group).await?,
+            Some(("leave", group)) => cx.group_discard(group).await?,
+            _ => {
+                cx.send("waits")?;
+                self.gate.acquire().await?.forget();
+            }
+        }
+        cx.send(format!("did {text}"))?;
+        Ok(())
+    }
+
+    #[handler]
+    async fn numbered(&mut self, cx: &mut Context, event: &RawEvent) -> Result<()> {
+        cx.send(event["n"].to_string())?;
+        Ok(())
+    }
+}
+
+/// The client of a [`Member`].
+struct Client {
+    channel: String,
+    gate: Arc<Semaphore>,
+    socket: WebsocketCommunicator,
+}
+
+impl Client {
+    async fn new(layer: &Layer) -> Self {
+        let gate = Arc::new(Semaphore::new(0));
+        let member = Member { gate: gate.clone() };
+        let mut socket =
+            WebsocketCommunicator::new(move || member.clone(), "/").layers(layer.clone()).timeout(DEADLINE);
+        assert!(socket.connect().await.expect("it is answered").accepted);
+        let channel = socket.receive_text_from().await.expect("it tells its channel");
+        Self { channel, gate, socket }
+    }
+
+    async fn told(&mut self) -> String {
+        self.socket.receive_text_from().await.expect("it tells something")
+    }
+
+    /// Has it do something to the end.
+    async fn does(&mut self, what: &str) {
+        self.socket.send_to(what).await.expect("it is connected");
+        assert_eq!(self.told().await, format!("did {what}"));
+    }
+
+    /// Keeps it busy until it is [let go](Self::let_go).
+    async fn hold(&mut self) {
+        self.socket.send_to("wait").await.expect("it is connected");
+        assert_eq!(self.told().await, "waits");
+    }
+
+    async fn let_go(&mut self) {
+        self.gate.add_permits(1);
+        assert_eq!(self.told().await, "did wait");
+    }
+}
+
+// test_layers: send_receive; test_inmemorychannel: send_receive
+#[tokio::test]
+async fn what_is_sent_to_a_channel_is_received_there_once() {
+    let layer = small();
+    layer.send("test-channel-1", event!({"type": "test.message", "text": "Ahoy-hoy!"})).await.unwrap();
+    let event = within(layer.receive("test-channel-1")).await.unwrap();
+    assert_eq!(event.name(), "test.message");
+    assert_eq!(event.decode::<RawEvent>().unwrap()["text"], "Ahoy-hoy!");
+    assert!(layer.receive("test-channel-1").now_or_never().is_none());
+    assert!(layer.receive("test-channel-2").now_or_never().is_none());
+    assert_eq!(layer.dropped(), Dropped::default());
+}
+
+// test_layers: send_receive. What is sent as a Rust type is lent as it is, and so need not be compared field by field.
+#[tokio::test]
+async fn a_typed_event_is_received_as_the_same_value() {
+    #[derive(Serialize, Deserialize, Event)]
+    #[event("test.message")]
+    struct TestMessage {
+        text: String,
+    }
+
+    let layer = small();
+    let text = "Ahoy-hoy!".to_owned();
+    let address = text.as_ptr();
+    layer.send("test.channel", TestMessage { text }).await.unwrap();
+    let event = within(layer.receive("test.channel")).await.unwrap();
+    assert_eq!(event.decode::<TestMessage>().unwrap().text.as_ptr(), address);
+    assert_eq!(event.decode::<RawEvent>().unwrap()["text"], "Ahoy-hoy!");
+}
+
+// test_inmemorychannel: race_empty. There the queue is deleted under the receiver; here another receiver that gives up, a
+// flush and the clean-up of expired mail are what may remove a queue.
+#[tokio::test(start_paused = true)]
+async fn one_who_waits_is_served_whatever_becomes_of_the_queue() {
+    let layer = small();
+    let mut waits = Box::pin(layer.receive("test-channel-1"));
+    assert!((&mut waits).now_or_never().is_none());
+
+    let mut gives_up = Box::pin(layer.receive("test-channel-1"));
+    assert!((&mut gives_up).now_or_never().is_none());
+    drop(gives_up);
+    layer.flush().await.unwrap();
+    layer.send("test-channel-2", numbered(1)).await.unwrap();
+    advance(SECOND * 60).await;
+    layer.send("test-channel-2", numbered(2)).await.unwrap();
+    assert_eq!(layer.dropped().expired, 1);
+
+    layer.send("test-channel-1", numbered(3)).await.unwrap();
+    let event = within(waits).await.unwrap();
+    assert_eq!(event.decode::<RawEvent>().unwrap()["n"], 3);
+}
+
+// test_inmemorychannel: send_capacity
+#[tokio::test]
+async fn a_full_channel_refuses_what_is_sent_until_there_is_room() {
+    let layer = small();
+    for n in 0..3 {
+        layer.send("test-channel-1", numbered(n)).await.unwrap();
+    }
+    let error = layer.send("test-channel-1", numbered(3)).await.unwrap_err();
+    assert_eq!(error.to_string(), "channel \"test-channel-1\" is full (3 messages)");
+    assert!(matches!(error, SendError::ChannelFull { capacity: 3, .. }));
+    assert_eq!(layer.dropped(), dropped(1, 0, 0));
+
+    assert_eq!(next(&layer, "test-channel-1").await, 0);
+    layer.send("test-channel-1", numbered(4)).await.unwrap();
+    assert_eq!(waiting(&layer, "test-channel-1").await, [1, 2, 4]);
+}
+
+// test_inmemorychannel: send_capacity, groups_channel_full, for connections
+#[channels::actix_web::test]
+async fn a_connection_that_is_busy_holds_as_much_as_a_channel() {
+    let layer = small();
+    let mut busy = Client::new(&layer).await;
+    let mut idle = Client::new(&layer).await;
+    busy.does("join room").await;
+    idle.does("join room").await;
+    busy.hold().await;
+    for n in 0..3 {
+        assert_eq!(layer.group_send("room", numbered(n)).await.unwrap(), report(2, 0, 0));
+        assert_eq!(idle.told().await, n.to_string());
+    }
+    assert_eq!(layer.group_send("room", numbered(3)).await.unwrap(), report(1, 1, 0));
+    assert_eq!(idle.told().await, "3");
+    let error = layer.send(&busy.channel, numbered(4)).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("channel \"{}\" is full (3 messages)", busy.channel));
+    assert_eq!(layer.dropped(), dropped(2, 0, 0));
+
+    busy.let_go().await;
+    for n in 0..3 {
+        assert_eq!(busy.told().await, n.to_string());
+    }
+    layer.send(&busy.channel, numbered(5)).await.unwrap();
+    assert_eq!(busy.told().await, "5");
+}
+
+// channels_redis test_core: send_specific_capacity
+#[channels::actix_web::test]
+async fn the_first_pattern_that_fits_says_how_much_a_channel_holds() {
+    let regex = CapacityPattern::regex("numbers[.][0-9]+$").unwrap();
+    let glob = |text: &str| text.parse::<CapacityPattern>().unwrap();
+    let layer = Layer::new(
+        InMemoryChannelLayer::default()
+            .capacity(4)
+            .channel_capacity(glob("mail.urgent"), 3)
+            .channel_capacity(glob("mail.*"), 1)
+            .channel_capacity(regex, 2)
+            .channel_capacity(glob("specific.*"), 0),
+    );
+    for (channel, capacity) in [
+        ("mail.urgent", 3),
+        ("mail.slow", 1),
+        ("mail", 4),
+        ("numbers.7", 2),
+        ("numbers.x", 4),
+        ("my.numbers.7", 4),
+        ("other", 4),
+    ] {
+        for n in 0..capacity {
+            layer.send(channel, numbered(n)).await.unwrap();
+        }
+        let error = layer.send(channel, numbered(capacity)).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("channel \"{channel}\" is full ({capacity} messages)"));
+    }
+    // A connection is a channel, too; `specific.` is what their names start with.
+    let member = Client::new(&layer).await;
+    let error = layer.send(&member.channel, numbered(0)).await.unwrap_err();
+    assert!(error.to_string().ends_with("is full (0 messages)"), "{error}");
+}
+
+// test_inmemorychannel: process_local_send_receive; channels_redis test_core: random_reset__channel_name
+#[tokio::test]
+async fn a_new_channel_has_a_name_of_its_own_and_takes_part_in_groups() {
+    let layer = small();
+    let mut names = HashSet::new();
+    for _ in 0..100 {
+        assert!(names.insert(layer.new_channel().await.unwrap()), "a name is given once");
+    }
+    let channel = layer.new_channel().await.unwrap();
+    layer.send(&channel, numbered(1)).await.unwrap();
+    layer.group_add("test-group", &channel).await.unwrap();
+    layer.group_send("test-group", numbered(2)).await.unwrap();
+    assert_eq!(waiting(&layer, &channel).await, [1, 2]);
+}
+
+// test_inmemorychannel: multi_send_receive
+#[tokio::test]
+async fn events_arrive_in_the_order_in_which_they_were_sent() {
+    let layer = small();
+    for n in 1..=3 {
+        layer.send("test-channel-3", numbered(n)).await.unwrap();
+    }
+    assert_eq!(next(&layer, "test-channel-3").await, 1);
+    layer.send("test-channel-3", numbered(4)).await.unwrap();
+    for n in 2..=4 {
+        assert_eq!(next(&layer, "test-channel-3").await, n);
+    }
+}
+
+// test_inmemorychannel: multi_send_receive, for those who wait before anything is sent
+#[tokio::test]
+async fn those_who_wait_on_one_channel_share_its_events() {
+    let layer = Layer::new(InMemoryChannelLayer::default());
+    let receivers = (0..4).map(|_| {
+        let layer = layer.clone();
+        tokio::spawn(async move {
+            let mut numbers = Vec::new();
+            for _ in 0..25 {
+                numbers.push(next(&layer, "shared").await);
+                yield_now().await;
+            }
+            numbers
+        })
+    });
+    let receivers: Vec<_> = receivers.collect();
+    yield_now().await;
+    for n in 0..100 {
+        within(async {
+            while layer.send("shared", numbered(n)).await.is_err() {
+                yield_now().await;
+            }
+        })
+        .await;
+    }
+    let mut all = Vec::new();
+    for receiver in receivers {
+        let numbers = within(receiver).await.unwrap();
+        assert!(numbers.is_sorted(), "{numbers:?}");
+        all.extend(numbers);
+    }
+    all.sort_unstable();
+    assert!(all.into_iter().eq(0..100));
+}
+
+// test_inmemorychannel: groups_basic
+#[tokio::test]
+async fn what_is_sent_to_a_group_reaches_its_members_and_nobody_else() {
+    let layer = small();
+    for channel in ["test-gr-chan-1", "test-gr-chan-2", "test-gr-chan-3"] {
+        layer.group_add("test-group", channel).await.unwrap();
+    }
+    layer.group_add("test-group", "test-gr-chan-3").await.unwrap();
+    layer.group_add("another-group", "test-gr-chan-4").await.unwrap();
+    layer.group_discard("test-group", "test-gr-chan-2").await.unwrap();
+    // channels_redis test_pubsub: discard_before_add
+    layer.group_discard("test-group", "never-there").await.unwrap();
+    layer.group_discard("no-group", "test-gr-chan-1").await.unwrap();
+
+    assert_eq!(layer.group_send("test-group", numbered(1)).await.unwrap(), report(2, 0, 0));
+    assert_eq!(waiting(&layer, "test-gr-chan-1").await, [1]);
+    assert_eq!(waiting(&layer, "test-gr-chan-2").await, NOTHING);
+    assert_eq!(waiting(&layer, "test-gr-chan-3").await, [1], "who is added twice is a member once");
+    assert_eq!(waiting(&layer, "test-gr-chan-4").await, NOTHING);
+    assert_eq!(layer.group_send("no-group", numbered(2)).await.unwrap(), report(0, 0, 0));
+}
+
+// test_inmemorychannel: groups_basic, for connections
+#[channels::actix_web::test]
+async fn connections_and_named_channels_are_members_alike() {
+    let layer = small();
+    let (mut first, mut second) = (Client::new(&layer).await, Client::new(&layer).await);
+    layer.group_add("room", "log").await.unwrap();
+    first.does("join room").await;
+    first.does("join room").await;
+    // Somebody else may add a connection, too.
+    layer.group_add("room", &second.channel).await.unwrap();
+
+    let everybody = sorted(layer.group_channels("room").await.unwrap());
+    let mut expected = vec![first.channel.clone(), second.channel.clone(), "log".to_owned()];
+    expected.sort();
+    assert_eq!(everybody, expected);
+    assert_eq!(layer.group_size("room").await.unwrap(), 3);
+    assert_eq!(layer.group_size("no-room").await.unwrap(), 0);
+    assert!(layer.group_channels("no-room").await.unwrap().is_empty());
+
+    assert_eq!(layer.group_send("room", numbered(1)).await.unwrap(), report(3, 0, 0));
+    assert_eq!((first.told().await.as_str(), second.told().await.as_str()), ("1", "1"));
+    first.does("leave room").await;
+    first.does("leave room").await;
+    assert_eq!(layer.group_send("room", numbered(2)).await.unwrap(), report(2, 0, 0));
+    assert_eq!(second.told().await, "2");
+    assert!(first.socket.receive_nothing().await);
+
+    second.socket.disconnect(1000).await.unwrap();
+    assert_eq!(layer.group_send("room", numbered(3)).await.unwrap(), report(1, 0, 0));
+    assert_eq!(waiting(&layer, "log").await, [1, 2, 3]);
+    layer.group_discard("room", "log").await.unwrap();
+    assert_eq!(layer.group_size("room").await.unwrap(), 0);
+}
+
+// test_inmemorychannel: groups_channel_full
+#[tokio::test]
+async fn a_full_member_is_no_error_but_a_number_in_the_report() {
+    let layer = small();
+    layer.group_add("test-group", "slow").await.unwrap();
+    layer.group_add("test-group", "quick").await.unwrap();
+    for n in 0..5 {
+        let expected = if n < 3 { report(2, 0, 0) } else { report(1, 1, 0) };
+        assert_eq!(layer.group_send("test-group", numbered(n)).await.unwrap(), expected);
+        assert_eq!(waiting(&layer, "quick").await, [n]);
+    }
+    assert_eq!(layer.dropped(), dropped(2, 0, 0));
+    assert_eq!(waiting(&layer, "slow").await, [0, 1, 2]);
+}
+
+// test_inmemorychannel: expiry_single
+#[tokio::test(start_paused = true)]
+async fn an_event_that_nobody_takes_in_time_is_gone() {
+    let layer = Layer::new(InMemoryChannelLayer::default().expiry(SECOND));
+    layer.send("test-channel-1", numbered(1)).await.unwrap();
+    layer.send("test-channel-2", numbered(2)).await.unwrap();
+    advance(SECOND - Duration::from_millis(1)).await;
+    assert_eq!(waiting(&layer, "test-channel-1").await, [1]);
+    advance(Duration::from_millis(1)).await;
+    assert_eq!(waiting(&layer, "test-channel-2").await, NOTHING);
+    assert_eq!(layer.dropped(), dropped(0, 1, 0));
+}
+
+// test_inmemorychannel: expiry_unread
+#[tokio::test(start_paused = true)]
+async fn traffic_on_one_channel_cleans_up_the_mail_that_nobody_reads_on_another() {
+    let layer = Layer::new(InMemoryChannelLayer::default().expiry(SECOND));
+    for channel in ["test-channel-1", "test-channel-2", "test-channel-3"] {
+        layer.send(channel, numbered(1)).await.unwrap();
+    }
+    advance(SECOND).await;
+    layer.send("test-channel-4", numbered(2)).await.unwrap();
+    assert_eq!(layer.dropped(), dropped(0, 3, 0));
+    assert_eq!(waiting(&layer, "test-channel-4").await, [2]);
+}
+
+// test_inmemorychannel: expiry_multi
+#[tokio::test(start_paused = true)]
+async fn only_the_old_events_of_a_channel_expire() {
+    let layer = Layer::new(InMemoryChannelLayer::default().expiry(SECOND).capacity(3));
+    for n in 1..=3 {
+        layer.send("test-channel-1", numbered(n)).await.unwrap();
+    }
+    assert_eq!(next(&layer, "test-channel-1").await, 1);
+    advance(SECOND / 2).await;
+    layer.send("test-channel-1", numbered(4)).await.unwrap();
+    advance(SECOND / 2).await;
+    // The expired ones are out of the way, too: there is room again.
+    for n in [5, 6] {
+        layer.send("test-channel-1", numbered(n)).await.unwrap();
+    }
+    assert_eq!(waiting(&layer, "test-channel-1").await, [4, 5, 6]);
+    assert_eq!(layer.dropped(), dropped(0, 2, 0));
+}
+
+// test_inmemorychannel: expiry_single, expiry_multi, for connections
+#[channels::actix_web::test]
+async fn a_connection_that_was_busy_for_too_long_is_spared_the_old_events() {
+    tokio::time::pause();
+    let layer = Layer::new(InMemoryChannelLayer::default().expiry(SECOND));
+    let mut member = Client::new(&layer).await;
+    member.hold().await;
+    layer.send(&member.channel, numbered(1)).await.unwrap();
+    layer.send(&member.channel, numbered(2)).await.unwrap();
+    advance(SECOND / 2).await;
+    layer.send(&member.channel, numbered(3)).await.unwrap();
+    advance(SECOND / 2).await;
+    member.let_go().await;
+    assert_eq!(member.told().await, "3");
+    assert_eq!(layer.dropped(), dropped(0, 2, 0));
+}
+
+// test_inmemorychannel: groups_basic (the layer's `group_expiry`)
+#[channels::actix_web::test]
+async fn a_named_channel_leaves_its_groups_after_a_while_and_a_connection_stays() {
+    tokio::time::pause();
+    let layer = Layer::new(InMemoryChannelLayer::default().group_expiry(SECOND * 10));
+    let mut member = Client::new(&layer).await;
+    member.does("join room").await;
+    layer.group_add("room", "forgotten").await.unwrap();
+    layer.group_add("room", "renewed").await.unwrap();
+    advance(SECOND * 5).await;
+    layer.group_add("room", "renewed").await.unwrap();
+    assert_eq!(layer.group_size("room").await.unwrap(), 3);
+    advance(SECOND * 5).await;
+    assert_eq!(layer.group_size("room").await.unwrap(), 2);
+    assert!(!sorted(layer.group_channels("room").await.unwrap()).contains(&"forgotten".to_owned()));
+
+    assert_eq!(layer.group_send("room", numbered(1)).await.unwrap(), report(2, 0, 1));
+    assert_eq!(layer.group_send("room", numbered(2)).await.unwrap(), report(2, 0, 0));
+    assert_eq!(waiting(&layer, "renewed").await, [1, 2]);
+    assert_eq!(waiting(&layer, "forgotten").await, NOTHING);
+    assert_eq!((member.told().await.as_str(), member.told().await.as_str()), ("1", "2"));
+}
+
+// test_inmemorychannel (its fixture flushes after each test)
+#[channels::actix_web::test]
+async fn a_flushed_layer_has_forgotten_groups_and_events_but_keeps_its_connections() {
+    let layer = small();
+    let mut member = Client::new(&layer).await;
+    member.does("join room").await;
+    layer.group_add("room", "log").await.unwrap();
+    layer.send("log", numbered(1)).await.unwrap();
+    member.hold().await;
+    layer.send(&member.channel, numbered(1)).await.unwrap();
+
+    layer.flush().await.unwrap();
+    assert_eq!(layer.group_size("room").await.unwrap(), 0);
+    assert_eq!(layer.group_send("room", numbered(2)).await.unwrap(), report(0, 0, 0));
+    assert_eq!(waiting(&layer, "log").await, NOTHING);
+
+    member.let_go().await;
+    layer.send(&member.channel, numbered(3)).await.unwrap();
+    assert_eq!(member.told().await, "3");
+    member.does("join room").await;
+    assert_eq!(layer.group_send("room", numbered(4)).await.unwrap(), report(1, 0, 0));
+    assert_eq!(member.told().await, "4");
+}
+
+// Ours: a group that is joined while the layer is flushed from another thread is either forgotten or joined, not between.
+#[channels::actix_web::test]
+async fn who_joins_after_a_flush_is_reached_whoever_joined_during_it() {
+    let layer = Layer::new(InMemoryChannelLayer::default());
+    let (first, second) = (Client::new(&layer).await, Client::new(&layer).await);
+    let (ask, mut asked) = mpsc::unbounded_channel::<oneshot::Sender<()>>();
+    let flushed = layer.clone();
+    let flusher = thread::spawn(move || {
+        outside(async {
+            while let Some(answer) = asked.recv().await {
+                flushed.flush().await.expect("it can");
+                let _ = answer.send(());
+            }
+        });
+    });
+    for _ in 0..100 {
+        let (answer, mut answered) = oneshot::channel();
+        ask.send(answer).expect("the flusher runs");
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        while answered.try_recv().is_err() {
+            assert!(tokio::time::Instant::now() < deadline, "a flush ends");
+            layer.group_discard("room", &first.channel).await.unwrap();
+            layer.group_add("room", &first.channel).await.unwrap();
+            yield_now().await;
+        }
+        layer.group_add("room", &second.channel).await.unwrap();
+        let members = layer.group_size("room").await.unwrap();
+        assert!(sorted(layer.group_channels("room").await.unwrap()).contains(&second.channel));
+        assert_eq!(layer.group_send("room", numbered(0)).await.unwrap().delivered, members);
+        // Both sides of the index agree again when the group is empty.
+        layer.group_discard("room", &first.channel).await.unwrap();
+        layer.group_discard("room", &second.channel).await.unwrap();
+    }
+    drop(ask);
+    flusher.join().unwrap();
+}
+
+/// Runs a future on a thread that knows nothing of actix.
+fn outside<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("it starts").block_on(future)
+}
+
+// channels_redis test_core: receive_cancel; test_pubsub: receive_hang
+#[tokio::test]
+async fn an_event_that_was_meant_for_one_who_gave_up_goes_to_the_next() {
+    let layer = small();
+    let mut first = Box::pin(layer.receive("test-channel-1"));
+    let mut second = Box::pin(layer.receive("test-channel-1"));
+    assert!((&mut first).now_or_never().is_none() && (&mut second).now_or_never().is_none());
+    layer.send("test-channel-1", numbered(1)).await.unwrap();
+    drop(first);
+    let event = within(second).await.unwrap();
+    assert_eq!(event.decode::<RawEvent>().unwrap()["n"], 1);
+
+    let mut only = Box::pin(layer.receive("test-channel-1"));
+    assert!((&mut only).now_or_never().is_none());
+    layer.send("test-channel-1", numbered(2)).await.unwrap();
+    drop(only);
+    assert_eq!(waiting(&layer, "test-channel-1").await, [2]);
+}
+
+// channels_redis test_core: receive_cancel (which fails there, as is known)
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn cancelling_receive_at_any_moment_loses_and_doubles_nothing() {
+    const EVENTS: usize = 3_000;
+    let layer = Layer::new(InMemoryChannelLayer::default().capacity(50));
+    let received = Arc::new(AtomicUsize::new(0));
+    let receivers: Vec<_> = (0..4)
+        .map(|receiver| {
+            let (layer, received) = (layer.clone(), received.clone());
+            tokio::spawn(async move {
+                let mut numbers = Vec::new();
+                for round in receiver.. {
+                    let patience = async {
+                        for _ in 0..round % 4 {
+                            yield_now().await;
+                        }
+                    };
+                    tokio::select! {
+                        biased;
+                        () = patience => {}
+                        n = next(&layer, "test-channel-1") => {
+                            numbers.push(n);
+                            received.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                    if received.load(Ordering::Relaxed) == EVENTS {
+                        break;
+                    }
+                    yield_now().await;
+                }
+                numbers
+            })
+        })
+        .collect();
+    for n in 0..EVENTS {
+        within(async {
+            while layer.send("test-channel-1", numbered(n)).await.is_err() {
+                yield_now().await;
+            }
+        })
+        .await;
+    }
+    let mut all = Vec::new();
+    for receiver in receivers {
+        let numbers = within(receiver).await.unwrap();
+        assert!(numbers.is_sorted(), "each receiver sees what it takes in order");
+        all.extend(numbers);
+    }
+    all.sort_unstable();
+    assert!(all.into_iter().eq(0..EVENTS));
+}
+
+// channels_redis test_core: double_receive, repeated_group_send_with_async_to_sync
+#[channels::actix_web::test]
+async fn handles_work_on_threads_that_know_nothing_of_actix() {
+    let layer = small();
+    let mut member = Client::new(&layer).await;
+    member.does("join room").await;
+    let (outer, channel) = (layer.clone(), member.channel.clone());
+    let told = thread::spawn(move || {
+        for n in 0..2 {
+            // A runtime for each call, as a short-lived script has it.
+            assert_eq!(outside(outer.group_send("room", numbered(n))).unwrap(), report(1, 0, 0));
+        }
+        outside(outer.send(&channel, numbered(2))).unwrap();
+        outside(outer.group_add("room", "log")).unwrap();
+        outside(outer.group_send("room", numbered(3))).unwrap();
+        outside(outer.group_discard("room", &channel)).unwrap();
+        assert_eq!(sorted(outside(outer.group_channels("room")).unwrap()), ["log"]);
+        outside(next(&outer, "log"))
+    });
+    for n in 0..4 {
+        assert_eq!(member.told().await, n.to_string());
+    }
+    assert_eq!(within(tokio::task::spawn_blocking(|| told.join().unwrap())).await.unwrap(), 3);
+}
+
+// test_inmemorychannel: multi_send_receive, over threads
+#[channels::actix_web::test]
+async fn one_senders_events_keep_their_order_by_whichever_way_they_come() {
+    const EVENTS: usize = 600;
+    let layer = Layer::new(InMemoryChannelLayer::default().capacity(EVENTS));
+    let mut member = Client::new(&layer).await;
+    member.does("join room").await;
+    let (outer, channel) = (layer.clone(), member.channel.clone());
+    let sender = thread::spawn(move || {
+        outside(async {
+            for n in 0..EVENTS {
+                match n % 3 {
+                    0 => outer.send(&channel, numbered(n)).await.expect("there is room"),
+                    _ => assert_eq!(outer.group_send("room", numbered(n)).await.expect("it can"), report(1, 0, 0)),
+                }
+            }
+        });
+    });
+    for n in 0..EVENTS {
+        assert_eq!(member.told().await, n.to_string());
+    }
+    sender.join().unwrap();
+}
+
+// Ours: a thread's mailbox is bounded; those who find it full wait, and nothing is lost.
+#[channels::actix_web::test]
+async fn more_senders_than_a_thread_takes_at_once_wait_for_their_turn() {
+    const EVENTS: usize = 5_000;
+    let layer = Layer::new(InMemoryChannelLayer::default().capacity(2 * EVENTS));
+    let mut member = Client::new(&layer).await;
+    member.does("join room").await;
+    let (outer, channel) = (layer.clone(), member.channel.clone());
+    let senders = thread::spawn(move || {
+        let to_group = (0..EVENTS).map(|n| outer.group_send("room", numbered(n)));
+        let to_channel = (EVENTS..2 * EVENTS).map(|n| outer.send(&channel, numbered(n)));
+        let all = async { tokio::join!(join_all(to_group), join_all(to_channel)) };
+        let (reports, sent) = outside(all);
+        assert!(reports.into_iter().all(|sent| sent.expect("it can") == report(1, 0, 0)));
+        assert!(sent.into_iter().all(|sent| sent.is_ok()));
+    });
+    let mut numbers = Vec::new();
+    for _ in 0..2 * EVENTS {
+        numbers.push(member.told().await.parse::<usize>().unwrap());
+    }
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq(0..2 * EVENTS));
+    senders.join().unwrap();
+}
+
+// test_layers: channel_and_group_name_validation, group_name_length_error_message, channel_name_length_error_message
+#[tokio::test]
+async fn every_call_refuses_a_name_that_is_none_and_says_why() {
+    let layer = small();
+    let long = "chat".repeat(100);
+    let error = layer.send("¯\\_(ツ)_/¯", numbered(1)).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "channel name `¯\\_(ツ)_/¯` has the character '¯' at byte 0; allowed are ASCII letters and digits, `-`, `_`, `.`"
+    );
+    let error = layer.send(long.as_str(), numbered(1)).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("channel name `{long}` has 400 bytes; the most is 99"));
+    let error = layer.group_send(long.as_str(), numbered(1)).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("group name `{long}` has 400 bytes; the most is 99"));
+
+    for name in ["", "a b", "a!b!c", "!a", "x/y", &"x".repeat(100)] {
+        assert!(matches!(layer.send(name, numbered(1)).await, Err(SendError::Name(_))), "{name}");
+        assert!(matches!(layer.receive(name).await, Err(LayerError::Name(_))), "{name}");
+        assert!(matches!(layer.group_add("group", name).await, Err(LayerError::Name(_))), "{name}");
+        assert!(matches!(layer.group_discard("group", name).await, Err(LayerError::Name(_))), "{name}");
+    }
+    for name in ["", "a b", "a!b", "x/y", &"x".repeat(100)] {
+        assert!(matches!(layer.group_add(name, "channel").await, Err(LayerError::Name(_))), "{name}");
+        assert!(matches!(layer.group_discard(name, "channel").await, Err(LayerError::Name(_))), "{name}");
+        assert!(matches!(layer.group_send(name, numbered(1)).await, Err(LayerError::Name(_))), "{name}");
+        assert!(matches!(layer.group_channels(name).await, Err(LayerError::Name(_))), "{name}");
+        assert!(matches!(layer.group_size(name).await, Err(LayerError::Name(_))), "{name}");
+    }
+    for name in ["chat", "a.b-c_D9", "specific.a!b", &"x".repeat(99)] {
+        layer.send(name, numbered(1)).await.unwrap();
+    }
+}
+
+// Ours: what is sent to a connection that has ended is counted.
+#[channels::actix_web::test]
+async fn what_is_sent_to_a_connection_that_has_ended_is_counted_and_no_error() {
+    let layer = small();
+    let mut member = Client::new(&layer).await;
+    member.does("join room").await;
+    let channel = member.channel.clone();
+    member.hold().await;
+    layer.send(&channel, numbered(1)).await.unwrap();
+    let go_on = async {
+        yield_now().await;
+        member.gate.add_permits(1);
+    };
+    let (ended, ()) = tokio::join!(member.socket.vanish(), go_on);
+    ended.unwrap();
+    assert_eq!(layer.dropped(), dropped(0, 0, 1), "it had not come to this event");
+
+    layer.send(&channel, numbered(2)).await.unwrap();
+    layer.group_add("room", &channel).await.unwrap();
+    assert_eq!(layer.group_send("room", numbered(3)).await.unwrap(), report(0, 0, 0));
+    assert_eq!(layer.dropped(), dropped(0, 0, 2));
+
+    // The next one gets the place, not the mail.
+    let mut next = Client::new(&layer).await;
+    assert_ne!(next.channel, channel);
+    layer.send(&channel, numbered(4)).await.unwrap();
+    layer.send(&next.channel, numbered(5)).await.unwrap();
+    assert_eq!(next.told().await, "5");
+}
+
+// test_layers: config_instance, override_settings. There layers are made from global settings, once; here an application
+// is given its layers, so a test gives it others.
+#[tokio::test]
+async fn layers_are_told_apart_by_alias_and_share_nothing() {
+    let tuned = InMemoryChannelLayer::default().expiry(SECOND * 100_500).capacity(1);
+    let layers = Layers::default().with("telemetry", tuned);
+    let (default, telemetry) = (layers.get("default").unwrap(), layers.get("telemetry").unwrap());
+    assert_eq!(layers.aliases().collect::<Vec<_>>(), ["default", "telemetry"]);
+    assert_eq!(telemetry.get_ref().hub().limits().expiry, SECOND * 100_500);
+    assert_eq!(default.get_ref().hub().limits().expiry, SECOND * 60);
+    default.send("a", numbered(1)).await.unwrap();
+    telemetry.send("a", numbered(2)).await.unwrap();
+    telemetry.send("a", numbered(3)).await.unwrap_err();
+    assert_eq!(waiting(layers.get("default").unwrap(), "a").await, [1]);
+    assert_eq!(waiting(telemetry, "a").await, [2]);
+    assert_eq!((default.dropped(), telemetry.dropped()), (dropped(0, 0, 0), dropped(1, 0, 0)));
+
+    let other = Layers::default();
+    default.send("a", numbered(4)).await.unwrap();
+    assert_eq!(waiting(other.get("default").unwrap(), "a").await, NOTHING);
+    let error = layers.get("billing").unwrap_err();
+    assert_eq!(error.to_string(), "no channel layer has the alias `billing` (there are: default, telemetry)");
+}
+
+struct Telemetry;
+
+#[consumer]
+impl Consumer for Telemetry {
+    const LAYER: &'static str = "telemetry";
+}
+
+// test_layers: config_error, backend_import_error_not_hidden. A layer is a value, so what can be wrong is its alias.
+#[channels::actix_web::test]
+async fn a_consumer_that_names_an_unknown_layer_is_found_before_the_first_request() {
+    let routes = URLRouter::new([path("ws/", URLRouter::new([path("<int:id>/", || Telemetry)]).unwrap())]).unwrap();
+    let app = ProtocolTypeRouter::new().websocket(routes);
+    let Err(error) = Server::new(app.clone()).mount() else { panic!("the layer is missing") };
+    assert_eq!(error.to_string(), "route `websocket ws/ <int:id>/`: consumer `it::layer::Telemetry`");
+    let cause = error.source().unwrap().to_string();
+    assert_eq!(cause, "no channel layer has the alias `telemetry` (there are: default)");
+    assert!(matches!(error, ConfigError::Layer { .. }));
+
+    let listening = Server::new(app.clone()).bind("127.0.0.1:0").unwrap();
+    assert!(matches!(within(listening.run()).await, Err(ConfigError::Layer { .. })));
+    let error = WebsocketCommunicator::new(|| Telemetry, "/").connect().await.unwrap_err();
+    assert!(matches!(&error, TestError::Setup(why) if *why == cause), "{error}");
+
+    let layers = Layers::default().with("telemetry", InMemoryChannelLayer::default());
+    assert!(Server::new(app).layers(layers).mount().is_ok());
+}
+
+/// Many threads, whose connections join and leave while others send.
+mod crowd {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+
+    const THREADS: usize = 3;
+    const LIVES: usize = 8;
+    const MEMBERS: usize = 4;
+    const TURNS: usize = 12;
+    const GROUPS: [&str; 2] = ["even", "odd"];
+    /// Two outside of actix, and one on each thread that has members.
+    const SENDERS: usize = 2 + THREADS;
+
+    #[derive(Serialize, Deserialize, Event)]
+    #[event("count")]
+    struct Count {
+        sender: usize,
+        group: usize,
+        n: u64,
+    }
+
+    #[derive(Serialize, Deserialize, Event)]
+    #[event("turn")]
+    struct Turn;
+
+    /// How many sends to each group each sender has begun, and how many have ended.
+    #[derive(Default)]
+    struct Clock {
+        begun: [[AtomicU64; GROUPS.len()]; SENDERS],
+        ended: [[AtomicU64; GROUPS.len()]; SENDERS],
+        /// Threads that have had all their members.
+        done: AtomicUsize,
+        stop: AtomicBool,
+    }
+
+    type Counts = [u64; SENDERS];
+
+    impl Clock {
+        fn begun(&self, group: usize) -> Counts {
+            std::array::from_fn(|sender| self.begun[sender][group].load(Ordering::SeqCst))
+        }
+
+        fn ended(&self, group: usize) -> Counts {
+            std::array::from_fn(|sender| self.ended[sender][group].load(Ordering::SeqCst))
+        }
+
+        async fn send(&self, layer: &Layer, sender: usize) {
+            while !self.stop.load(Ordering::SeqCst) {
+                for (group, name) in GROUPS.into_iter().enumerate() {
+                    let n = self.begun[sender][group].fetch_add(1, Ordering::SeqCst);
+                    let sent = layer.group_send(name, Count { sender, group, n }).await.expect("it can");
+                    assert_eq!(sent.full, 0, "the queues are large enough");
+                    self.ended[sender][group].store(n + 1, Ordering::SeqCst);
+                }
+                yield_now().await;
+            }
+        }
+    }
+
+    /// One stay in the group, in the numbers of what was sent.
+    struct Stay {
+        /// What had ended before it began: nothing of it may arrive.
+        before: Counts,
+        /// What had begun when it was acknowledged: everything from here on must arrive, …
+        from: Counts,
+        /// … up to what had ended before it was to end.
+        until: Counts,
+        /// What had begun when the end was acknowledged: nothing from here on may arrive.
+        after: Counts,
+        /// What came, of each sender.
+        came: [Vec<u64>; SENDERS],
+    }
+
+    impl Stay {
+        fn check(&self) -> Result<(), String> {
+            for sender in 0..SENDERS {
+                let came = &self.came[sender];
+                let (before, after) = (self.before[sender], self.after[sender]);
+                if !came.is_sorted_by(|a, b| a < b) {
+                    return Err(format!("of sender {sender} came, out of order or twice: {came:?}"));
+                }
+                if let Some(wrong) = came.iter().find(|n| !(before..after).contains(n)) {
+                    return Err(format!("of sender {sender} came {wrong}, which is not in {before}..{after}"));
+                }
+                let missed = (self.from[sender]..self.until[sender]).find(|n| came.binary_search(n).is_err());
+                if let Some(missed) = missed {
+                    let (from, until) = (self.from[sender], self.until[sender]);
+                    return Err(format!("of sender {sender} {missed} was missed, of {from}..{until}: {came:?}"));
+                }
+            }
+            Ok(())
+        }
+    }
+
+    /// Whether to join or to leave, who, which group, and whom to tell that it is done.
+    type Errand = (bool, ChannelName, &'static str, oneshot::Sender<()>);
+
+    /// Joins and leaves for others, on a thread of its own.
+    async fn run_errands(layer: Layer, mut errands: mpsc::UnboundedReceiver<Errand>) {
+        while let Some((joins, channel, group, done)) = errands.recv().await {
+            match joins {
+                true => layer.group_add(group, channel).await.expect("it can"),
+                false => layer.group_discard(group, channel).await.expect("it can"),
+            }
+            let _ = done.send(());
+        }
+    }
+
+    /// Joins and leaves its group turn by turn, by itself and through an errand. It sends itself the next turn, which comes behind what came before.
+    struct Member {
+        group: usize,
+        clock: Arc<Clock>,
+        errands: mpsc::UnboundedSender<Errand>,
+        tell: mpsc::UnboundedSender<Result<(), String>>,
+        stay: Option<Stay>,
+        inside: bool,
+        turns: usize,
+    }
+
+    impl Member {
+        async fn change(&self, cx: &mut Context, joins: bool) -> Result<()> {
+            let group = GROUPS[self.group];
+            if self.turns.is_multiple_of(3) {
+                let (done, is_done) = oneshot::channel();
+                self.errands.send((joins, cx.channel_name().clone(), group, done))?;
+                is_done.await?;
+            } else if joins {
+                cx.group_add(group).await?;
+            } else {
+                cx.group_discard(group).await?;
+            }
+            Ok(())
+        }
+
+        async fn go_on(&mut self, cx: &mut Context) -> Result<()> {
+            let (clock, group) = (self.clock.clone(), self.group);
+            if self.inside {
+                let stay = self.stay.as_mut().expect("who is inside stays");
+                let until = clock.ended(group);
+                let longer = until.iter().zip(stay.from).all(|(until, from)| *until <= from + 1);
+                if !longer {
+                    stay.until = until;
+                    self.change(cx, false).await?;
+                    if let Some(stay) = &mut self.stay {
+                        stay.after = clock.begun(group);
+                    }
+                    self.inside = false;
+                }
+            } else {
+                let checked = self.stay.take().map_or(Ok(()), |stay| stay.check());
+                let before = clock.ended(group);
+                self.turns += 1;
+                self.change(cx, true).await?;
+                let from = clock.begun(group);
+                self.inside = true;
+                let all = [u64::MAX; SENDERS];
+                self.stay = Some(Stay { before, from, until: from, after: all, came: Default::default() });
+                if checked.is_err() || self.turns == TURNS {
+                    // It is inside: the end of the connection must take it out.
+                    let _ = self.tell.send(checked);
+                    return Ok(());
+                }
+            }
+            yield_now().await;
+            cx.send_to(cx.channel_name(), Turn).await?;
+            Ok(())
+        }
+    }
+
+    #[consumer]
+    impl Consumer for Member {
+        async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+            cx.send_to(cx.channel_name(), Turn).await?;
+            Ok(())
+        }
+
+        #[handler]
+        async fn turn(&mut self, cx: &mut Context, _: &Turn) -> Result<()> {
+            self.go_on(cx).await
+        }
+
+        #[handler]
+        async fn count(&mut self, _: &mut Context, event: &Count) -> Result<()> {
+            match &mut self.stay {
+                Some(stay) if event.group == self.group => stay.came[event.sender].push(event.n),
+                _ => drop(self.tell.send(Err(format!("{} of another group, or of no stay", event.n)))),
+            }
+            Ok(())
+        }
+    }
+
+    /// The connections of one thread, one after the other in the same seats.
+    async fn live(layer: Layer, clock: Arc<Clock>, errands: mpsc::UnboundedSender<Errand>, thread: usize) {
+        let (sent, sends) = (layer.clone(), clock.clone());
+        let sender = channels::actix_web::rt::spawn(async move { sends.send(&sent, 2 + thread).await });
+        for life in 0..LIVES {
+            let mut members = Vec::new();
+            for member in 0..MEMBERS {
+                let group = (thread + life + member) % GROUPS.len();
+                let (tell, told) = mpsc::unbounded_channel();
+                let (clock, errands) = (clock.clone(), errands.clone());
+                let make = move || {
+                    let (clock, errands, tell) = (clock.clone(), errands.clone(), tell.clone());
+                    Member { group, clock, errands, tell, stay: None, inside: false, turns: 0 }
+                };
+                let mut socket = WebsocketCommunicator::new(make, "/").layers(layer.clone()).timeout(DEADLINE);
+                assert!(socket.connect().await.expect("it is answered").accepted);
+                members.push((socket, told));
+            }
+            for (socket, mut told) in members {
+                assert_eq!(within(told.recv()).await, Some(Ok(())), "thread {thread}, life {life}");
+                socket.disconnect(1000).await.expect("it ends");
+            }
+        }
+        if clock.done.fetch_add(1, Ordering::SeqCst) + 1 == THREADS {
+            clock.stop.store(true, Ordering::SeqCst);
+        }
+        within(sender).await.expect("it does not panic");
+    }
+
+    // Ours: the promise of `group_add` over threads, and places in the layer that are taken again.
+    #[test]
+    fn every_acknowledged_member_gets_what_is_sent_after_its_acknowledgement_and_nothing_else() {
+        let layer = Layer::new(InMemoryChannelLayer::default().capacity(1_000_000));
+        let clock = Arc::new(Clock::default());
+        let (errands, to_run) = mpsc::unbounded_channel();
+        thread::scope(|scope| {
+            let runs = layer.clone();
+            scope.spawn(|| outside(run_errands(runs, to_run)));
+            for sender in 0..2 {
+                let (layer, clock) = (&layer, &clock);
+                scope.spawn(move || outside(clock.send(layer, sender)));
+            }
+            for thread in 0..THREADS {
+                let (layer, clock, errands) = (layer.clone(), clock.clone(), errands.clone());
+                scope.spawn(move || {
+                    let stop = clock.clone();
+                    let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                        channels::run(live(layer, clock, errands, thread));
+                    }));
+                    if lived.is_err() {
+                        stop.stop.store(true, Ordering::SeqCst);
+                        panic!("not every member got what it should");
+                    }
+                });
+            }
+            drop(errands);
+        });
+        outside(async {
+            for group in GROUPS {
+                assert_eq!(layer.group_size(group).await.unwrap(), 0);
+                assert_eq!(layer.group_send(group, numbered(0)).await.unwrap(), report(0, 0, 0));
+            }
+        });
+    }
+}

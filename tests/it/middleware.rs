@@ -1,0 +1,108 @@
+//! What stands between the routers and the consumers.
+
+use std::sync::{Arc, Mutex};
+
+use channels::{actix_web::http::StatusCode, prelude::*, testing::WebsocketCommunicator};
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+/// Writes down that it was passed.
+struct Passed(&'static str, Log);
+
+impl Middleware for Passed {
+    async fn before(&self, mut scope: Scope) -> Result<Scope, Deny> {
+        self.1.lock().unwrap().push(format!("before {}", self.0));
+        if scope.query("stop").as_deref() == Some(self.0) {
+            return Err(Deny::new(StatusCode::PAYMENT_REQUIRED).header(("X-By", self.0)));
+        }
+        scope.extensions_mut().insert(self.0);
+        Ok(scope)
+    }
+
+    async fn after(&self, _: &mut Scope, close: &Close) {
+        self.1.lock().unwrap().push(format!("after {} {}", self.0, close.code));
+    }
+}
+
+#[derive(Clone)]
+struct Shows(Log);
+
+#[consumer]
+impl Consumer for Shows {
+    async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+        let left = cx.scope().extensions().get::<&'static str>().copied().unwrap_or("nothing");
+        cx.accept()?;
+        cx.send(left)?;
+        Ok(())
+    }
+
+    async fn disconnect(&mut self, _: &mut Context, _: &Close) {
+        self.0.lock().unwrap().push("disconnect".to_owned());
+    }
+}
+
+#[test]
+fn middleware_is_passed_from_the_outside_in_and_told_of_the_end_from_the_inside_out() {
+    channels::run(async {
+        let log = Log::default();
+        let consumer = Shows(log.clone());
+        let stack = Passed("outer", log.clone()).wrap(Passed("inner", log.clone()).wrap(move || consumer.clone()));
+        let mut client = WebsocketCommunicator::new(stack, "/");
+        assert!(client.connect().await.unwrap().accepted);
+        assert_eq!(client.receive_text_from().await.unwrap(), "inner");
+        client.disconnect(1001).await.unwrap();
+        let expected = ["before outer", "before inner", "disconnect", "after inner 1001", "after outer 1001"];
+        assert_eq!(*log.lock().unwrap(), expected);
+    });
+}
+
+#[test]
+fn middleware_refuses_with_a_response_of_its_own_and_nothing_inside_runs() {
+    channels::run(async {
+        let log = Log::default();
+        let consumer = Shows(log.clone());
+        let stack = Passed("outer", log.clone()).wrap(Passed("inner", log.clone()).wrap(move || consumer.clone()));
+        let mut client = WebsocketCommunicator::new(stack, "/?stop=outer");
+        let answer = client.connect().await.unwrap();
+        assert_eq!((answer.accepted, answer.status), (false, StatusCode::PAYMENT_REQUIRED));
+        assert_eq!(answer.headers.get("X-By"), Some("outer"));
+        assert_eq!(*log.lock().unwrap(), ["before outer"]);
+    });
+}
+
+#[test]
+fn middleware_around_a_router_that_has_no_route_is_forgotten_by_the_next_one() {
+    channels::run(async {
+        let log = Log::default();
+        let (inner, outer) = (Shows(log.clone()), Shows(log.clone()));
+        let nested = URLRouter::new([path("a/", move || inner.clone())]).unwrap();
+        let routes = [path("x/", Passed("nested", log.clone()).wrap(nested)), path("x/b/", move || outer.clone())];
+        let mut client = WebsocketCommunicator::new(URLRouter::new(routes).unwrap(), "/x/b/");
+        assert!(client.connect().await.unwrap().accepted);
+        client.disconnect(1000).await.unwrap();
+        assert_eq!(*log.lock().unwrap(), ["before nested", "disconnect"]);
+    });
+}
+
+#[test]
+fn pages_from_elsewhere_are_refused_with_403() {
+    channels::run(async {
+        for (origin, accepted) in [
+            (Some("https://example.com"), true),
+            (Some("https://chat.example.com:8443"), true),
+            (Some("https://example.com.evil.net"), false),
+            (Some("null"), false),
+            (None, false),
+        ] {
+            let consumer = Shows(Log::default());
+            let guarded = AllowedHosts::from([".example.com"]).wrap(move || consumer.clone());
+            let mut client = WebsocketCommunicator::new(guarded, "/");
+            if let Some(origin) = origin {
+                client = client.header(("Origin", origin));
+            }
+            let answer = client.connect().await.unwrap();
+            assert_eq!(answer.accepted, accepted, "{origin:?}");
+            assert_eq!(answer.status == StatusCode::FORBIDDEN, !accepted);
+        }
+    });
+}

@@ -1,0 +1,162 @@
+//! An application within an actix-web `App` that exists.
+
+use std::{net::SocketAddr, thread, time::Duration};
+
+use channels::{
+    InMemoryChannelLayer, Layer,
+    actix_web::{
+        App, HttpResponse, HttpServer,
+        dev::ServerHandle,
+        test::init_service,
+        web::{self, ServiceConfig},
+    },
+    event,
+    prelude::*,
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    puppet::{Strings, panics, quiet_panics},
+    raw::{self, Raw, Response},
+    support::within,
+};
+
+/// Says where it is.
+struct Where;
+
+#[consumer]
+impl Consumer for Where {
+    async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+        cx.accept()?;
+        let (scope, room) = (cx.scope(), cx.scope().kwarg("room")?);
+        let text = format!("{room} at {} under {:?}", scope.path(), scope.root_path());
+        cx.send(text)?;
+        Ok(())
+    }
+}
+
+/// Serves an actix-web `App` with this configuration until the handle stops it.
+async fn serve_app(configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static) -> (SocketAddr, ServerHandle) {
+    let (tell, told) = oneshot::channel();
+    thread::spawn(move || {
+        channels::run(async {
+            let server = HttpServer::new(move || App::new().configure(configure.clone()))
+                .workers(2)
+                .client_disconnect_timeout(Duration::ZERO)
+                .disable_signals()
+                .bind("127.0.0.1:0")
+                .expect("a free port");
+            let address = server.addrs()[0];
+            let server = server.run();
+            let _ = tell.send((address, server.handle()));
+            let _ = server.await;
+        });
+    });
+    within(told).await.expect("the server starts")
+}
+
+fn page(text: &'static str) -> channels::actix_web::Route {
+    web::get().to(move || async move { HttpResponse::Ok().body(text) })
+}
+
+async fn ask(address: SocketAddr, request: impl AsRef<[u8]>) -> Response {
+    let mut client = Raw::connect(address).await;
+    client.write(request).await;
+    client.response().await
+}
+
+async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let response = ask(address, format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+    (response.status, response.body)
+}
+
+#[tokio::test]
+async fn an_application_lives_below_the_prefix_where_it_is_mounted_beside_http() {
+    let app = ProtocolTypeRouter::new()
+        .http(|config| {
+            config.route("/page", page("of the application"));
+        })
+        .websocket(URLRouter::new([path("ws/<str:room>/", || Where)]).unwrap());
+    let mount = app.mount();
+    let (address, handle) = serve_app(move |config| {
+        config
+            .service(web::scope("/live/v1").configure(mount.clone()).route("/ws/blue/", page("instead of a socket")))
+            .route("/", page("of the host"));
+    })
+    .await;
+
+    let mut client = Raw::open(address, "/live/v1/ws/blue/").await;
+    assert_eq!(client.text().await, "blue at /live/v1/ws/blue/ under \"/live/v1\"");
+    assert_eq!(get(address, "/").await, (200, "of the host".to_owned()));
+    assert_eq!(get(address, "/live/v1/page").await, (200, "of the application".to_owned()));
+    assert_eq!(get(address, "/live/v1/ws/blue/").await, (200, "instead of a socket".to_owned()));
+    assert_eq!(get(address, "/live/v1/elsewhere").await.0, 404);
+    for path in ["/live/v1/elsewhere", "/ws/blue/", "/live/v1", "/live/v1/live/v1/ws/blue/"] {
+        assert_eq!(ask(address, raw::handshake(path, "")).await.status, 404, "{path}");
+    }
+    handle.stop(false).await;
+}
+
+#[tokio::test]
+async fn an_application_mounted_at_the_top_has_no_prefix() {
+    let mount =
+        ProtocolTypeRouter::new().websocket(URLRouter::new([path("ws/<str:room>/", || Where)]).unwrap()).mount();
+    let (address, handle) = serve_app(move |config| {
+        config.configure(mount.clone()).route("/ws/blue/", page("of the host"));
+    })
+    .await;
+    let mut client = Raw::open(address, "/ws/blue/").await;
+    assert_eq!(client.text().await, "blue at /ws/blue/ under \"\"");
+    assert_eq!(get(address, "/ws/blue/").await, (200, "of the host".to_owned()));
+    handle.stop(false).await;
+}
+
+#[test]
+fn an_application_that_is_mounted_for_a_moment_ends_quietly() {
+    quiet_panics();
+    let mount = ProtocolTypeRouter::new().websocket(|| Where).mount();
+    // What it starts has not had its first turn when the runtime ends.
+    channels::run(async { init_service(App::new().configure(mount)).await });
+    assert_eq!(panics(), [""; 0]);
+}
+
+#[tokio::test]
+async fn the_threads_of_a_mounted_application_share_its_layers() {
+    let (strings, layer) = (Strings::new(), Layer::new(InMemoryChannelLayer::default()));
+    let mount = strings.server(&layer).mount().unwrap();
+    let (address, handle) = serve_app(move |config| {
+        config.configure(mount.clone());
+    })
+    .await;
+    let mut members = Vec::new();
+    for _ in 0..4 {
+        members.push(Raw::open(address, "/").await);
+    }
+    let report = layer.group_send("room", event!({"type": "puppet.do", "what": "say hello"})).await.unwrap();
+    assert_eq!(report.delivered, 4);
+    for member in &mut members {
+        assert_eq!(member.text().await, "hello");
+    }
+    handle.stop(false).await;
+}
+
+#[tokio::test]
+async fn a_mounted_application_drains_while_its_host_goes_on() {
+    let (mut strings, layer) = (Strings::new(), Layer::new(InMemoryChannelLayer::default()));
+    let server = strings.server(&layer);
+    let mount = server.mount().unwrap();
+    let (address, handle) = serve_app(move |config| {
+        config.configure(mount.clone()).route("/", page("of the host"));
+    })
+    .await;
+    let mut client = Raw::open(address, "/").await;
+    let drained = tokio::spawn(server.drain());
+    assert_eq!(client.close().await, (1012, "the server restarts".to_owned()));
+    client.write(raw::frame(raw::FIN | raw::CLOSE, 1012u16.to_be_bytes())).await;
+    within(drained).await.unwrap();
+    assert_eq!(strings.told_to_the_end().await[1], "disconnect 1012 (the server restarts) by server in class, room");
+    let refused = ask(address, raw::handshake("/", "")).await;
+    assert_eq!((refused.status, refused.header("Retry-After")), (503, Some("1")));
+    assert_eq!(get(address, "/").await, (200, "of the host".to_owned()));
+    handle.stop(false).await;
+}
