@@ -1,0 +1,82 @@
+//! The server with the contract that every peer has too: a text goes, as it is, to every member of its room.
+//!
+//! An ordinary application, written as the tutorial teaches; nothing in it is made for the measurement.
+//! `/ws/<room>/` has a pure handler, which runs once for all members; `/each/<room>/` has one that runs for each of them.
+
+use std::env;
+use std::error::Error;
+
+use channels::prelude::*;
+
+/// Somebody said something in a room.
+#[derive(Serialize, Deserialize, Event)]
+#[event("room.said")]
+struct Said {
+    text: String,
+}
+
+/// A member of a room, where what is said is rendered once for all.
+#[derive(Default)]
+struct Shared {
+    room: String,
+}
+
+#[consumer]
+impl Consumer for Shared {
+    async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+        self.room = format!("room_{}", cx.scope().kwarg("room")?);
+        cx.group_add(&self.room).await?;
+        Ok(())
+    }
+
+    async fn receive(&mut self, cx: &mut Context, Text(text): Text) -> Result<()> {
+        cx.group_send(&self.room, Said { text: text.into() }).await?;
+        Ok(())
+    }
+
+    #[handler]
+    fn room_said(event: &Said) -> Result<Message> {
+        Ok(Message::from(event.text.as_str()))
+    }
+}
+
+/// A member of a room, who could answer as nobody else does.
+#[derive(Default)]
+struct Each {
+    room: String,
+}
+
+#[consumer]
+impl Consumer for Each {
+    async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+        self.room = format!("each_{}", cx.scope().kwarg("room")?);
+        cx.group_add(&self.room).await?;
+        Ok(())
+    }
+
+    async fn receive(&mut self, cx: &mut Context, Text(text): Text) -> Result<()> {
+        cx.group_send(&self.room, Said { text: text.into() }).await?;
+        Ok(())
+    }
+
+    #[handler]
+    async fn room_said(&mut self, cx: &mut Context, event: &Said) -> Result<()> {
+        cx.send(event.text.as_str())?;
+        Ok(())
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let app = ProtocolTypeRouter::new().websocket(URLRouter::new([
+        path("ws/<slug:room>/", Shared::default),
+        path("each/<slug:room>/", Each::default),
+    ])?);
+    let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".to_owned());
+    let port = env::var("PORT").unwrap_or_else(|_| "8000".to_owned());
+    let server = Server::new(app).bind(format!("{host}:{port}"))?;
+    for address in server.addresses() {
+        println!("http://{address}/");
+    }
+    channels::run(server.run())?;
+    Ok(())
+}

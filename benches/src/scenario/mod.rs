@@ -1,0 +1,150 @@
+//! What is measured: one file each. A scenario describes itself, says which servers it is for, and does one run at a time
+//! on a server that was started for this run alone.
+
+mod echo;
+mod fan_out;
+mod gather;
+mod idle;
+mod ledger;
+mod rooms;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+use clap::Subcommand;
+
+use crate::patience::Patience;
+use crate::payload::Clock;
+use crate::report::Numbers;
+use crate::server::{Running, Server};
+
+/// The scenarios and their options.
+#[derive(Subcommand)]
+pub(crate) enum Scenario {
+    /// One room, one talker: what a broadcast costs for each member and how long it takes
+    FanOut(fan_out::Options),
+    /// Connections that do nothing: what memory each takes, and whether it comes back
+    Idle(idle::Options),
+    /// Many rooms in which everybody talks
+    Rooms(rooms::Options),
+    /// Messages that come straight back, several in flight on each connection
+    Echo(echo::Options),
+}
+
+/// What a run needs to know beside the scenario's own options.
+pub(crate) struct Bench<'b> {
+    /// The server to be measured.
+    pub(crate) server: &'b Server,
+    /// Its program.
+    pub(crate) program: &'b Path,
+    /// The CPUs it is to run on, if not on all.
+    pub(crate) cpus: Option<&'b str>,
+    /// Bytes in each payload.
+    pub(crate) size: usize,
+    /// How long anything may take.
+    pub(crate) patience: &'b Patience,
+    /// The time in payloads.
+    pub(crate) clock: Clock,
+}
+
+impl Scenario {
+    /// The subcommand's name.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::FanOut(_) => "fan-out",
+            Self::Idle(_) => "idle",
+            Self::Rooms(_) => "rooms",
+            Self::Echo(_) => "echo",
+        }
+    }
+
+    /// What it does, in one line.
+    pub(crate) fn title(&self, size: usize) -> String {
+        match self {
+            Self::FanOut(options) => options.title(size),
+            Self::Idle(options) => options.title(),
+            Self::Rooms(options) => options.title(size),
+            Self::Echo(options) => options.title(size),
+        }
+    }
+
+    /// What its columns mean.
+    pub(crate) fn legend(&self) -> String {
+        // What says how far a run can be trusted.
+        const TRUST: &str = "client µs: the load program's own CPU for each. others %: of the machine's CPU, taken by other programs\n\
+                             meanwhile. held up: the longest that the machine kept the load program from running; what is late by\n\
+                             that much may not be the server's doing.";
+        match self {
+            Self::FanOut(_) | Self::Rooms(_) => format!(
+                "CPU µs: of the server (all threads) for each delivery, in the measured phase only (lowest–highest run).\n\
+                 p50, p99, max: from the talker's write to each member's read. Every member was seen to get each message\n\
+                 exactly once, whole and in each talker's order.\n\
+                 {TRUST}"
+            ),
+            Self::Idle(_) => "KiB/connection: growth of the server's RssAnon (heap and stacks) divided by the connections, once it had\n\
+                 stood still for 2 s; buffers of the kernel's sockets are not in it. MiB: RssAnon before, with all\n\
+                 connected, when all had left; then the same for the last time that they came, when memory that was\n\
+                 allocated but not touched the first time shows as well."
+                .to_owned(),
+            Self::Echo(_) => format!(
+                "CPU µs: of the server (all threads) for each message and its answer, in the measured phase only\n\
+                 (lowest–highest run). p50, p99, max: from write to read, waiting in line included. Every answer was seen\n\
+                 to be the right one, in order.\n\
+                 {TRUST}"
+            ),
+        }
+    }
+
+    /// Whether it is for this server, which somebody `named` or which is only known.
+    pub(crate) fn takes(&self, server: &Server, named: bool) -> bool {
+        match self {
+            Self::FanOut(_) | Self::Rooms(_) => server.contract.has_rooms(),
+            Self::Idle(_) => named || server.idle,
+            Self::Echo(_) => !server.contract.has_rooms(),
+        }
+    }
+
+    /// Does it once.
+    pub(crate) fn run(&self, bench: &Bench<'_>) -> Result<Numbers> {
+        let mut server = Running::start(bench.program, bench.cpus, bench.patience)?;
+        let numbers = match self {
+            Self::FanOut(options) => options.run(bench, &server),
+            Self::Idle(options) => options.run(bench, &server),
+            Self::Rooms(options) => options.run(bench, &server),
+            Self::Echo(options) => options.run(bench, &server),
+        };
+        numbers.map_err(|error| {
+            let last_words = server.last_words();
+            anyhow!("{} {}: {error:#}{last_words}", self.name(), bench.server.name)
+        })
+    }
+}
+
+/// How long the measured phase is.
+#[derive(Clone, Copy)]
+enum Budget {
+    /// So many messages of each talker.
+    Messages(u32),
+    /// Messages until then.
+    Until(Instant),
+}
+
+impl Budget {
+    /// From the options of a scenario: the seconds, if there are any, else the count.
+    fn of(messages: u32, seconds: Option<f64>) -> Self {
+        seconds
+            .map_or(Self::Messages(messages), |seconds| Self::Until(Instant::now() + Duration::from_secs_f64(seconds)))
+    }
+
+    /// Whether a talker that has sent so many is done.
+    fn spent(self, sent: u32, now: Instant) -> bool {
+        match self {
+            Self::Messages(messages) => sent >= messages,
+            Self::Until(end) => now >= end,
+        }
+    }
+}
+
+/// How long a turn waits when nothing else is due.
+const TURN: Duration = Duration::from_millis(20);
