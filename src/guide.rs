@@ -1,25 +1,91 @@
-//! The tutorial, in four parts, and the architecture on one page.
+//! The tutorial, the topics, the reference, and the architecture on one page.
 //!
-//! 1. [Echo](echo): a consumer, a route, a server, the life of a connection.
-//! 2. [Chat](chat): groups, events, handlers.
-//! 3. [Events](events): once for all members, by name, from outside; workers.
-//! 4. [Testing](testing): consumers without a port.
+//! - [`tutorial`]: four parts, to be read in order. Start here.
+//! - [`topics`]: one page for each part of the framework, to be looked up.
+//! - [`reference`](mod@reference): close codes and statuses, what a channel layer promises, and where to find what Django
+//!   Channels has.
+//! - [`architecture`]: a message's way from one client to the others, and what is bounded on it.
 //!
-//! Then [the architecture](architecture): a message's way, and what is bounded on it.
-//!
-//! Every block of code in these pages is compiled, and run where it can be, by `cargo test --doc`.
-
-#[doc = include_str!("../docs/tutorial/1-echo.md")]
-pub mod echo {}
-
-#[doc = include_str!("../docs/tutorial/2-chat.md")]
-pub mod chat {}
-
-#[doc = include_str!("../docs/tutorial/3-events.md")]
-pub mod events {}
-
-#[doc = include_str!("../docs/tutorial/4-testing.md")]
-pub mod testing {}
+//! Every block of Rust in these pages is compiled, and run where that needs no network, by `cargo test --doc`.
 
 #[doc = include_str!("../docs/architecture.md")]
 pub mod architecture {}
+
+pub mod tutorial {
+    //! Four parts, to be read in order: a server that echoes, a chat, events, and tests.
+    //!
+    //! 1. [Echo](echo): a consumer, a route, a server; the life of a connection.
+    //! 2. [Chat](chat): groups, events, handlers, and a page.
+    //! 3. [Events](events): once for all members, by name, to one connection, from outside; workers.
+    //! 4. [Testing](testing): consumers and applications without a port.
+
+    #[doc = include_str!("../docs/tutorial/1-echo.md")]
+    pub mod echo {}
+
+    #[doc = include_str!("../docs/tutorial/2-chat.md")]
+    pub mod chat {}
+
+    #[doc = include_str!("../docs/tutorial/3-events.md")]
+    pub mod events {}
+
+    #[doc = include_str!("../docs/tutorial/4-testing.md")]
+    pub mod testing {}
+}
+
+pub mod topics {
+    //! One page for each part: an example, the rules, what goes wrong.
+    //!
+    //! - [Scope](scope): what is known of a connection.
+    //! - [Routing](routing): which consumer a connection gets.
+    //! - [Middleware](middleware): what stands before it.
+    //! - [Consumers](consumers): hooks, and the life of a connection.
+    //! - [Events](events): types, handlers, sending.
+    //! - [Channel layers](layers): groups, bounds, reports.
+    //! - [Workers](worker): consumers that read named channels.
+    //! - [Testing](testing): what a communicator can do.
+    //! - [Deploying](deploying): settings, proxies, stopping, watching.
+
+    #[doc = include_str!("../docs/topics/scope.md")]
+    pub mod scope {}
+
+    #[doc = include_str!("../docs/topics/routing.md")]
+    pub mod routing {}
+
+    #[doc = include_str!("../docs/topics/middleware.md")]
+    pub mod middleware {}
+
+    #[doc = include_str!("../docs/topics/consumers.md")]
+    pub mod consumers {}
+
+    #[doc = include_str!("../docs/topics/events.md")]
+    pub mod events {}
+
+    #[doc = include_str!("../docs/topics/layers.md")]
+    pub mod layers {}
+
+    #[doc = include_str!("../docs/topics/worker.md")]
+    pub mod worker {}
+
+    #[doc = include_str!("../docs/topics/testing.md")]
+    pub mod testing {}
+
+    #[doc = include_str!("../docs/topics/deploying.md")]
+    pub mod deploying {}
+}
+
+pub mod reference {
+    //! To be looked up.
+    //!
+    //! - [Close codes and statuses](close_codes): how a connection ends, and what the client should do.
+    //! - [What a channel layer promises](layer_spec): delivery, order, capacity, time.
+    //! - [From Django Channels](from_django): Channels' names and ours, and its tests.
+
+    #[doc = include_str!("../docs/reference/close-codes.md")]
+    pub mod close_codes {}
+
+    #[doc = include_str!("../docs/reference/layer-spec.md")]
+    pub mod layer_spec {}
+
+    #[doc = include_str!("../docs/reference/from-django.md")]
+    pub mod from_django {}
+}

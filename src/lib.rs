@@ -62,6 +62,8 @@
 //! | `metrics` | no | [`metrics`]: counts and times for the `metrics` facade, and a Prometheus endpoint |
 //! | `testing` | no | [`testing`]: consumers driven without a port |
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// Without their features there is nothing that links to them could lead to.
+#![cfg_attr(not(all(feature = "metrics", feature = "testing")), allow(rustdoc::broken_intra_doc_links))]
 
 pub mod guide;
 pub mod prelude;

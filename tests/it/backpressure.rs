@@ -108,6 +108,12 @@ impl Consumer for Listener {
     }
 }
 
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = self.0.send("dropped".to_owned());
+    }
+}
+
 fn listeners(config: Config) -> (Server, Layer, mpsc::UnboundedReceiver<String>) {
     // What waits for a consumer is less than what may wait for its client.
     let ((tell, told), layer) = (mpsc::unbounded_channel(), Layer::new(InMemoryChannelLayer::default().capacity(4)));
@@ -163,7 +169,8 @@ async fn a_client_that_never_reads_again_gets_its_disconnect_and_leaves_its_grou
         flood(&layer, name, &mut reads).await;
         let end = within(told.recv()).await.unwrap();
         assert!(end.starts_with(&format!("disconnect {code}")), "{end}");
-        within(async { while layer.group_size("room").await.unwrap() > 1 {} }).await;
+        assert_eq!(within(told.recv()).await.unwrap(), "dropped");
+        assert_eq!(layer.group_size("room").await.unwrap(), 1);
         drop(sleeps);
     }
 }

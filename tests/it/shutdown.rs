@@ -40,6 +40,7 @@ async fn a_socket_is_closed_with_1012_after_its_disconnect_has_run() {
     assert_eq!(client.frame().await, Some((FIN | PONG, b"still there?".to_vec())));
     strings.open();
     assert_eq!(client.close().await, (RESTART.0, RESTART.1.to_owned()));
+    assert_eq!(layer.group_size("room").await.unwrap(), 0, "groups are left before the client has answered");
     client.write(frame(FIN | CLOSE, RESTART.0.to_be_bytes())).await;
     stopped.await;
     assert_eq!(strings.told_to_the_end().await, ["did wait"]);

@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    future::Future,
+    future::{Future, poll_fn},
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
     rc::Rc,
@@ -13,7 +13,6 @@ use std::{
 
 use actix_web::http::StatusCode;
 use futures_util::FutureExt;
-use std::future::poll_fn;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
