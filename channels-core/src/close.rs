@@ -16,7 +16,8 @@ pub const MAX_REASON_LEN: usize = 123;
 /// # Examples
 ///
 /// ```
-/// use channels_core::CloseCode;
+/// # use channels_core as channels;
+/// use channels::CloseCode;
 ///
 /// assert_eq!(CloseCode::NORMAL.get(), 1000);
 /// assert_eq!(CloseCode::from(4007).to_string(), "4007");
@@ -98,7 +99,8 @@ pub enum ClosedBy {
 /// # Examples
 ///
 /// ```
-/// use channels_core::{Close, CloseCode};
+/// # use channels_core as channels;
+/// use channels::{Close, CloseCode};
 ///
 /// let close = Close::new(4007, "no such room");
 /// assert_eq!(close.code, CloseCode::from(4007));

@@ -14,7 +14,8 @@ use crate::{Close, event::Envelope, once::OnceList};
 /// # Examples
 ///
 /// ```
-/// use channels_core::Message;
+/// # use channels_core as channels;
+/// use channels::Message;
 ///
 /// assert_eq!(Message::from("hi"), Message::Text("hi".into()));
 /// assert_eq!(Message::from(vec![1, 2]).len(), 2);
@@ -58,7 +59,16 @@ impl Message {
         }
     }
 
-    /// A text message that holds `value` as JSON.
+    /// A text message that holds `value` as JSON: what most handlers without `self` return.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::Message;
+    /// assert_eq!(Message::json(&[1, 2])?, Message::from("[1,2]"));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -54,7 +54,8 @@ pub use actix_web;
 /// # Examples
 ///
 /// ```
-/// assert_eq!(channels_core::run(async { 1 + 1 }), 2);
+/// # use channels_core as channels;
+/// assert_eq!(channels::run(async { 1 + 1 }), 2);
 /// ```
 ///
 /// # Panics

@@ -32,7 +32,8 @@ use crate::session::{Counts, Hook};
 /// # Examples
 ///
 /// ```
-/// use channels_core::{ProtocolTypeRouter, Server, metrics::Prometheus};
+/// # use channels_core as channels;
+/// use channels::{ProtocolTypeRouter, Server, metrics::Prometheus};
 ///
 /// let prometheus = Prometheus::install()?;
 /// let server = Server::new(ProtocolTypeRouter::new()).metrics("/metrics", prometheus);

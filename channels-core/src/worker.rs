@@ -26,11 +26,12 @@ use crate::{
 /// # Examples
 ///
 /// ```no_run
-/// # use channels_core::{ChannelNameRouter, Consumer, Message, ProtocolTypeRouter, Worker};
+/// # use channels_core as channels;
+/// # use channels::{ChannelNameRouter, Consumer, Message, ProtocolTypeRouter, Worker};
 /// # #[derive(Default)] struct ThumbnailConsumer;
 /// # impl Consumer for ThumbnailConsumer { type Input = Message; }
 /// let channels = ChannelNameRouter::new([("thumbnails", ThumbnailConsumer::default)])?;
-/// channels_core::run(Worker::new(ProtocolTypeRouter::new().channel(channels)).run())?;
+/// channels::run(Worker::new(ProtocolTypeRouter::new().channel(channels)).run())?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use = "a worker does nothing until it is run"]

@@ -15,7 +15,8 @@ use thiserror::Error;
 /// # Examples
 ///
 /// ```
-/// use channels_core::Accept;
+/// # use channels_core as channels;
+/// use channels::Accept;
 ///
 /// let accept = Accept::new().subprotocol("chat.v2").header(("X-Node", "7"));
 /// ```
@@ -33,7 +34,7 @@ impl Accept {
     }
 
     /// With this subprotocol: one of those that the client offered, in [`Scope::subprotocols`](crate::Scope::subprotocols).
-    /// A client that is told of another one fails the connection (RFC 6455, section 4.1).
+    /// It is not checked: a client that is told of another one fails the connection (RFC 6455, section 4.1).
     pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
         self.subprotocol = Some(name.into());
         self
@@ -53,11 +54,14 @@ impl Accept {
 
 /// The refusal of a handshake, with the response to give: an error that `connect` returns.
 ///
+/// In a hook it is returned as `Err(deny.into())`, or by `?`. After the handshake is accepted it is an error like any
+/// other, and closes the connection with 1011. A script in a browser sees neither status nor body, only a close with 1006.
+///
 /// # Examples
 ///
 /// ```
-/// use actix_web::http::StatusCode;
-/// use channels_core::Deny;
+/// # use channels_core as channels;
+/// use channels::{Deny, actix_web::http::StatusCode};
 ///
 /// let deny = Deny::new(StatusCode::UNAUTHORIZED)
 ///     .header(("WWW-Authenticate", "Bearer"))
@@ -79,7 +83,7 @@ impl Deny {
         Self { status, headers: Vec::new(), body: Bytes::new() }
     }
 
-    /// 403.
+    /// With status 403 and no body.
     #[must_use]
     pub fn forbidden() -> Self {
         Self::new(StatusCode::FORBIDDEN)

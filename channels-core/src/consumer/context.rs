@@ -14,12 +14,14 @@ use crate::{
 
 /// What a hook may do: answer the handshake, send, close, join groups, reach others.
 ///
-/// Sending does not wait: a message is on its way when the call returns, not when the hook does.
+/// Sending does not wait: a message is on its way when the call returns, not when the hook does. What must wait for
+/// others, as joining a group, is `async`.
 ///
 /// # Examples
 ///
 /// ```
-/// use channels_core::{Consumer, Context, Message, Result};
+/// # use channels_core as channels;
+/// use channels::{Consumer, Context, Message, Result};
 ///
 /// #[derive(Default)]
 /// struct Room;
@@ -61,7 +63,7 @@ impl Context {
         &self.scope
     }
 
-    /// The same, to change its extensions.
+    /// The same, to change its [extensions](Scope::extensions).
     pub fn scope_mut(&mut self) -> &mut Scope {
         &mut self.scope
     }
@@ -73,7 +75,7 @@ impl Context {
         self.seat.name()
     }
 
-    /// Accepts the handshake. Without it, `connect` accepts when it returns `Ok`.
+    /// Accepts the handshake, in `connect`. Without it, `connect` accepts when it returns `Ok`.
     ///
     /// # Errors
     ///
@@ -84,6 +86,18 @@ impl Context {
 
     /// Accepts the handshake with a subprotocol or headers.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Accept, Context, Result};
+    /// # async fn connect(cx: &mut Context) -> Result<()> {
+    /// if cx.scope().subprotocols().iter().any(|name| name == "chat.v2") {
+    ///     cx.accept_with(Accept::new().subprotocol("chat.v2"))?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`accept`](Self::accept).
@@ -91,7 +105,19 @@ impl Context {
         self.port.accept(accept)
     }
 
-    /// Sends a message to the client: text from a `&str` or `String`, binary from a `Vec<u8>` or `Bytes`.
+    /// Sends a message to the client: text from a `&str` or `String`, binary from a `&[u8]`, `Vec<u8>` or `Bytes`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Context, Result};
+    /// # async fn receive(cx: &mut Context) -> Result<()> {
+    /// cx.send("text")?;
+    /// cx.send(format!("{} and more", "text"))?;
+    /// cx.send(vec![1, 2, 3])?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///
@@ -103,6 +129,16 @@ impl Context {
     }
 
     /// Sends a value as JSON text.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Context, Result};
+    /// # async fn receive(cx: &mut Context) -> Result<()> {
+    /// cx.send_json(&["a", "b"])?; // ["a","b"]
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///
@@ -123,9 +159,19 @@ impl Context {
     }
 
     /// Closes the connection with a code and a reason of at most 123 bytes (the rest is cut), behind what was sent.
-    /// Before the handshake is answered this refuses it with 403. `disconnect` runs when this hook has returned.
+    /// `disconnect` runs when this hook has returned. A second close changes nothing.
     ///
-    /// A code that may not stand in a close frame ([`CloseCode::may_be_sent`]) is sent as none.
+    /// Before the handshake is answered this refuses it with 403, and the client learns neither code nor reason: accept
+    /// first where it should. A code that may not stand in a close frame ([`CloseCode::may_be_sent`]) is sent as none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # async fn receive(cx: &mut channels::Context) {
+    /// cx.close(4503, "you were banned");
+    /// # }
+    /// ```
     pub fn close(&mut self, code: impl Into<CloseCode>, reason: impl AsRef<str>) {
         self.port.close(Close::new(code, reason));
     }
@@ -136,7 +182,21 @@ impl Context {
         self.close(CloseCode::NORMAL, "");
     }
 
-    /// Joins a group. When it resolves, nothing that is sent to the group misses this connection.
+    /// Joins a group. When it resolves, nothing that is sent to the group misses this connection. Joining twice is joining
+    /// once.
+    ///
+    /// A name has 1 to 99 bytes of ASCII letters, digits, `-`, `_` and `.`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Context, Result};
+    /// # async fn connect(cx: &mut Context) -> Result<()> {
+    /// let room: u64 = cx.scope().kwarg_as("room")?;
+    /// cx.group_add(format!("chat_{room}")).await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///
@@ -170,6 +230,19 @@ impl Context {
 
     /// Sends an event to every member of a group, this connection too if it is one.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Context, Result, event};
+    /// # async fn receive(cx: &mut Context) -> Result<()> {
+    /// let report = cx.group_send("chat_7", event!({"type": "chat.message", "text": "hi"})).await?;
+    /// if report.full > 0 {
+    ///     cx.send(format!("{} of the room are too busy to hear you", report.full))?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`LayerError`] when the name or the event is not one. Members without room are no error but a number in the
@@ -181,11 +254,23 @@ impl Context {
         self.layer.group_send(group, event).await
     }
 
-    /// Sends an event to one channel.
+    /// Sends an event to one channel: to a connection by its [`channel_name`](Self::channel_name), or to a worker.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Context, RawEvent, Result, event};
+    /// # async fn asked(cx: &mut Context, event: &RawEvent) -> Result<()> {
+    /// if let Some(reply_to) = event.get::<String>("reply_to") {
+    ///     cx.send_to(reply_to, event!({"type": "answer", "number": 42})).await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`SendError::ChannelFull`] when as many events as it holds wait there.
+    /// [`SendError::ChannelFull`] when as many events as it holds wait there. A connection that has ended is no error.
     pub async fn send_to<N>(&self, channel: N, event: impl IntoEvent) -> Result<(), SendError>
     where
         N: TryInto<ChannelName, Error: Into<NameError>>,
@@ -199,7 +284,7 @@ impl Context {
         &self.groups
     }
 
-    /// The channel layer of this consumer.
+    /// The channel layer of this consumer. A clone of it can be given to a task or a thread, which outlives the hook.
     #[must_use]
     pub fn layer(&self) -> &Layer {
         &self.layer

@@ -8,6 +8,9 @@ use thiserror::Error;
 use crate::{Close, CloseCode, Message};
 
 /// A client's message that is not what `receive` takes; the connection closes with its code and reason.
+///
+/// A hook may return it as well (`Err(InputError::content("…").into())`). It is the client's mistake: the log has it at level
+/// `debug`, not as an error.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[error("{reason}")]
 #[non_exhaustive]
@@ -39,7 +42,8 @@ impl InputError {
 /// # Examples
 ///
 /// ```
-/// use channels_core::{FromMessage, InputError, Message};
+/// # use channels_core as channels;
+/// use channels::{FromMessage, InputError, Message};
 ///
 /// struct Number(u64);
 ///
@@ -71,6 +75,17 @@ impl FromMessage for Message {
 }
 
 /// A text message; binary ones are answered with close 1003.
+///
+/// # Examples
+///
+/// ```
+/// # use channels_core as channels;
+/// use channels::{FromMessage, Text};
+///
+/// let Text(text) = Text::from_message("hi".into()).unwrap();
+/// assert_eq!(text, "hi");
+/// assert_eq!(Text::from_message(vec![1].into()).unwrap_err().code.get(), 1003);
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Text(pub ByteString);
 
@@ -84,6 +99,16 @@ impl FromMessage for Text {
 }
 
 /// A binary message; text is answered with close 1003.
+///
+/// # Examples
+///
+/// ```
+/// # use channels_core as channels;
+/// use channels::{Binary, FromMessage};
+///
+/// let Binary(bytes) = Binary::from_message(vec![1, 2].into()).unwrap();
+/// assert_eq!(bytes.len(), 2);
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Binary(pub Bytes);
 
@@ -107,7 +132,8 @@ impl FromMessage for Binary {
 /// # Examples
 ///
 /// ```
-/// use channels_core::{FromMessage, Json};
+/// # use channels_core as channels;
+/// use channels::{FromMessage, Json};
 ///
 /// let Json(numbers) = Json::<Vec<u8>>::from_message("[1, 2]".into()).unwrap();
 /// assert_eq!(numbers, [1, 2]);

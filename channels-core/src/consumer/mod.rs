@@ -25,7 +25,8 @@ use crate::{Close, Dispatch, Envelope, Message, Result, Scope};
 /// takes `#[handler]` methods; by hand it looks like this:
 ///
 /// ```
-/// use channels_core::{Consumer, Context, Result, Text};
+/// # use channels_core as channels;
+/// use channels::{Consumer, Context, Result, Text};
 ///
 /// struct Echo;
 ///

@@ -42,11 +42,12 @@ type Decoded = Result<Box<dyn Any + Send + Sync>, DecodeError>;
 /// # Examples
 ///
 /// ```
-/// use channels_core::{Envelope, IntoEvent, event};
+/// # use channels_core as channels;
+/// use channels::{Envelope, IntoEvent, event};
 ///
 /// let envelope = event!({"type": "xx.oo", "n": 1}).into_event().unwrap();
 /// assert!(envelope.is("xx_oo"));
-/// assert_eq!(envelope.decode::<channels_core::RawEvent>().unwrap()["n"], 1);
+/// assert_eq!(envelope.decode::<channels::RawEvent>().unwrap()["n"], 1);
 /// ```
 #[derive(Debug)]
 pub struct Envelope {

@@ -23,12 +23,14 @@ pub use self::{
 /// it: `#[derive(Serialize, Deserialize, Event)] #[event("chat.message")]`.
 ///
 /// A name consists of ASCII letters and digits, `.`, `_` and `-`, and starts with neither `.` nor `_`. Names are
-/// compared as Channels does: `.` and `_` are the same.
+/// compared as Channels does: `.` and `_` are the same. Outside of the process the name stands as `type` among the event's
+/// fields, so the event is a map, and no field of its own is called `type`.
 ///
 /// # Examples
 ///
 /// ```
-/// use channels_core::Event;
+/// # use channels_core as channels;
+/// use channels::Event;
 ///
 /// #[derive(serde::Serialize, serde::Deserialize)]
 /// struct ChatMessage {

@@ -12,7 +12,8 @@ use super::{Event, EventError, name};
 /// # Examples
 ///
 /// ```
-/// use channels_core::event;
+/// # use channels_core as channels;
+/// use channels::event;
 ///
 /// let event = event!({"type": "xx.oo", "number": 7});
 /// assert_eq!(event.name(), "xx.oo");
@@ -38,6 +39,17 @@ impl RawEvent {
     }
 
     /// An event from a JSON map with a `type`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::RawEvent;
+    /// let event = RawEvent::from_json(serde_json::json!({"type": "xx.oo", "number": 7}))?;
+    /// assert_eq!(event.name(), "xx.oo");
+    /// assert_eq!(event.to_json(), serde_json::json!({"type": "xx.oo", "number": 7}));
+    /// # Ok::<(), channels::EventError>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -70,7 +82,7 @@ impl RawEvent {
         &self.fields
     }
 
-    /// A field as a `T`; `None` when it is missing or not a `T`.
+    /// A field as a `T`; `None` when it is missing or not a `T`. `event["field"]` gives it as JSON, `null` when it is missing.
     #[must_use]
     pub fn get<T: DeserializeOwned>(&self, field: &str) -> Option<T> {
         T::deserialize(self.fields.get(field)?).ok()
@@ -111,7 +123,8 @@ impl std::ops::Index<&str> for RawEvent {
 /// # Examples
 ///
 /// ```
-/// use channels_core::event;
+/// # use channels_core as channels;
+/// use channels::event;
 ///
 /// let text = "哈哈";
 /// let event = event!({"type": "chat.message", "text": text, "tags": ["a", "b"]});
@@ -121,7 +134,8 @@ impl std::ops::Index<&str> for RawEvent {
 /// An event without a type does not compile:
 ///
 /// ```compile_fail
-/// channels_core::event!({"text": "to whom?"});
+/// # use channels_core as channels;
+/// channels::event!({"text": "to whom?"});
 /// ```
 #[macro_export]
 macro_rules! event {

@@ -62,7 +62,8 @@ impl Registry {
 /// # Examples
 ///
 /// ```
-/// for consumer in channels_core::registry().consumers() {
+/// # use channels_core as channels;
+/// for consumer in channels::registry().consumers() {
 ///     println!("{} takes {}", consumer.name, consumer.input);
 /// }
 /// ```

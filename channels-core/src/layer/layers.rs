@@ -14,7 +14,8 @@ use crate::event::{Envelope, IntoEvent};
 /// # Examples
 ///
 /// ```
-/// use channels_core::{InMemoryChannelLayer, Layer, event};
+/// # use channels_core as channels;
+/// use channels::{InMemoryChannelLayer, Layer, event};
 ///
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let layer = Layer::new(InMemoryChannelLayer::default());
@@ -70,6 +71,25 @@ impl Layer {
 
     /// A new channel name that nobody else has, to [`receive`](Self::receive) on.
     ///
+    /// # Examples
+    ///
+    /// A member of a group that is no connection:
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Layers, RawEvent, event};
+    /// # channels::run(async {
+    /// # let layers = Layers::default();
+    /// # let layer = layers.get("default")?;
+    /// let mine = layer.new_channel().await?;
+    /// layer.group_add("news", &mine).await?;
+    ///
+    /// layer.group_send("news", event!({"type": "news.flash", "text": "rain"})).await?;
+    /// assert_eq!(layer.receive(&mine).await?.decode::<RawEvent>()?["text"], "rain");
+    /// # Ok::<(), channels::Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`LayerError`] when the layer cannot make one.
@@ -106,6 +126,24 @@ impl Layer {
     }
 
     /// Sends an event to every member of a group and reports what became of it.
+    ///
+    /// # Examples
+    ///
+    /// From a thread that knows nothing of actix:
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// use channels::{Layers, event};
+    ///
+    /// let layers = Layers::default(); // a server has them as well: `Server::new(app).layers(layers.clone())`
+    /// let layer = layers.get("default")?.clone();
+    /// std::thread::spawn(move || {
+    ///     channels::run(layer.group_send("news", event!({"type": "news.flash", "text": "rain"})))
+    /// })
+    /// .join()
+    /// .unwrap()?;
+    /// # Ok::<(), channels::LayerError>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -179,7 +217,8 @@ impl<L: ChannelLayer> From<L> for Layer {
 /// # Examples
 ///
 /// ```
-/// use channels_core::{InMemoryChannelLayer, Layers};
+/// # use channels_core as channels;
+/// use channels::{InMemoryChannelLayer, Layers};
 ///
 /// let layers = Layers::default().with("telemetry", InMemoryChannelLayer::default());
 /// assert!(layers.get("telemetry").is_ok());

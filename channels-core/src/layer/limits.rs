@@ -5,6 +5,18 @@ use std::time::Duration;
 use regex::Regex;
 
 /// How much a channel layer keeps, and how long; Django's names and defaults.
+///
+/// # Examples
+///
+/// ```
+/// # use channels_core as channels;
+/// use channels::layer::Limits;
+///
+/// let limits = Limits { capacity: 10, channel_capacity: vec![("mail.*".parse()?, 1_000)], ..Limits::default() };
+/// assert_eq!(limits.capacity_of("mail.out"), 1_000);
+/// assert_eq!(limits.capacity_of("thumbnails"), 10);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Events that wait in one channel at most; one connection is one channel. 100, as in Channels.
@@ -43,7 +55,8 @@ impl Limits {
 /// # Examples
 ///
 /// ```
-/// use channels_core::layer::CapacityPattern;
+/// # use channels_core as channels;
+/// use channels::layer::CapacityPattern;
 ///
 /// let glob: CapacityPattern = "thumbnails.*".parse().unwrap();
 /// assert!(glob.fits("thumbnails.make") && !glob.fits("thumbs"));

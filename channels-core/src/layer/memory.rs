@@ -15,11 +15,12 @@ use crate::event::Envelope;
 /// # Examples
 ///
 /// ```
-/// use channels_core::InMemoryChannelLayer;
+/// # use channels_core as channels;
+/// use channels::{InMemoryChannelLayer, layer::CapacityPattern};
 ///
-/// let layer = InMemoryChannelLayer::default()
-///     .capacity(1_000)
-///     .channel_capacity("thumbnails.*".parse::<channels_core::layer::CapacityPattern>().unwrap(), 10);
+/// let thumbnails: CapacityPattern = "thumbnails.*".parse()?;
+/// let layer = InMemoryChannelLayer::default().capacity(1_000).channel_capacity(thumbnails, 10);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Default)]
 #[must_use]

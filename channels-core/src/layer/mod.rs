@@ -33,12 +33,29 @@ use crate::event::{Envelope, EventError};
 pub type LayerFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What a group send did.
+///
+/// # Examples
+///
+/// ```
+/// # use channels_core as channels;
+/// # use channels::{InMemoryChannelLayer, Layer, event};
+/// # channels::run(async {
+/// let layer = Layer::new(InMemoryChannelLayer::default().capacity(1));
+/// layer.group_add("room", "a").await?;
+/// layer.group_add("room", "b").await?;
+/// layer.send("b", event!({"type": "first"})).await?;
+///
+/// let report = layer.group_send("room", event!({"type": "second"})).await?;
+/// assert_eq!((report.delivered, report.full), (1, 1)); // `b` holds one event already
+/// # Ok::<(), channels::Error>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct GroupReport {
     /// Members that have the event in their queue, or its message on the way to their client.
     pub delivered: usize,
-    /// Members that had no room; the event is lost to them.
+    /// Members that had no room, for the event or for the bytes that a pure handler made of it; it is lost to them.
     pub full: usize,
     /// Named channels whose membership had expired; they are members no longer.
     pub expired: usize,

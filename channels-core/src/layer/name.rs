@@ -156,7 +156,8 @@ name! {
     /// # Examples
     ///
     /// ```
-    /// use channels_core::ChannelName;
+    /// # use channels_core as channels;
+    /// use channels::ChannelName;
     ///
     /// assert!(ChannelName::new("thumbnails.make").is_ok());
     /// assert!(ChannelName::new("specific.9f2!b7").is_ok());
@@ -171,7 +172,8 @@ name! {
     /// # Examples
     ///
     /// ```
-    /// use channels_core::GroupName;
+    /// # use channels_core as channels;
+    /// use channels::GroupName;
     ///
     /// let error = GroupName::new("chat 7").unwrap_err();
     /// assert_eq!(

@@ -23,7 +23,8 @@ use crate::{
 /// One that leaves a language in the scope for the consumer:
 ///
 /// ```
-/// use channels_core::{Consumer, Context, Deny, Message, Result, Scope, middleware::Middleware};
+/// # use channels_core as channels;
+/// use channels::{Consumer, Context, Deny, Message, Result, Scope, middleware::Middleware};
 ///
 /// struct Language(String);
 ///
@@ -52,9 +53,9 @@ use crate::{
 ///     }
 /// }
 ///
-/// # use channels_core::{URLRouter, path};
+/// # use channels::{URLRouter, path};
 /// let routes = URLRouter::new([path("ws/", FromHeader.wrap(Greeter::default))])?;
-/// # Ok::<(), channels_core::PatternError>(())
+/// # Ok::<(), channels::PatternError>(())
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a middleware",
@@ -72,7 +73,11 @@ pub trait Middleware: Send + Sync + Sized + 'static {
     /// A [`Deny`] refuses the connection with its response.
     fn before(&self, scope: Scope) -> impl Future<Output = Result<Scope, Deny>>;
 
-    /// Is told that the connection has ended, after the consumer's `disconnect`. Inner middleware is told first.
+    /// Is told that the connection has ended, after the consumer's `disconnect`. Inner middleware is told first. A
+    /// connection that a middleware refused has no `after`.
+    ///
+    /// It has as long as `disconnect` has ([`Config::disconnect_timeout`](crate::Config::disconnect_timeout)), and is
+    /// cancelled then.
     fn after(&self, scope: &mut Scope, close: &Close) -> impl Future<Output = ()> {
         let _ = (scope, close);
         async {}

@@ -34,10 +34,11 @@ pub struct OriginError {
 /// # Examples
 ///
 /// ```
-/// # use channels_core::{Consumer, Message};
+/// # use channels_core as channels;
+/// # use channels::{Consumer, Message};
 /// # #[derive(Default)] struct ChatConsumer;
 /// # impl Consumer for ChatConsumer { type Input = Message; }
-/// use channels_core::{URLRouter, middleware::{Middleware, OriginValidator}, path};
+/// use channels::{URLRouter, middleware::{Middleware, OriginValidator}, path};
 ///
 /// let routes = URLRouter::new([path("ws/", ChatConsumer::default)])?;
 /// let guarded = OriginValidator::new(["https://example.com", ".staging.example.com"])?.wrap(routes);
@@ -96,14 +97,15 @@ impl Middleware for OriginValidator {
 /// # Examples
 ///
 /// ```
-/// # use channels_core::{Consumer, Message};
+/// # use channels_core as channels;
+/// # use channels::{Consumer, Message};
 /// # #[derive(Default)] struct ChatConsumer;
 /// # impl Consumer for ChatConsumer { type Input = Message; }
-/// use channels_core::{URLRouter, middleware::{AllowedHosts, Middleware}, path};
+/// use channels::{URLRouter, middleware::{AllowedHosts, Middleware}, path};
 ///
 /// let routes = URLRouter::new([path("ws/", ChatConsumer::default)])?;
 /// let guarded = AllowedHosts::from(["example.com", "localhost"]).wrap(routes);
-/// # Ok::<(), channels_core::PatternError>(())
+/// # Ok::<(), channels::PatternError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct AllowedHosts(OriginValidator);

@@ -12,14 +12,15 @@ use crate::{ChannelName, NameError, Scope, scope::Protocol};
 /// # Examples
 ///
 /// ```
-/// # use channels_core::{Consumer, Message};
+/// # use channels_core as channels;
+/// # use channels::{Consumer, Message};
 /// # #[derive(Default)] struct ThumbnailConsumer;
 /// # impl Consumer for ThumbnailConsumer { type Input = Message; }
-/// use channels_core::ChannelNameRouter;
+/// use channels::ChannelNameRouter;
 ///
 /// let router = ChannelNameRouter::new([("thumbnails", ThumbnailConsumer::default)])?;
 /// assert_eq!(router.channels().collect::<Vec<_>>(), ["thumbnails"]);
-/// # Ok::<(), channels_core::NameError>(())
+/// # Ok::<(), channels::NameError>(())
 /// ```
 pub struct ChannelNameRouter(BTreeMap<ChannelName, std::sync::Arc<dyn Application>>);
 

@@ -40,7 +40,8 @@ pub enum Outcome {
 /// One that lets nobody in during the night:
 ///
 /// ```
-/// use channels_core::{Deny, Scope, routing::{Application, Outcome, RouteList}};
+/// # use channels_core as channels;
+/// use channels::{Deny, Scope, routing::{Application, Outcome, RouteList}};
 /// use futures_util::future::LocalBoxFuture;
 ///
 /// struct OpeningHours<A>(A);

@@ -13,18 +13,18 @@ use crate::{Layers, Scope, scope::Protocol, server::Server};
 /// # Examples
 ///
 /// ```
-/// # use channels_core::{Consumer, Message};
+/// # use channels_core as channels;
+/// # use channels::{Consumer, Message};
 /// # #[derive(Default)] struct ChatConsumer;
 /// # impl Consumer for ChatConsumer { type Input = Message; }
-/// use actix_web::{HttpResponse, web};
-/// use channels_core::{ProtocolTypeRouter, URLRouter, re_path};
+/// use channels::{ProtocolTypeRouter, URLRouter, actix_web::{HttpResponse, web}, re_path};
 ///
 /// let app = ProtocolTypeRouter::new()
 ///     .http(|cfg| {
 ///         cfg.route("/", web::get().to(|| async { HttpResponse::Ok().body("hello") }));
 ///     })
 ///     .websocket(URLRouter::new([re_path(r"^ws/(?P<group>\w+)/$", ChatConsumer::default)])?);
-/// # Ok::<(), channels_core::PatternError>(())
+/// # Ok::<(), channels::PatternError>(())
 /// ```
 #[derive(Clone, Default)]
 #[must_use]
@@ -48,6 +48,8 @@ impl ProtocolTypeRouter {
     }
 
     /// The same router with these plain actix-web services for HTTP requests. It is called once on each worker thread.
+    ///
+    /// What is shared between the threads, as a [`Layer`](crate::Layer), is moved into the closure and cloned there.
     pub fn http(mut self, configure: impl Fn(&mut ServiceConfig) + Send + Sync + 'static) -> Self {
         Arc::make_mut(&mut self.0).http = Some(Arc::new(configure));
         self
@@ -70,7 +72,8 @@ impl ProtocolTypeRouter {
     ///
     /// # Panics
     ///
-    /// When a consumer uses a layer alias other than `default`: give the layers with [`Server::layers`].
+    /// When a consumer uses a layer alias other than `default`: give the layers with [`Server::layers`]. What it returns
+    /// panics on a thread without actix's runtime; the worker threads of an `HttpServer` have one.
     #[track_caller]
     pub fn mount(&self) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static + use<> {
         match Server::new(self.clone()).mount() {

@@ -23,10 +23,11 @@ impl Route {
     /// # Examples
     ///
     /// ```
-    /// # use channels_core::{Consumer, Message};
+    /// # use channels_core as channels;
+    /// # use channels::{Consumer, Message};
     /// # #[derive(Default)] struct UploadConsumer;
     /// # impl Consumer for UploadConsumer { type Input = Message; }
-    /// use channels_core::path;
+    /// use channels::path;
     ///
     /// let route = path("upload/", UploadConsumer::default).config(|config| config.max_message_size = 16 << 20);
     /// ```
@@ -36,6 +37,18 @@ impl Route {
     }
 
     /// The same route with this default argument, for when the pattern does not find one of that name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Consumer, Message};
+    /// # #[derive(Default)] struct ChatConsumer;
+    /// # impl Consumer for ChatConsumer { type Input = Message; }
+    /// use channels::path;
+    ///
+    /// let route = path("lobby/", ChatConsumer::default).kwarg("room", "lobby");
+    /// ```
     pub fn kwarg(mut self, name: impl Into<String>, value: impl ToString) -> Self {
         self.kwargs.push((name.into(), value.to_string()));
         self
@@ -58,14 +71,15 @@ impl Route {
 /// # Examples
 ///
 /// ```
-/// # use channels_core::{Consumer, Message};
+/// # use channels_core as channels;
+/// # use channels::{Consumer, Message};
 /// # #[derive(Default)] struct ChatConsumer;
 /// # impl Consumer for ChatConsumer { type Input = Message; }
-/// use channels_core::{URLRouter, path};
+/// use channels::{URLRouter, path};
 ///
 /// let rooms = URLRouter::new([path("<int:room>/", ChatConsumer::default)])?;
 /// let router = URLRouter::new([path("chat/", rooms), path("lobby/", ChatConsumer::default).kwarg("room", 0)])?;
-/// # Ok::<(), channels_core::PatternError>(())
+/// # Ok::<(), channels::PatternError>(())
 /// ```
 pub fn path<Kind>(pattern: &str, to: impl IntoApplication<Kind>) -> Route {
     Route { pattern: Pattern::segments(pattern), kwargs: Vec::new(), change: None, application: to.into_application() }
@@ -81,10 +95,11 @@ pub fn path<Kind>(pattern: &str, to: impl IntoApplication<Kind>) -> Route {
 /// # Examples
 ///
 /// ```
-/// # use channels_core::{Consumer, Message};
+/// # use channels_core as channels;
+/// # use channels::{Consumer, Message};
 /// # #[derive(Default)] struct ChatConsumer;
 /// # impl Consumer for ChatConsumer { type Input = Message; }
-/// use channels_core::{URLRouter, re_path};
+/// use channels::{URLRouter, re_path};
 ///
 /// let router = URLRouter::new([re_path(r"^ws/(?P<group>\w+)/$", ChatConsumer::default)])?;
 ///
@@ -93,7 +108,7 @@ pub fn path<Kind>(pattern: &str, to: impl IntoApplication<Kind>) -> Route {
 ///     error.to_string(),
 ///     r"route `^ws/(?P<group>\w+/$`: unclosed group (at byte 4: `(?P<group>\w+/$`)"
 /// );
-/// # Ok::<(), channels_core::PatternError>(())
+/// # Ok::<(), channels::PatternError>(())
 /// ```
 pub fn re_path<Kind>(pattern: &str, to: impl IntoApplication<Kind>) -> Route {
     Route { pattern: Pattern::regex(pattern), kwargs: Vec::new(), change: None, application: to.into_application() }

@@ -9,7 +9,8 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, TryIntoHeaderP
 /// # Examples
 ///
 /// ```
-/// use channels_core::scope::Headers;
+/// # use channels_core as channels;
+/// use channels::scope::Headers;
 ///
 /// let headers: Headers = [("X-Forwarded-For", "203.0.113.7"), ("X-Forwarded-For", "10.0.0.1")].into_iter().collect();
 /// assert_eq!(headers.get("x-forwarded-for"), Some("203.0.113.7"));

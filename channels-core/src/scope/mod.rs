@@ -99,7 +99,8 @@ pub enum ArgError {
 /// # Examples
 ///
 /// ```
-/// use channels_core::Scope;
+/// # use channels_core as channels;
+/// use channels::Scope;
 ///
 /// let scope = Scope::websocket("/ws/caf%C3%A9/?name=Bob");
 /// assert_eq!(scope.path(), "/ws/café/");
@@ -155,6 +156,18 @@ impl Scope {
     }
 
     /// The same scope with these headers; `Sec-WebSocket-Protocol` fills [`subprotocols`](Self::subprotocols).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// use channels::{Scope, scope::Headers};
+    ///
+    /// let headers: Headers = [("Cookie", "member=7; theme=dark"), ("Sec-WebSocket-Protocol", "v1, v2")].into_iter().collect();
+    /// let scope = Scope::websocket("/").with_headers(headers);
+    /// assert_eq!(scope.cookie("theme").as_deref(), Some("dark"));
+    /// assert_eq!(scope.subprotocols(), ["v1", "v2"]);
+    /// ```
     #[must_use]
     pub fn with_headers(mut self, headers: impl Into<Headers>) -> Self {
         let headers = headers.into();
@@ -283,7 +296,8 @@ impl Scope {
     /// # Examples
     ///
     /// ```
-    /// # use channels_core::Scope;
+    /// # use channels_core as channels;
+    /// # use channels::Scope;
     /// let scope = Scope::websocket("/ws/42/").with_kwargs([("group", "42")]);
     /// assert_eq!(scope.kwarg("group").unwrap(), "42");
     /// assert_eq!(
@@ -302,7 +316,8 @@ impl Scope {
     /// A named argument of the URL, parsed.
     ///
     /// ```
-    /// # use channels_core::Scope;
+    /// # use channels_core as channels;
+    /// # use channels::Scope;
     /// let scope = Scope::websocket("/poll/7/").with_kwargs([("id", 7)]);
     /// assert_eq!(scope.kwarg_as::<u32>("id").unwrap(), 7);
     /// ```
@@ -317,7 +332,8 @@ impl Scope {
     /// All named arguments of the URL as one struct; numbers and booleans are parsed from the text.
     ///
     /// ```
-    /// # use channels_core::Scope;
+    /// # use channels_core as channels;
+    /// # use channels::Scope;
     /// #[derive(serde::Deserialize)]
     /// struct Args { room: String, page: u32 }
     ///
@@ -350,6 +366,18 @@ impl Scope {
     }
 
     /// Values that middleware leaves for the consumer, by their type.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::Scope;
+    /// struct UserId(u64);
+    ///
+    /// let mut scope = Scope::websocket("/");
+    /// scope.extensions_mut().insert(UserId(7));
+    /// assert_eq!(scope.extensions().get::<UserId>().map(|user| user.0), Some(7));
+    /// ```
     #[must_use]
     pub fn extensions(&self) -> &Extensions {
         &self.extensions

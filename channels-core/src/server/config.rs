@@ -7,9 +7,10 @@ use std::{sync::Arc, time::Duration};
 /// # Examples
 ///
 /// ```
+/// # use channels_core as channels;
 /// use std::{sync::Arc, time::Duration};
 ///
-/// use channels_core::Config;
+/// use channels::Config;
 ///
 /// let config = Config { max_message_size: 64 * 1024, ping_interval: None, ..Config::default() };
 /// assert_eq!(config.handshake_timeout, Duration::from_secs(5));
@@ -109,12 +110,13 @@ pub enum SlowClient {
 /// How messages are compressed: permessage-deflate (RFC 7692).
 ///
 /// Without context takeover, which is the default, an idle connection keeps no window, and a broadcast is compressed once
-/// for all members.
+/// for all members. A number that is out of its range counts as the nearest in it.
 ///
 /// # Examples
 ///
 /// ```
-/// use channels_core::{Compression, Config};
+/// # use channels_core as channels;
+/// use channels::{Compression, Config};
 ///
 /// let config = Config { compression: Some(Compression::default()), ..Config::default() };
 /// ```

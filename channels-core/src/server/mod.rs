@@ -74,10 +74,11 @@ pub enum ConfigError {
 /// # Examples
 ///
 /// ```no_run
-/// # use channels_core::{Consumer, Message};
+/// # use channels_core as channels;
+/// # use channels::{Consumer, Message};
 /// # #[derive(Default)] struct ChatConsumer;
 /// # impl Consumer for ChatConsumer { type Input = Message; }
-/// use channels_core::{Layers, ProtocolTypeRouter, Server, URLRouter, re_path};
+/// use channels::{Layers, ProtocolTypeRouter, Server, URLRouter, re_path};
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// let routes = URLRouter::new([re_path(r"^ws/(?P<group>\w+)/$", ChatConsumer::default)])?;
@@ -136,6 +137,15 @@ impl Server {
     }
 
     /// Answers at this path with 200 as long as the process runs: for a supervisor's liveness probe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{ProtocolTypeRouter, Server};
+    /// # let app = ProtocolTypeRouter::new();
+    /// let server = Server::new(app).health("/healthz").readiness("/readyz").inspection("/inspect/");
+    /// ```
     pub fn health(mut self, path: impl Into<String>) -> Self {
         self.operations.health = Some(path.into());
         self
@@ -175,11 +185,23 @@ impl Server {
     }
 
     /// Listens on one more address, as `"127.0.0.1:8000"` or `("localhost", 8000)`; port 0 takes a free one, which
-    /// [`addresses`](Self::addresses) tells.
+    /// [`addresses`](Self::addresses) tells. A name with several addresses is listened on at all of them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{ProtocolTypeRouter, Server};
+    /// # let app = ProtocolTypeRouter::new();
+    /// let server = Server::new(app).bind("127.0.0.1:0")?;
+    /// println!("http://{}/", server.addresses()[0]);
+    /// # Ok::<(), channels::ConfigError>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Bind`] with the address and what the system says of it.
+    /// [`ConfigError::Bind`] with the address and what the system says of it; [`ConfigError::Resolve`] for a name that is not
+    /// known.
     pub fn bind(mut self, address: impl ToSocketAddrs) -> Result<Self, ConfigError> {
         for address in address.to_socket_addrs().map_err(ConfigError::Resolve)? {
             self.listeners.push(listen(address).map_err(|source| ConfigError::Bind { address, source })?);
@@ -205,14 +227,15 @@ impl Server {
     /// registered after it. The actix-web server is the caller's then, and so are some of its settings: turn
     /// `tcp_nodelay` on (bursts stall for 40 ms without it) and set `client_disconnect_timeout` to zero (closed sockets
     /// linger for a second otherwise), as [`Server::run`] does. When that server stops, await [`drain`](Self::drain)
-    /// before stopping it.
+    /// before stopping it. The application's [workers](crate::Worker) are not run.
     ///
     /// # Examples
     ///
     /// ```no_run
+    /// # use channels_core as channels;
     /// # use std::time::Duration;
     /// # use actix_web::{App, HttpServer};
-    /// # use channels_core::{ProtocolTypeRouter, Server};
+    /// # use channels::{ProtocolTypeRouter, Server};
     /// # async fn run(app: ProtocolTypeRouter) -> Result<(), Box<dyn std::error::Error>> {
     /// let mount = Server::new(app).mount()?;
     /// HttpServer::new(move || App::new().configure(mount.clone()))
@@ -250,6 +273,9 @@ impl Server {
 
     /// Serves until Ctrl-C or SIGTERM, then [drains](Self::drain) and returns. A second signal ends it at once.
     ///
+    /// It also runs the [workers](crate::Worker) of the application, on the thread that calls it; they need actix's
+    /// runtime: [`run`](crate::run) or `#[actix_web::main]`.
+    ///
     /// # Errors
     ///
     /// [`ConfigError`]: no address, a layer that is missing, or what the system says.
@@ -257,7 +283,26 @@ impl Server {
         self.run_until(shutdown::signal()).await
     }
 
-    /// Serves until `stop` resolves, then [drains](Self::drain) and returns. A signal meanwhile ends it at once.
+    /// Serves until `stop` resolves, then [drains](Self::drain) and returns. A signal while it drains ends it at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{ProtocolTypeRouter, Server};
+    /// # let app = ProtocolTypeRouter::new();
+    /// let server = Server::new(app).bind("127.0.0.1:0")?;
+    /// let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    /// let serving = std::thread::spawn(|| {
+    ///     channels::run(server.run_until(async {
+    ///         let _ = stopped.await;
+    ///     }))
+    /// });
+    ///
+    /// drop(stop);
+    /// serving.join().unwrap()?;
+    /// # Ok::<(), channels::ConfigError>(())
+    /// ```
     ///
     /// # Errors
     ///

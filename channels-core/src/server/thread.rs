@@ -98,7 +98,10 @@ impl ServerThread {
                 Err(error) => failed(endpoint, &error),
             },
             Ok(Some(Answer::Refuse(deny))) => deny.into_response(),
-            Ok(None) => failed(endpoint, &"the session ended without an answer"),
+            Ok(None) => {
+                tracing::debug!(consumer = endpoint.consumer(), "the client left before it was answered");
+                HttpResponse::BadRequest().finish()
+            }
             Err(_) => {
                 let timeout = config.handshake_timeout;
                 tracing::error!(consumer = endpoint.consumer(), ?timeout, "`connect` did not decide in time");

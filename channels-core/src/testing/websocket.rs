@@ -94,7 +94,8 @@ pub struct Connected {
 /// # Examples
 ///
 /// ```
-/// use channels_core::{Consumer, Context, Result, Text, testing::WebsocketCommunicator};
+/// # use channels_core as channels;
+/// use channels::{Consumer, Context, Result, Text, testing::WebsocketCommunicator};
 ///
 /// #[derive(Default)]
 /// struct Echo;
@@ -115,7 +116,7 @@ pub struct Connected {
 /// assert_eq!(client.receive_from().await?, "哈哈".into());
 /// assert!(client.receive_nothing().await);
 /// client.disconnect(1000).await?;
-/// # Ok::<(), channels_core::testing::TestError>(())
+/// # Ok::<(), channels::testing::TestError>(())
 /// # }).unwrap();
 /// ```
 #[must_use = "a communicator does nothing until it connects"]

@@ -76,7 +76,7 @@ pub struct Dropped {
     pub full: u64,
     /// Nobody took it in time.
     pub expired: u64,
-    /// The receiver was closing or had gone.
+    /// The receiver was closing or had gone, or its pure handler failed.
     pub gone: u64,
 }
 
