@@ -34,11 +34,11 @@ pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 /// Any error of a hook or handler.
 ///
 /// It is made from every [`std::error::Error`] by `?`, and remembers the line of that `?` for the log. A [`Deny`] in it
-/// is the refusal of a handshake, and an [`InputError`] a close with its own code; anything else is logged and closes this
-/// one connection with 1011 (or, before the handshake is answered, refuses it with 500).
+/// is the refusal of a handshake, and an [`InputError`] a close with its own code; anything else is logged and closes
+/// this one connection with 1011 (or, before the handshake is answered, refuses it with 500).
 ///
-/// Since it can be made from all of them, it is no [`std::error::Error`] itself; [`get_ref`](Self::get_ref) gives the one that
-/// it was made from. It stays on its thread: it is not `Send`.
+/// Since it can be made from all of them, it is no [`std::error::Error`] itself; [`get_ref`](Self::get_ref) gives the
+/// one that it was made from. It stays on its thread: it is not `Send`.
 ///
 /// # Examples
 ///

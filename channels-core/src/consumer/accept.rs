@@ -55,7 +55,8 @@ impl Accept {
 /// The refusal of a handshake, with the response to give: an error that `connect` returns.
 ///
 /// In a hook it is returned as `Err(deny.into())`, or by `?`. After the handshake is accepted it is an error like any
-/// other, and closes the connection with 1011. A script in a browser sees neither status nor body, only a close with 1006.
+/// other, and closes the connection with 1011. A script in a browser sees neither status nor body, only a close with
+/// 1006.
 ///
 /// # Examples
 ///

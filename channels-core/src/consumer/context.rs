@@ -182,8 +182,8 @@ impl Context {
         self.close(CloseCode::NORMAL, "");
     }
 
-    /// Joins a group. When it resolves, nothing that is sent to the group misses this connection. Joining twice is joining
-    /// once.
+    /// Joins a group. When it resolves, nothing that is sent to the group misses this connection. Joining twice is
+    /// joining once.
     ///
     /// A name has 1 to 99 bytes of ASCII letters, digits, `-`, `_` and `.`.
     ///

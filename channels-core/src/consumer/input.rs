@@ -9,8 +9,8 @@ use crate::{Close, CloseCode, Message};
 
 /// A client's message that is not what `receive` takes; the connection closes with its code and reason.
 ///
-/// A hook may return it as well (`Err(InputError::content("…").into())`). It is the client's mistake: the log has it at level
-/// `debug`, not as an error.
+/// A hook may return it as well (`Err(InputError::content("…").into())`). It is the client's mistake: the log has it at
+/// level `debug`, not as an error.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[error("{reason}")]
 #[non_exhaustive]

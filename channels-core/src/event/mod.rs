@@ -23,8 +23,8 @@ pub use self::{
 /// it: `#[derive(Serialize, Deserialize, Event)] #[event("chat.message")]`.
 ///
 /// A name consists of ASCII letters and digits, `.`, `_` and `-`, and starts with neither `.` nor `_`. Names are
-/// compared as Channels does: `.` and `_` are the same. Outside of the process the name stands as `type` among the event's
-/// fields, so the event is a map, and no field of its own is called `type`.
+/// compared as Channels does: `.` and `_` are the same. Outside of the process the name stands as `type` among the
+/// event's fields, so the event is a map, and no field of its own is called `type`.
 ///
 /// # Examples
 ///

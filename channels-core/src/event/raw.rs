@@ -82,7 +82,8 @@ impl RawEvent {
         &self.fields
     }
 
-    /// A field as a `T`; `None` when it is missing or not a `T`. `event["field"]` gives it as JSON, `null` when it is missing.
+    /// A field as a `T`; `None` when it is missing or not a `T`. `event["field"]` gives it as JSON, `null` when it is
+    /// missing.
     #[must_use]
     pub fn get<T: DeserializeOwned>(&self, field: &str) -> Option<T> {
         T::deserialize(self.fields.get(field)?).ok()

@@ -163,8 +163,8 @@ impl Scope {
     /// # use channels_core as channels;
     /// use channels::{Scope, scope::Headers};
     ///
-    /// let headers: Headers = [("Cookie", "member=7; theme=dark"), ("Sec-WebSocket-Protocol", "v1, v2")].into_iter().collect();
-    /// let scope = Scope::websocket("/").with_headers(headers);
+    /// let headers = [("Cookie", "member=7; theme=dark"), ("Sec-WebSocket-Protocol", "v1, v2")];
+    /// let scope = Scope::websocket("/").with_headers(headers.into_iter().collect::<Headers>());
     /// assert_eq!(scope.cookie("theme").as_deref(), Some("dark"));
     /// assert_eq!(scope.subprotocols(), ["v1", "v2"]);
     /// ```

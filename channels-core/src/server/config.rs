@@ -8,12 +8,14 @@ use std::{sync::Arc, time::Duration};
 ///
 /// ```
 /// # use channels_core as channels;
-/// use std::{sync::Arc, time::Duration};
-///
 /// use channels::Config;
 ///
-/// let config = Config { max_message_size: 64 * 1024, ping_interval: None, ..Config::default() };
-/// assert_eq!(config.handshake_timeout, Duration::from_secs(5));
+/// let config = Config {
+///     max_message_size: 64 * 1024, // bytes
+///     ping_interval: None,
+///     ..Config::default()
+/// };
+/// assert_eq!(config.handshake_timeout.as_secs(), 5);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -27,7 +29,7 @@ pub struct Config {
     pub max_fragments: usize,
     /// Bytes of messages that wait to be written to one client. 1 MiB, besides what the kernel's socket holds.
     pub max_waiting_bytes: usize,
-    /// What becomes of a client that more waits for. [`SlowClient::Close`].
+    /// What becomes of a client that more than `max_waiting_bytes` would wait for. [`SlowClient::Close`].
     pub slow_client: SlowClient,
     /// How long a client may read nothing at all while something waits for it; past it the connection is cut, without a
     /// close frame, which it would not read either. 30 s. On Linux the kernel keeps the same time for a peer that does
@@ -49,12 +51,12 @@ pub struct Config {
     /// How long a hook may go on after its connection has ended; past it the hook is cancelled. 10 s, as Daphne's
     /// application close timeout.
     pub hook_grace: Duration,
-    /// How long `disconnect` may take; past it it is cancelled. 10 s.
+    /// How long `disconnect` may take; past it the hook is cancelled. 10 s.
     pub disconnect_timeout: Duration,
     /// How long a client may take to answer a close frame; past it the socket is closed without the answer. 5 s.
     pub close_timeout: Duration,
-    /// How long a stopping server waits for its connections to end; past it they are cut. 30 s, the grace period of
-    /// common supervisors.
+    /// How long a stopping server waits for its connections to end; past it they are cut. 30 s; give the supervisor's own
+    /// grace period a few seconds more.
     pub drain_timeout: Duration,
 }
 

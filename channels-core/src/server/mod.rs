@@ -200,8 +200,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Bind`] with the address and what the system says of it; [`ConfigError::Resolve`] for a name that is not
-    /// known.
+    /// [`ConfigError::Bind`] with the address and what the system says of it; [`ConfigError::Resolve`] for a name that
+    /// is not known.
     pub fn bind(mut self, address: impl ToSocketAddrs) -> Result<Self, ConfigError> {
         for address in address.to_socket_addrs().map_err(ConfigError::Resolve)? {
             self.listeners.push(listen(address).map_err(|source| ConfigError::Bind { address, source })?);
