@@ -41,7 +41,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let app = ProtocolTypeRouter::new()
-//!     .websocket(URLRouter::new([re_path(r"^ws/(?P<group>\w+)/$", ChatConsumer::default)])?);
+//!     .websocket(URLRouter::new([re_path(r"^ws/(?P<group>[A-Za-z0-9_-]{1,50})/$", ChatConsumer::default)])?);
 //!
 //! # if false {
 //! channels::run(async move { Server::new(app).bind("127.0.0.1:8000")?.run().await })?;

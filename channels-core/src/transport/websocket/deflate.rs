@@ -133,7 +133,7 @@ impl Inflate {
 }
 
 fn inflate(window: &mut Decompress, payload: &[u8], limit: usize) -> Result<Bytes, Corrupt> {
-    let mut inflated = Vec::with_capacity((payload.len() * 4).min(limit + 1).max(64));
+    let mut inflated = Vec::with_capacity((payload.len() * 4).min(limit.saturating_add(1)).max(64));
     for mut part in [payload, &TAIL[..]] {
         loop {
             let before = (window.total_in(), inflated.len());
@@ -148,7 +148,7 @@ fn inflate(window: &mut Decompress, payload: &[u8], limit: usize) -> Result<Byte
                 // The client ended its stream (section 7.2.3.4); what follows is a new one.
                 window.reset(false);
             } else if inflated.len() == inflated.capacity() {
-                inflated.reserve(inflated.len().min(limit + 1 - inflated.len()).max(1));
+                inflated.reserve(inflated.len().min(limit.saturating_add(1) - inflated.len()).max(1));
             } else if part.is_empty() {
                 break;
             } else if read == 0 && inflated.len() == before.1 {
