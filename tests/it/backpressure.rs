@@ -9,9 +9,10 @@ use tokio::{
 };
 
 use crate::{
+    mount::serve_app,
     puppet::Strings,
     raw::{BINARY, CLOSE, FIN, Raw, TEXT, frame},
-    support::{Socket, serve, within},
+    support::{Served, serve, within},
 };
 
 const KIB: usize = 1_024;
@@ -89,6 +90,7 @@ impl Consumer for Listener {
                 let _ = self.0.send(error.to_string());
             }
         }
+        let _ = self.0.send("sent".to_owned());
         Ok(())
     }
 
@@ -122,7 +124,7 @@ fn listeners(config: Config) -> (Server, Layer, mpsc::UnboundedReceiver<String>)
 }
 
 /// Sends events to the room until a member cannot take one; the member that reads gets each of them. How many it were.
-async fn flood(layer: &Layer, name: &str, reads: &mut Socket) -> usize {
+async fn flood(layer: &Layer, name: &str, reads: &mut Raw) -> usize {
     for n in 0..MORE_THAN_SOCKETS_HOLD / BYTES {
         let report = layer.group_send("room", event!({"type": name, "n": n})).await.unwrap();
         assert_eq!(reads.text().await.trim(), n.to_string());
@@ -137,7 +139,7 @@ async fn flood(layer: &Layer, name: &str, reads: &mut Socket) -> usize {
 async fn a_client_that_reads_too_slowly_is_closed_with_4429_and_the_others_get_everything() {
     let (server, layer, mut told) = listeners(Config::default());
     let server = serve(server);
-    let mut reads = server.connect("/").await;
+    let mut reads = Raw::open(server.address, "/").await;
     let mut sleeps = Raw::connect_narrow(server.address).await.upgrade("/").await;
     let count = flood(&layer, "long.and.pure", &mut reads).await;
     assert_eq!(layer.dropped().full, 1);
@@ -160,11 +162,15 @@ async fn a_client_that_reads_too_slowly_is_closed_with_4429_and_the_others_get_e
 
 #[tokio::test]
 async fn a_client_that_never_reads_again_gets_its_disconnect_and_leaves_its_groups() {
-    for (name, code) in [("long", 1006), ("long.and.pure", 4429)] {
-        let (server, layer, mut told) =
-            listeners(Config { stall_timeout: Duration::from_millis(500), ..Config::default() });
+    for (name, slow_client, code) in [
+        ("long", SlowClient::Close, 4429),
+        ("long.and.pure", SlowClient::Close, 4429),
+        ("long.and.pure", SlowClient::DropNewest, 1006),
+    ] {
+        let stall_timeout = Duration::from_millis(500);
+        let (server, layer, mut told) = listeners(Config { stall_timeout, slow_client, ..Config::default() });
         let server = serve(server);
-        let mut reads = server.connect("/").await;
+        let mut reads = Raw::open(server.address, "/").await;
         let sleeps = Raw::connect_narrow(server.address).await.upgrade("/").await;
         flood(&layer, name, &mut reads).await;
         let end = within(told.recv()).await.unwrap();
@@ -176,11 +182,11 @@ async fn a_client_that_never_reads_again_gets_its_disconnect_and_leaves_its_grou
 }
 
 #[tokio::test]
-async fn a_consumer_whose_client_does_not_read_waits_for_it_and_what_it_misses_is_counted() {
+async fn in_a_server_of_others_a_consumer_waits_for_its_client_and_what_it_misses_is_counted() {
     let (server, layer, _told) = listeners(Config::default());
-    let server = serve(server);
-    let mut reads = server.connect("/").await;
-    let mut sleeps = Raw::connect_narrow(server.address).await.upgrade("/").await;
+    let (address, host) = serve_app(server.mount().unwrap()).await;
+    let mut reads = Raw::open(address, "/").await;
+    let mut sleeps = Raw::connect_narrow(address).await.upgrade("/").await;
     let count = flood(&layer, "long", &mut reads).await;
     assert_eq!(layer.dropped().full, 1);
     for n in 0..count {
@@ -188,43 +194,65 @@ async fn a_consumer_whose_client_does_not_read_waits_for_it_and_what_it_misses_i
     }
     layer.group_send("room", event!({"type": "long", "n": "more"})).await.unwrap();
     assert_eq!(sleeps.text().await.trim(), "\"more\"");
+    host.stop(false).await;
 }
+
+/// A member that asked for more messages than can wait for it and has read none of them, with the errors its consumer met.
+async fn overwhelmed(server: Server, told: &mut mpsc::UnboundedReceiver<String>) -> (Raw, Served, Vec<String>) {
+    let server = serve(server);
+    let mut client = Raw::connect_narrow(server.address).await.upgrade("/").await;
+    client.write(frame(FIN | TEXT, MANY.to_string())).await;
+    let mut errors = Vec::new();
+    loop {
+        match within(told.recv()).await.unwrap() {
+            line if line == "sent" => return (client, server, errors),
+            line => errors.push(line),
+        }
+    }
+}
+
+const MANY: usize = MORE_THAN_SOCKETS_HOLD / BYTES;
+const FULL: &str = "65536 bytes wait for the client already (the most is 65536)";
 
 #[tokio::test]
 async fn a_hook_that_sends_more_than_may_wait_is_told_and_its_client_closed_with_4429() {
     let (server, _, mut told) = listeners(Config::default());
-    let server = serve(server);
-    let mut client = server.connect("/").await;
-    client.send("8").await;
-    for n in 0..8 {
-        assert_eq!(client.text().await.trim(), n.to_string());
-    }
-    client.send("10").await;
-    assert_eq!(client.closed().await, (4429, "the client reads too slowly".to_owned()));
-    assert_eq!(within(told.recv()).await.unwrap(), "65536 bytes wait for the client already (the most is 65536)");
-    assert_eq!(within(told.recv()).await.unwrap(), "the connection is closed");
+    let (mut client, _server, errors) = overwhelmed(server, &mut told).await;
+    assert_eq!(errors[0], FULL);
+    assert!(errors[1..].iter().all(|error| error == "the connection is closed"));
     assert_eq!(within(told.recv()).await.unwrap(), "disconnect 4429 (the client reads too slowly)");
+    // What was about to be written is, and then the reason.
+    for n in 0.. {
+        let (first, payload) = client.frame().await.expect("a close frame comes before the end");
+        if first == FIN | CLOSE {
+            assert!(n > 0 && n <= MANY - errors.len(), "{n} of {MANY}");
+            break;
+        }
+        assert_eq!(String::from_utf8(payload).unwrap().trim(), n.to_string());
+    }
 }
 
 #[tokio::test]
 async fn a_slow_client_may_lose_messages_instead_of_its_connection() {
-    for (slow_client, kept, errors) in [(SlowClient::DropNewest, 0..8, 2), (SlowClient::DropOldest, 2..10, 0)] {
+    for slow_client in [SlowClient::DropNewest, SlowClient::DropOldest] {
         let (server, _, mut told) = listeners(Config { slow_client, ..Config::default() });
-        let server = serve(server);
-        let mut client = server.connect("/").await;
-        client.send("10").await;
-        for n in kept {
-            assert_eq!(client.text().await.trim(), n.to_string(), "{slow_client:?}");
+        let (mut client, _server, errors) = overwhelmed(server, &mut told).await;
+        client.write(frame(FIN | TEXT, "1")).await;
+        let mut kept: Vec<usize> = Vec::new();
+        while kept.len() < 2 || kept.last() != Some(&0) {
+            kept.push(client.text().await.trim().parse().unwrap());
         }
-        for _ in 0..errors {
-            assert_eq!(
-                within(told.recv()).await.unwrap(),
-                "65536 bytes wait for the client already (the most is 65536)"
-            );
+        kept.pop();
+        let gaps: Vec<_> = kept.windows(2).filter(|pair| pair[1] != pair[0] + 1).collect();
+        assert_eq!(kept[0], 0);
+        if slow_client == SlowClient::DropNewest {
+            assert_eq!(errors, vec![FULL; MANY - kept.len()]);
+            assert!(gaps.is_empty(), "{gaps:?}");
+        } else {
+            assert!(errors.is_empty(), "{errors:?}");
+            assert!(gaps.len() == 1 && gaps[0][1] == MANY - 64 * KIB / BYTES, "{gaps:?}");
+            assert_eq!(kept.last(), Some(&(MANY - 1)));
         }
-        client.send("1").await;
-        assert_eq!(client.text().await.trim(), "0");
-        assert_eq!(told.try_recv(), Err(mpsc::error::TryRecvError::Empty));
     }
 }
 

@@ -36,7 +36,9 @@ impl Consumer for Where {
 }
 
 /// Serves an actix-web `App` with this configuration until the handle stops it.
-async fn serve_app(configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static) -> (SocketAddr, ServerHandle) {
+pub(crate) async fn serve_app(
+    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> (SocketAddr, ServerHandle) {
     let (tell, told) = oneshot::channel();
     thread::spawn(move || {
         channels::run(async {

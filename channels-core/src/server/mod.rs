@@ -1,32 +1,30 @@
 //! The server: an application, its layers, where it listens, how it stops.
 
 mod config;
+mod http;
 mod inspect;
 mod operations;
 mod report;
 mod shutdown;
+mod takeover;
 mod thread;
 
 use std::{
-    any::Any,
     future::Future,
     io,
     net::{SocketAddr, TcpListener, ToSocketAddrs},
     sync::Arc,
-    time::Duration,
 };
 
-use actix_web::{
-    App, HttpServer,
-    web::{self, ServiceConfig},
-};
+use actix_web::web::ServiceConfig;
 use futures_util::future::join;
 use thiserror::Error;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 pub use self::config::{Compression, Config, SlowClient};
 pub(crate) use self::{config::Change, shutdown::signal};
-use self::{operations::Operations, shutdown::Keepers, thread::ServerThread};
+use self::{http::Http, operations::Operations, shutdown::Keepers, thread::ServerThread};
 use crate::{
     layer::{LayerError, Layers},
     routing::{ProtocolTypeRouter, RouteInfo, RouteList},
@@ -314,23 +312,15 @@ impl Server {
         let mount = self.mount()?;
         report::log(&self.addresses(), &RouteList::of(&self.app));
         let listeners = std::mem::take(&mut self.listeners);
-        let app = self.app.clone();
-        let stall_timeout = self.config.stall_timeout;
-        let mut server = HttpServer::new(move || {
-            let app = app.clone();
-            let miss = web::to(move |request| thread::miss(app.clone(), request));
-            App::new().default_service(miss).configure(mount.clone())
-        })
-        .on_connect(move |socket, _| cut_when_stalled(socket, stall_timeout))
-        .tcp_nodelay(true)
-        .client_disconnect_timeout(Duration::ZERO)
-        .shutdown_timeout(self.config.drain_timeout.as_secs())
-        .disable_signals();
+        let http = Http { app: self.app.clone(), mount, stall_timeout: self.config.stall_timeout };
+        let stopping = CancellationToken::new();
+        let mut server =
+            actix_server::Server::build().shutdown_timeout(self.config.drain_timeout.as_secs()).disable_signals();
         if let Some(workers) = self.workers {
             server = server.workers(workers);
         }
         for listener in listeners {
-            server = server.listen(listener).map_err(ConfigError::Run)?;
+            server = http.serve(listener, server, &stopping).map_err(ConfigError::Run)?;
         }
         let (halt, halted) = oneshot::channel::<()>();
         let stop = async {
@@ -343,7 +333,7 @@ impl Server {
             let _ = halted.await;
         });
         let drain = self.keepers.drain(self.config.drain_timeout);
-        let (served, worked) = join(shutdown::serve(server.run(), stop, drain), working).await;
+        let (served, worked) = join(shutdown::serve(server.run(), stop, drain, stopping), working).await;
         served.map_err(ConfigError::Run).and(worked)
     }
 }
@@ -354,17 +344,6 @@ pub(crate) fn check_layers(routes: &RouteList, layers: &Layers) -> Result<(), Co
         layers.get(layer).map_err(|source| ConfigError::Layer { route: pattern.clone(), consumer, source })?;
     }
     Ok(())
-}
-
-/// Lets the kernel end a connection whose client takes no bytes for so long, even if it answers probes.
-fn cut_when_stalled(socket: &dyn Any, timeout: Duration) {
-    #[cfg(target_os = "linux")]
-    if let Some(socket) = socket.downcast_ref::<actix_rt::net::TcpStream>() {
-        // Without it a stalled connection costs its buffers until its peer is gone; that is no reason to refuse it.
-        let _ = socket2::SockRef::from(socket).set_tcp_user_timeout(Some(timeout));
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (socket, timeout);
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

@@ -13,6 +13,7 @@ use std::{
 
 use actix::Addr;
 use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Close, CloseCode,
@@ -70,11 +71,13 @@ impl Keepers {
     }
 }
 
-/// Runs a server until `stop`, then drains it; a signal while it drains ends it at once.
+/// Runs a server until `stop`, then drains it; a signal while it drains ends it at once. `drained` is cancelled when only
+/// plain HTTP is left.
 pub(super) async fn serve(
     server: actix_web::dev::Server,
     stop: impl Future<Output = ()>,
     drain: impl Future<Output = bool>,
+    drained: CancellationToken,
 ) -> io::Result<()> {
     let handle = server.handle();
     let mut server = pin!(server);
@@ -82,9 +85,10 @@ pub(super) async fn serve(
         stop.await;
         tracing::info!("stopping: connections are closed with 1012");
         let graceful = tokio::select! {
-            drained = drain => drained,
+            in_time = drain => in_time,
             () = signal() => false,
         };
+        drained.cancel();
         handle.stop(graceful).await;
     };
     let mut stopped = pin!(stopped);

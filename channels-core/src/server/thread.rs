@@ -1,22 +1,24 @@
 //! One worker thread: handshakes become sessions.
 
-use std::{rc::Rc, sync::Arc};
+use std::{future::poll_fn, rc::Rc, sync::Arc};
 
 use actix::Actor;
 use actix_web::{
-    HttpRequest, HttpResponse, guard,
+    HttpRequest, HttpResponse,
+    body::BoxBody,
+    guard,
     http::{StatusCode, header},
     web::{self, ServiceConfig},
 };
 
-use super::{Config, shutdown::Keepers};
+use super::{Config, shutdown::Keepers, takeover::Takeover};
 use crate::{
     Close, CloseCode, Layers, ProtocolTypeRouter, Scope,
     consumer::Context,
     routing::{Application, Endpoint, Outcome, RouteList},
     scope::{Protocol, decode},
-    session::{Answer, Body, Cut, Keeper, Line, Port, Roster},
-    transport::websocket::{self, Codec},
+    session::{Answer, ClientBytes, Cut, Flusher, Keeper, Line, Opening, Port, Roster, Wire},
+    transport::websocket::{self, Codec, Encoder},
 };
 
 /// The part of the path below the place where the application is mounted.
@@ -28,6 +30,7 @@ pub(super) struct ServerThread {
     layers: Layers,
     config: Arc<Config>,
     roster: Roster,
+    flusher: Flusher,
     keepers: Keepers,
 }
 
@@ -36,7 +39,7 @@ impl ServerThread {
     pub(super) fn start(app: ProtocolTypeRouter, layers: Layers, config: Arc<Config>, keepers: &Keepers) -> Rc<Self> {
         let roster = Roster::default();
         keepers.add(|worker| Keeper::new(roster.clone(), worker).start());
-        Rc::new(Self { app, layers, config, roster, keepers: keepers.clone() })
+        Rc::new(Self { app, layers, config, roster, flusher: Flusher::start(), keepers: keepers.clone() })
     }
 
     /// Registers the application's handshakes, before everything else that has their paths.
@@ -83,18 +86,19 @@ impl ServerThread {
         let config = self.config.changed(&scope.config_changes);
         let class = endpoint.class();
         let port = Port::new(config.clone(), class, &scope, self.roster.stats(class));
-        let Codec { reader, writer, extension } = Codec::new(&request, payload.into_inner(), &config);
+        let bytes = ClientBytes::new(payload.into_inner(), port.clone());
+        let Codec { reader, writer, extension } = Codec::new(&request, bytes, &config);
         let line = Line::new(Box::new(reader), port.clone()).listed(self.roster.enter(port.clone()));
         let cx = Context::new(port.clone(), scope, self.layers.clone(), layer);
         let life = match endpoint.start(cx, line) {
             Ok(life) => life,
             Err(panic) => return failed(endpoint, &panic),
         };
-        let mut body = Body::new(port.clone(), life, writer);
-        let answer = std::future::poll_fn(|task| body.poll_answer(task));
+        let mut opening = Opening::new(port.clone(), life);
+        let answer = poll_fn(|task| opening.poll_answer(task));
         match tokio::time::timeout(config.handshake_timeout, answer).await {
-            Ok(Some(Answer::Accept(accept))) => match websocket::accept(&request, &accept, extension, body) {
-                Ok(response) => response,
+            Ok(Some(Answer::Accept(accept))) => match websocket::accept(&request, &accept, extension) {
+                Ok(response) => self.go_on(&request, opening, response, writer).await,
                 Err(error) => failed(endpoint, &error),
             },
             Ok(Some(Answer::Refuse(deny))) => deny.into_response(),
@@ -109,6 +113,26 @@ impl ServerThread {
                 unavailable("the application did not answer in time")
             }
         }
+    }
+
+    /// Lets a session go on that has accepted: on the client's socket if it can be had, else as the body of the answer.
+    async fn go_on(
+        &self,
+        request: &HttpRequest,
+        opening: Opening,
+        answer: HttpResponse,
+        encoder: Encoder,
+    ) -> HttpResponse {
+        if let Some(takeover) = request.conn_data::<Takeover>() {
+            tokio::task::yield_now().await;
+            if opening.may_take_over()
+                && let Some(socket) = takeover.take()
+            {
+                opening.take_over(Wire::new(socket, websocket::head(&answer), encoder, self.flusher.clone()));
+                return HttpResponse::NoContent().force_close().finish();
+            }
+        }
+        answer.set_body(BoxBody::new(opening.into_body(encoder)))
     }
 }
 

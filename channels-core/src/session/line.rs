@@ -96,8 +96,9 @@ impl Line {
         if let Some(input) = self.ahead.take() {
             return Poll::Ready(input);
         }
-        self.port.set_reading(true);
+        self.port.set_reading(!self.port.is_blocked());
         while self.port.phase() != Phase::Closed
+            && !self.port.is_blocked()
             && let Poll::Ready(incoming) = self.transport.poll_incoming(task)
         {
             self.port.heard();
@@ -168,7 +169,7 @@ impl Line {
                 {
                     self.ahead = Some(input);
                 }
-                self.port.set_reading(self.ahead.is_none());
+                self.port.set_reading(self.ahead.is_none() && !self.port.is_blocked());
                 Poll::Pending
             }
         }

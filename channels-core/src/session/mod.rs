@@ -1,11 +1,14 @@
-//! The session: the actor that owns a connection's consumer and streams its response. The only file that names
+//! The session: runs the life of a connection's consumer, and writes to its client. The only file that names
 //! `actix-web-actors`.
 //!
-//! A session's body stream is the response: polling it runs the actor, which runs the consumer's hooks, and yields the
-//! frames that wait in the outbox. When the response ends before the consumer has, by a lost connection or a refused
-//! handshake, the rest of the life goes on as a task of the thread: so `disconnect` runs whatever the end is.
+//! Until the handshake is answered a session is an [`Opening`]. Then it is either a task with the client's socket of its
+//! own, which is the short way, or an actor that streams the response of an HTTP server, which works in anybody's. When
+//! the connection ends before the consumer has, the rest of the life goes on as a task of the thread: so `disconnect` runs
+//! whatever the end is.
 
+mod flusher;
 mod heartbeat;
+mod inflow;
 mod life;
 mod line;
 mod outbox;
@@ -14,12 +17,14 @@ mod roster;
 mod state;
 mod stats;
 mod unhandled;
+mod wire;
 
 use std::{
     any::Any,
+    future::poll_fn,
     pin::Pin,
     rc::Rc,
-    task::{self, Poll},
+    task::{self, Poll, ready},
 };
 
 use actix::{Actor, ActorContext, ActorFuture, AsyncContext};
@@ -27,17 +32,78 @@ use actix_web::body::{BodySize, MessageBody};
 use actix_web_actors::HttpContext;
 use bytes::Bytes;
 use futures_util::{Stream, future::LocalBoxFuture};
+use tokio::time::timeout;
 
 #[cfg(feature = "metrics")]
 pub(crate) use self::stats::Hook;
 pub(crate) use self::{
+    flusher::Flusher,
+    inflow::ClientBytes,
     life::live,
     line::Line,
     port::{Answer, Class, Cut, Port},
     roster::{Connection, Drain, Inspect, Keeper, Roster, ThreadReport},
     stats::{Counts, Stats},
+    wire::Wire,
 };
 use crate::transport::websocket::Encoder;
+
+/// A session whose handshake is not answered. Dropping it drops the connection.
+pub(crate) struct Opening(Rc<Port>);
+
+impl Opening {
+    pub(crate) fn new(port: Rc<Port>, life: LocalBoxFuture<'static, ()>) -> Self {
+        port.put_life(life);
+        Self(port)
+    }
+
+    /// Runs the life until it answers the handshake; `None` when it ends without an answer.
+    pub(crate) fn poll_answer(&mut self, task: &mut task::Context<'_>) -> Poll<Option<Answer>> {
+        let ended = self.0.poll_life(task).is_ready();
+        match self.0.take_answer() {
+            None if !ended => Poll::Pending,
+            answer => Poll::Ready(answer),
+        }
+    }
+
+    /// Whether the session may have the client's socket. It may not when the client did not wait for the answer, as RFC
+    /// 6455, section 4.1, says it must: some of what it sent may be with the HTTP server then.
+    pub(crate) fn may_take_over(&self) -> bool {
+        !self.0.is_early()
+    }
+
+    /// Goes on as a task that reads and writes the client's socket.
+    pub(crate) fn take_over(self, wire: Wire) {
+        let life = self.0.take_life().unwrap_or_else(|| Box::pin(std::future::ready(())));
+        self.0.plug(wire);
+        actix_rt::spawn(live_on_wire(self.0.clone(), life));
+    }
+
+    /// Goes on as the body of the answer.
+    pub(crate) fn into_body(self, encoder: Encoder) -> Body {
+        let (port, life) = (self.0.clone(), self.0.take_life());
+        drop(self);
+        if let Some(life) = life {
+            port.put_life(life);
+        }
+        Body { actor: Box::pin(HttpContext::create(Session(port.clone()))), port, encoder, ended: false }
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.live_on_without_response("the connection was lost");
+    }
+}
+
+/// Runs a life, and writes what it leaves.
+async fn live_on_wire(port: Rc<Port>, mut life: LocalBoxFuture<'static, ()>) {
+    poll_fn(|task| port.attend(task, |task| life.as_mut().poll(task))).await;
+    drop(life);
+    let written = poll_fn(|task| port.attend(task, |_| port.poll_written()));
+    let _ = timeout(port.config.close_timeout, written).await;
+    port.unplug();
+}
 
 /// The actor of one connection. It runs the consumer's life, a future that goes to the end of `disconnect`.
 struct Session(Rc<Port>);
@@ -66,12 +132,7 @@ impl ActorFuture<Session> for Turn {
         ctx: &mut HttpContext<Session>,
         task: &mut task::Context<'_>,
     ) -> Poll<()> {
-        if let Some(mut life) = session.0.take_life()
-            && life.as_mut().poll(task).is_pending()
-        {
-            session.0.put_life(life);
-            return Poll::Pending;
-        }
+        ready!(session.0.poll_life(task));
         ctx.stop();
         Poll::Ready(())
     }
@@ -86,20 +147,6 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    pub(crate) fn new(port: Rc<Port>, life: LocalBoxFuture<'static, ()>, encoder: Encoder) -> Self {
-        port.put_life(life);
-        Self { actor: Box::pin(HttpContext::create(Session(port.clone()))), port, encoder, ended: false }
-    }
-
-    /// Runs the session until it answers the handshake.
-    pub(crate) fn poll_answer(&mut self, task: &mut task::Context<'_>) -> Poll<Option<Answer>> {
-        self.poll_actor(task);
-        match self.port.take_answer() {
-            None if !self.ended => Poll::Pending,
-            answer => Poll::Ready(answer),
-        }
-    }
-
     fn poll_actor(&mut self, task: &mut task::Context<'_>) {
         if !self.ended {
             self.ended = matches!(self.actor.as_mut().poll_next(task), Poll::Ready(None));

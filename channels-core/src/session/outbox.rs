@@ -1,14 +1,11 @@
 //! What waits to be written to one client: bounded, control frames first.
 
-use std::{
-    collections::VecDeque,
-    task::{Context, Poll, Waker},
-};
+use std::collections::VecDeque;
 
 use crate::{consumer::WriteError, frame::Outgoing};
 
 /// An empty queue keeps room for this many frames at most.
-const KEPT: usize = 32;
+const KEPT: usize = 8;
 
 /// The frames that wait for one client.
 ///
@@ -22,13 +19,12 @@ pub(crate) struct Outbox {
     ping: bool,
     pong: Option<Outgoing>,
     finished: bool,
-    waker: Option<Waker>,
 }
 
 impl Outbox {
     /// An empty one that takes `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { frames: VecDeque::new(), bytes: 0, limit, ping: false, pong: None, finished: false, waker: None }
+        Self { frames: VecDeque::new(), bytes: 0, limit, ping: false, pong: None, finished: false }
     }
 
     /// Adds a message. One that is larger than the bound is taken only when nothing waits.
@@ -38,7 +34,6 @@ impl Outbox {
         }
         self.bytes += frame.len();
         self.frames.push_back(frame);
-        self.wake();
         Ok(())
     }
 
@@ -54,7 +49,8 @@ impl Outbox {
         dropped
     }
 
-    fn has_room(&self, bytes: usize) -> bool {
+    /// Whether a message of so many bytes is taken.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
         self.bytes == 0 || self.bytes + bytes <= self.limit
     }
 
@@ -71,19 +67,16 @@ impl Outbox {
     /// Adds a ping, unless one waits already.
     pub(crate) fn ping(&mut self) {
         self.ping = true;
-        self.wake();
     }
 
     /// Adds the answer to a ping, in place of one that waits.
     pub(crate) fn pong(&mut self, payload: bytes::Bytes) {
         self.pong = Some(Outgoing::Pong(payload));
-        self.wake();
     }
 
     /// Adds the close frame, the last one there is, behind the messages that wait.
     pub(crate) fn close(&mut self, close: crate::Close) {
         self.frames.push_back(Outgoing::Close(close));
-        self.wake();
     }
 
     /// Drops the messages that wait.
@@ -95,30 +88,20 @@ impl Outbox {
     /// Nothing follows what waits: the response ends behind it.
     pub(crate) fn finish(&mut self) {
         self.finished = true;
-        self.wake();
     }
 
-    /// The next frame; `None` at the end.
-    pub(crate) fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Option<Outgoing>> {
-        match self.pop() {
-            Some(frame) => Poll::Ready(Some(frame)),
-            None if self.finished => Poll::Ready(None),
-            None => {
-                if self.waker.as_ref().is_none_or(|waker| !waker.will_wake(task.waker())) {
-                    self.waker = Some(task.waker().clone());
-                }
-                Poll::Pending
-            }
-        }
+    /// Whether nothing follows what waits.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished
     }
 
-    fn pop(&mut self) -> Option<Outgoing> {
-        if let Some(pong) = self.pong.take() {
-            return Some(pong);
-        }
-        if std::mem::take(&mut self.ping) {
-            return Some(Outgoing::Ping);
-        }
+    /// The next control frame but a close frame: those go first.
+    pub(crate) fn pop_control(&mut self) -> Option<Outgoing> {
+        self.pong.take().or_else(|| std::mem::take(&mut self.ping).then_some(Outgoing::Ping))
+    }
+
+    /// The next message, or the close frame.
+    pub(crate) fn pop(&mut self) -> Option<Outgoing> {
         let frame = self.frames.pop_front()?;
         if !matches!(frame, Outgoing::Close(_)) {
             self.bytes -= frame.len();
@@ -127,13 +110,6 @@ impl Outbox {
             self.frames = VecDeque::new();
         }
         Some(frame)
-    }
-
-    /// Wakes the writer once, however much is added before it comes.
-    fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
     }
 }
 
@@ -174,15 +150,16 @@ mod tests {
     }
 
     #[test]
-    fn control_frames_pass_messages_and_only_the_newest_pong_waits() {
+    fn a_close_frame_follows_messages_and_only_the_newest_pong_waits() {
         let mut outbox = Outbox::new(10);
         outbox.push(message(1)).unwrap();
         outbox.pong(Bytes::from_static(b"old"));
         outbox.pong(Bytes::from_static(b"new"));
         outbox.ping();
         outbox.close(Close::new(1000, ""));
-        assert_eq!(outbox.pop(), Some(Outgoing::Pong(Bytes::from_static(b"new"))));
-        assert_eq!(outbox.pop(), Some(Outgoing::Ping));
+        assert_eq!(outbox.pop_control(), Some(Outgoing::Pong(Bytes::from_static(b"new"))));
+        assert_eq!(outbox.pop_control(), Some(Outgoing::Ping));
+        assert_eq!(outbox.pop_control(), None);
         assert_eq!(outbox.pop(), Some(message(1)));
         assert_eq!(outbox.pop(), Some(Outgoing::Close(Close::new(1000, ""))));
         assert_eq!(outbox.pop(), None);

@@ -20,6 +20,7 @@ use super::{
     outbox::Outbox,
     state::{Phase, Step},
     stats::Stats,
+    wire::{Flushed, Wire},
 };
 use crate::{
     Close, CloseCode, Message, Result, Scope,
@@ -88,6 +89,12 @@ pub(crate) struct Port {
     /// A handler runs: what it sends goes before what comes after its event.
     handling: Cell<bool>,
     outbox: RefCell<Outbox>,
+    /// Whoever else takes frames out of the outbox, while it waits for one.
+    writer: RefCell<Option<Waker>>,
+    /// The client sent something before it was answered.
+    early: Cell<bool>,
+    /// The socket, once the session has it.
+    wire: OnceCell<Wire>,
     /// The consumer's life, while nobody runs it.
     life: RefCell<Option<LocalBoxFuture<'static, ()>>>,
     /// Messages that were dropped because the client reads too slowly.
@@ -121,6 +128,9 @@ impl Port {
             place: OnceCell::new(),
             handling: Cell::new(false),
             outbox: RefCell::new(Outbox::new(config.max_waiting_bytes)),
+            writer: RefCell::default(),
+            early: Cell::default(),
+            wire: OnceCell::new(),
             life: RefCell::default(),
             dropped: Cell::default(),
             stalled: Cell::default(),
@@ -155,7 +165,7 @@ impl Port {
     }
 
     /// Refuses the handshake, if it is not answered.
-    pub(crate) fn refuse(&self, deny: Deny) {
+    pub(crate) fn refuse(self: &Rc<Self>, deny: Deny) {
         if self.phase() == Phase::Connecting {
             let _ = self.step(Step::Close);
             self.answer.replace(Some(Answer::Refuse(deny)));
@@ -163,14 +173,18 @@ impl Port {
         }
     }
 
-    pub(crate) fn send(&self, message: Message) -> Result<(), WriteError> {
+    pub(crate) fn send(self: &Rc<Self>, message: Message) -> Result<(), WriteError> {
         self.write(Outgoing::Message(message))
     }
 
-    fn write(&self, frame: Outgoing) -> Result<(), WriteError> {
+    fn write(self: &Rc<Self>, frame: Outgoing) -> Result<(), WriteError> {
         self.step(Step::Send)?;
         if self.clientless {
             return Err(WriteError::NoClient);
+        }
+        if !self.outbox.borrow().has_room(frame.len()) {
+            // Only what the client does not take counts against it.
+            self.flush();
         }
         if self.config.slow_client == SlowClient::DropOldest {
             let dropped = self.outbox.borrow_mut().make_room(frame.len());
@@ -179,6 +193,7 @@ impl Port {
         let written = self.outbox.borrow_mut().push(frame);
         if written.is_ok() {
             self.stats.count(|counts| counts.deliveries += 1);
+            self.expect_write();
         } else {
             self.drop_slow(1);
             if self.config.slow_client == SlowClient::Close {
@@ -195,7 +210,7 @@ impl Port {
     }
 
     /// Sends the close frame, or refuses a handshake that is not answered. Later calls change nothing.
-    pub(crate) fn close(&self, close: Close) {
+    pub(crate) fn close(self: &Rc<Self>, close: Close) {
         match self.phase() {
             Phase::Connecting => return self.refuse(Deny::forbidden()),
             Phase::Open if self.clientless => {
@@ -204,6 +219,7 @@ impl Port {
             Phase::Open => {
                 let _ = self.step(Step::Close);
                 self.outbox.borrow_mut().close(close.clone());
+                self.expect_write();
             }
             Phase::Closing | Phase::Closed => return,
         }
@@ -212,7 +228,7 @@ impl Port {
 
     // What the client does.
 
-    pub(crate) fn peer_closed(&self, close: Option<Close>) {
+    pub(crate) fn peer_closed(self: &Rc<Self>, close: Option<Close>) {
         let echo = self.phase() == Phase::Open;
         let _ = self.step(Step::PeerClosed);
         let close = close.unwrap_or_else(|| Close::new(CloseCode::NO_STATUS, ""));
@@ -224,16 +240,20 @@ impl Port {
     }
 
     /// The connection is gone: nothing can be sent, and nobody reads what waits.
-    pub(crate) fn gone(&self, reason: &'static str) {
+    pub(crate) fn gone(self: &Rc<Self>, reason: &'static str) {
         let _ = self.step(Step::Gone);
         self.outbox.borrow_mut().clear();
+        if let Some(wire) = self.wire.get() {
+            wire.abandon();
+        }
         self.finish();
         self.end(Close::vanished(reason), Cut::AfterGrace);
     }
 
-    pub(crate) fn pong(&self, payload: bytes::Bytes) {
+    pub(crate) fn pong(self: &Rc<Self>, payload: bytes::Bytes) {
         if self.phase() != Phase::Closed {
             self.outbox.borrow_mut().pong(payload);
+            self.expect_write();
         }
     }
 
@@ -243,12 +263,22 @@ impl Port {
         self.pinged.set(None);
     }
 
+    /// The client sends before it is answered, which RFC 6455, section 4.1, forbids. What it sent is in more than one place
+    /// then: its socket cannot be taken over.
+    pub(super) fn set_early(&self) {
+        self.early.set(true);
+    }
+
+    pub(super) fn is_early(&self) -> bool {
+        self.early.get()
+    }
+
     pub(super) fn set_reading(&self, reading: bool) {
         self.reading.set(reading);
     }
 
     pub(super) fn waiting_bytes(&self) -> usize {
-        self.outbox.borrow().bytes()
+        self.outbox.borrow().bytes() + self.wire.get().map_or(0, Wire::bytes)
     }
 
     pub(super) fn dropped(&self) -> u64 {
@@ -261,15 +291,17 @@ impl Port {
 
     /// The signs of life there were. That nothing is written is noticed by looking twice.
     pub(super) fn signs(&self, now: Instant) -> Signs {
-        let stalled = self.outbox.borrow().is_waiting().then(|| self.stalled.get().unwrap_or(now));
+        let waiting = self.outbox.borrow().is_waiting() || self.wire.get().is_some_and(|wire| wire.bytes() > 0);
+        let stalled = waiting.then(|| self.stalled.get().unwrap_or(now));
         self.stalled.set(stalled);
         let (heard, pinged, reading) = (self.heard.get(), self.pinged.get(), self.reading.get());
         Signs { opened: self.opened, heard, pinged, reading, stalled }
     }
 
-    pub(crate) fn ping(&self) {
+    pub(crate) fn ping(self: &Rc<Self>) {
         self.pinged.set(Some(Instant::now()));
         self.outbox.borrow_mut().ping();
+        self.expect_write();
     }
 
     // The end.
@@ -295,8 +327,9 @@ impl Port {
     }
 
     /// The response ends behind the frames that wait.
-    pub(crate) fn finish(&self) {
+    pub(crate) fn finish(self: &Rc<Self>) {
         self.outbox.borrow_mut().finish();
+        self.expect_write();
     }
 
     // The life, for whoever runs it.
@@ -309,12 +342,31 @@ impl Port {
         self.life.take()
     }
 
+    /// Lets the life go on as far as it can.
+    pub(super) fn poll_life(&self, task: &mut Context<'_>) -> Poll<()> {
+        if let Some(mut life) = self.take_life()
+            && life.as_mut().poll(task).is_pending()
+        {
+            self.put_life(life);
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
     /// The connection is gone: its response is not polled any more, and the rest of the life goes on as a task of the
     /// thread.
-    pub(super) fn live_on_without_response(&self, reason: &'static str) {
+    pub(super) fn live_on_without_response(self: &Rc<Self>, reason: &'static str) {
         if let Some(life) = self.take_life() {
             self.gone(reason);
             actix_rt::spawn(life);
+        }
+    }
+
+    /// Drops a connection that nothing can be written to.
+    pub(super) fn cut(self: &Rc<Self>, reason: &'static str) {
+        match self.wire.get() {
+            Some(_) => self.gone(reason),
+            None => self.live_on_without_response(reason),
         }
     }
 
@@ -331,11 +383,92 @@ impl Port {
     }
 
     pub(crate) fn poll_outgoing(&self, task: &mut Context<'_>) -> Poll<Option<Outgoing>> {
-        let frame = self.outbox.borrow_mut().poll_next(task);
-        if frame.is_ready() {
-            self.stalled.set(None);
+        let mut outbox = self.outbox.borrow_mut();
+        match outbox.pop_control().or_else(|| outbox.pop()) {
+            Some(frame) => {
+                self.stalled.set(None);
+                Poll::Ready(Some(frame))
+            }
+            None if outbox.is_finished() => Poll::Ready(None),
+            None => {
+                self.writer.replace(Some(task.waker().clone()));
+                Poll::Pending
+            }
         }
-        frame
+    }
+
+    /// Sees to it that what was put into the outbox is written, once however much it is.
+    fn expect_write(self: &Rc<Self>) {
+        if let Some(wire) = self.wire.get() {
+            wire.list(self);
+        } else if let Some(writer) = self.writer.take() {
+            writer.wake();
+        }
+    }
+
+    // The socket, once it is the session's own.
+
+    /// Gives the session its socket: it writes to the client by itself from now on.
+    pub(super) fn plug(&self, wire: Wire) {
+        let _ = self.wire.set(wire);
+    }
+
+    pub(super) fn unplug(&self) {
+        if let Some(wire) = self.wire.get() {
+            wire.hang_up();
+        }
+    }
+
+    /// Whether the client does not take what waits for it: it is not read from meanwhile.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.wire.get().is_some_and(Wire::is_blocked)
+    }
+
+    pub(super) fn wire(&self) -> Option<&Wire> {
+        self.wire.get()
+    }
+
+    /// Runs a turn of the session's task, and writes what it leaves.
+    pub(super) fn attend<T>(
+        self: &Rc<Self>,
+        task: &mut Context<'_>,
+        turn: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let Some(wire) = self.wire.get() else { return turn(task) };
+        wire.set_task(task);
+        let listed = wire.expect_flush(true);
+        if wire.is_blocked() {
+            self.flush();
+        }
+        let turned = turn(task);
+        self.flush();
+        wire.expect_flush(listed);
+        turned
+    }
+
+    /// Whether all that waits is written, or nothing can be.
+    pub(super) fn poll_written(self: &Rc<Self>) -> Poll<()> {
+        if self.flush() == Flushed::Blocked { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// Writes for the flusher, on whose list the connection was.
+    pub(super) fn flush_listed(self: &Rc<Self>) {
+        if let Some(wire) = self.wire.get() {
+            wire.expect_flush(false);
+            self.flush();
+        }
+    }
+
+    /// Writes what waits, as far as the client takes it.
+    pub(super) fn flush(self: &Rc<Self>) -> Flushed {
+        let Some(wire) = self.wire.get() else { return Flushed::All };
+        let flushed = wire.flush(&mut self.outbox.borrow_mut(), || self.stalled.set(None));
+        match flushed {
+            Flushed::Finished => wire.hang_up(),
+            Flushed::Lost if self.phase() != Phase::Closed => self.gone("the connection was lost"),
+            Flushed::All | Flushed::Blocked | Flushed::Lost => {}
+        }
+        flushed
     }
 
     // Events.
@@ -352,7 +485,7 @@ impl Port {
 
     /// Takes an event for the consumer. What a pure handler makes of it goes straight to the client, unless something
     /// that came before it still waits.
-    pub(crate) fn deliver(&self, event: &Arc<Envelope>) -> Delivery {
+    pub(crate) fn deliver(self: &Rc<Self>, event: &Arc<Envelope>) -> Delivery {
         let phase = self.phase();
         if matches!(phase, Phase::Closing | Phase::Closed) || self.is_ending() {
             return Delivery::Gone;
@@ -381,7 +514,7 @@ impl Port {
         self.events.borrow().len()
     }
 
-    fn write_shared(&self, shared: &Arc<Shared>) -> Delivery {
+    fn write_shared(self: &Rc<Self>, shared: &Arc<Shared>) -> Delivery {
         match self.write(Outgoing::Shared(shared.clone())) {
             Ok(()) => Delivery::Delivered,
             Err(_) => Delivery::Full(self.config.max_waiting_bytes),
@@ -404,7 +537,7 @@ impl Port {
     }
 
     /// Sends what a pure handler makes of an event that had to wait; `false` when the consumer has none for it.
-    pub(crate) fn send_pure(&self, event: &Envelope) -> bool {
+    pub(crate) fn send_pure(self: &Rc<Self>, event: &Envelope) -> bool {
         match self.render(event) {
             Rendered::NotPure => return false,
             Rendered::Failed => {}

@@ -58,7 +58,7 @@ impl Roster {
                 Due::Nothing => {}
                 Due::Ping => port.ping(),
                 Due::Close(close) => port.close(close),
-                Due::Cut => port.live_on_without_response("the client stopped reading"),
+                Due::Cut => port.cut("the client stopped reading"),
             }
         }
     }
@@ -156,7 +156,7 @@ impl Handler<Drain> for Keeper {
             let in_time = timeout(within / 2, roster.clone().emptied()).await.is_ok();
             if !in_time {
                 for port in roster.ports().iter().filter(|port| port.is_stuck()) {
-                    port.live_on_without_response("the client stopped reading");
+                    port.cut("the client stopped reading");
                 }
                 roster.emptied().await;
             }

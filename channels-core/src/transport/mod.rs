@@ -5,6 +5,8 @@ pub(crate) mod websocket;
 
 use std::task::{Context, Poll};
 
+use bytes::BytesMut;
+
 use crate::frame::Incoming;
 
 /// The incoming half of a connection. The outgoing half is the session's outbox, which whoever writes to the client
@@ -13,4 +15,10 @@ pub(crate) trait Transport {
     /// The next thing the client did. After [`Incoming::Failed`] it only reports a [`Incoming::Gone`], and reports that
     /// for ever.
     fn poll_incoming(&mut self, task: &mut Context<'_>) -> Poll<Incoming>;
+}
+
+/// Where the bytes of a client come from.
+pub(crate) trait Inflow {
+    /// Appends what has arrived to `buffer`, and says how many bytes that is; 0 at the end, whatever it is.
+    fn poll_read(&mut self, task: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<usize>;
 }

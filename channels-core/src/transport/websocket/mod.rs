@@ -4,22 +4,20 @@ mod deflate;
 
 use std::{
     io::Cursor,
-    pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use actix_http::ws::{HandshakeError, handshake, verify_handshake};
-use actix_web::{HttpRequest, HttpResponse, body::MessageBody, http::header};
+use actix_web::{HttpRequest, HttpResponse, http::header};
 use bytes::{Buf, Bytes, BytesMut};
 use bytestring::ByteString;
-use futures_util::Stream;
 use tungstenite::protocol::frame::{
     FrameHeader,
     coding::{Control, Data, OpCode},
 };
 
 use self::deflate::{Corrupt, Deflate, Inflate, negotiate};
-use super::Transport;
+use super::{Inflow, Transport};
 use crate::{
     Close, CloseCode, Message,
     close::MAX_REASON_LEN,
@@ -98,7 +96,6 @@ pub(crate) fn accept(
     request: &HttpRequest,
     accept: &Accept,
     extension: Option<String>,
-    body: impl MessageBody + 'static,
 ) -> Result<HttpResponse, actix_web::Error> {
     let mut response = handshake(request.head())?;
     if let Some(extension) = extension {
@@ -110,7 +107,19 @@ pub(crate) fn accept(
     for header in &accept.headers {
         response.append_header(header.clone());
     }
-    Ok(HttpResponse::from(response.message_body(body)?).map_into_boxed_body())
+    Ok(HttpResponse::from(response.finish()).map_into_boxed_body())
+}
+
+/// The same as it goes over the wire (RFC 9112, section 4).
+pub(crate) fn head(response: &HttpResponse) -> Bytes {
+    let mut head = b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\n".to_vec();
+    for (name, value) in response.headers() {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            head.extend_from_slice(part);
+        }
+    }
+    head.extend_from_slice(b"\r\n");
+    head.into()
 }
 
 /// Makes frames as they go over the wire: final, unmasked, with the shortest length there is.
@@ -385,10 +394,7 @@ impl Partial {
     }
 }
 
-impl<S, E> Transport for WebSocket<S>
-where
-    S: Stream<Item = Result<Bytes, E>> + Unpin,
-{
+impl<S: Inflow> Transport for WebSocket<S> {
     fn poll_incoming(&mut self, task: &mut Context<'_>) -> Poll<Incoming> {
         loop {
             match self.state {
@@ -412,9 +418,8 @@ where
             if self.buffer.is_empty() && self.buffer.capacity() > 0 {
                 self.buffer = BytesMut::new();
             }
-            match ready!(Pin::new(&mut self.bytes).poll_next(task)) {
-                Some(Ok(bytes)) => self.buffer.extend_from_slice(&bytes),
-                Some(Err(_)) | None => self.state = State::Gone,
+            if ready!(self.bytes.poll_read(task, &mut self.buffer)) == 0 {
+                self.state = State::Gone;
             }
         }
     }

@@ -1,0 +1,97 @@
+//! What the HTTP server reads and writes: a client's socket, until a session takes it over.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use actix_rt::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+/// The socket of an HTTP connection. An idle one ends when the server stops.
+pub(super) struct Io {
+    state: Rc<State>,
+    stopped: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+struct State {
+    stream: RefCell<Option<TcpStream>>,
+    /// A write had to wait: what the HTTP server holds is not all written.
+    blocked: Cell<bool>,
+    /// Nothing was read since something was written: no request is under way.
+    idle: Cell<bool>,
+}
+
+/// Takes the socket away from the HTTP server, as Go's `http.Hijacker` does.
+#[derive(Clone)]
+pub(super) struct Takeover(Rc<State>);
+
+impl Io {
+    pub(super) fn new(stream: TcpStream, stopping: &CancellationToken) -> Self {
+        let state = State { stream: RefCell::new(Some(stream)), blocked: Cell::new(false), idle: Cell::new(true) };
+        Self { state: Rc::new(state), stopped: Box::pin(stopping.clone().cancelled_owned()) }
+    }
+
+    pub(super) fn takeover(&self) -> Takeover {
+        Takeover(self.state.clone())
+    }
+
+    fn write(
+        &self,
+        poll: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<usize>>,
+        all: usize,
+    ) -> Poll<io::Result<usize>> {
+        let mut stream = self.state.stream.borrow_mut();
+        // The answer of a handler that took the socket over has nowhere to go.
+        let Some(stream) = &mut *stream else { return Poll::Ready(Ok(all)) };
+        let written = poll(Pin::new(stream));
+        self.state.blocked.set(written.is_pending());
+        self.state.idle.set(true);
+        written
+    }
+}
+
+impl Takeover {
+    /// The socket, for a handler whose request is the last on it; `None` while an earlier answer is not all written.
+    ///
+    /// Await a [`yield_now`](tokio::task::yield_now) before it: the HTTP server writes what it holds whenever a handler
+    /// waits. From here on it finds the end of the connection when it reads, and ends.
+    pub(super) fn take(&self) -> Option<TcpStream> {
+        if self.0.blocked.get() { None } else { self.0.stream.take() }
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(self: Pin<&mut Self>, task: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let io = self.get_mut();
+        let before = buffer.filled().len();
+        let mut stream = io.state.stream.borrow_mut();
+        let Some(stream) = &mut *stream else { return Poll::Ready(Ok(())) };
+        let read = Pin::new(stream).poll_read(task, buffer);
+        if buffer.filled().len() > before {
+            io.state.idle.set(false);
+        } else if read.is_pending() && io.state.idle.get() && io.stopped.as_mut().poll(task).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(self: Pin<&mut Self>, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.write(|stream| stream.poll_write(task, bytes), bytes.len())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.state.stream.borrow_mut().as_mut().map_or(Poll::Ready(Ok(())), |stream| Pin::new(stream).poll_flush(task))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut stream = self.state.stream.borrow_mut();
+        stream.as_mut().map_or(Poll::Ready(Ok(())), |stream| Pin::new(stream).poll_shutdown(task))
+    }
+}

@@ -1,0 +1,63 @@
+//! Writes what waits for the connections of a thread, once for each however much has come together.
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    rc::{Rc, Weak},
+    task::{Poll, Waker},
+};
+
+use super::Port;
+
+/// The connections of a thread for which something was sent since they were last written to.
+///
+/// Sending to a member of a group costs a place in this list instead of a wake of its task. The flusher is a task of the
+/// thread, queued behind those that are ready when the first connection comes on its list; what they send leaves with it.
+#[derive(Clone, Default)]
+pub(crate) struct Flusher(Rc<List>);
+
+#[derive(Default)]
+struct List {
+    ports: RefCell<Vec<Rc<Port>>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Flusher {
+    /// Starts the task of this thread. It ends with the last clone of what is returned.
+    pub(crate) fn start() -> Self {
+        let flusher = Self::default();
+        let list = Rc::downgrade(&flusher.0);
+        // A walk over a crowd is one turn: its writes must not run out of the budget of a task.
+        actix_rt::spawn(tokio::task::unconstrained(flush_when_woken(list)));
+        flusher
+    }
+
+    pub(super) fn add(&self, port: Rc<Port>) {
+        self.0.ports.borrow_mut().push(port);
+        if let Some(waker) = self.0.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for List {
+    fn drop(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+async fn flush_when_woken(list: Weak<List>) {
+    let mut turn = Vec::new();
+    poll_fn(|task| {
+        let Some(list) = list.upgrade() else { return Poll::Ready(()) };
+        list.waker.replace(Some(task.waker().clone()));
+        std::mem::swap(&mut turn, &mut *list.ports.borrow_mut());
+        for port in turn.drain(..) {
+            port.flush_listed();
+        }
+        Poll::Pending
+    })
+    .await;
+}

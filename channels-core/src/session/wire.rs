@@ -1,0 +1,203 @@
+//! A socket that a session reads and writes by itself.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    io::{self, IoSlice},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker, ready},
+};
+
+use actix_rt::net::TcpStream;
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{Port, flusher::Flusher, outbox::Outbox};
+use crate::transport::websocket::Encoder;
+
+/// Bytes that one read takes at most.
+const READ: usize = 64 * 1024;
+/// Frames and bytes that one write takes up, at most but for the last frame.
+const FRAMES: usize = 64;
+const WRITE: usize = 64 * 1024;
+
+thread_local! {
+    /// Where reads of all connections of the thread land first, so that an idle one holds no buffer.
+    static LANDING: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+}
+
+/// The socket of a connection, and what is about to be written to it.
+pub(crate) struct Wire {
+    stream: RefCell<Option<TcpStream>>,
+    sending: RefCell<Sending>,
+    waker: RefCell<Waker>,
+    flusher: Flusher,
+    /// On the flusher's list, or at its own turn: it is going to be written to.
+    expected: Cell<bool>,
+    blocked: Cell<bool>,
+}
+
+struct Sending {
+    encoder: Encoder,
+    /// Frames that were taken from the outbox.
+    frames: VecDeque<Bytes>,
+    /// Whether nothing may go before the first of them.
+    begun: bool,
+}
+
+/// How far a flush came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Flushed {
+    /// All is written.
+    All,
+    /// The client does not take more now.
+    Blocked,
+    /// All is written, and nothing will follow.
+    Finished,
+    /// The connection is gone.
+    Lost,
+}
+
+impl Wire {
+    /// `head`, the answer to the handshake, is written before the first frame.
+    pub(crate) fn new(stream: TcpStream, head: Bytes, encoder: Encoder, flusher: Flusher) -> Self {
+        Self {
+            stream: RefCell::new(Some(stream)),
+            sending: RefCell::new(Sending { encoder, frames: VecDeque::from([head]), begun: true }),
+            waker: RefCell::new(Waker::noop().clone()),
+            flusher,
+            expected: Cell::new(false),
+            blocked: Cell::new(false),
+        }
+    }
+
+    /// Appends what has arrived to `buffer`, and says how many bytes that is; 0 at the end.
+    pub(super) fn poll_read(&self, task: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<usize> {
+        let mut stream = self.stream.borrow_mut();
+        let Some(stream) = &mut *stream else { return Poll::Ready(0) };
+        LANDING.with_borrow_mut(|landing| {
+            let mut landed = ReadBuf::new(landing);
+            let read = ready!(Pin::new(stream).poll_read(task, &mut landed));
+            buffer.extend_from_slice(landed.filled());
+            Poll::Ready(read.map_or(0, |()| landed.filled().len()))
+        })
+    }
+
+    /// Writes what waits, as far as the client takes it; `progress` is called when it took something. The session's task
+    /// is woken when it takes more.
+    pub(super) fn flush(&self, outbox: &mut Outbox, progress: impl Fn()) -> Flushed {
+        let flushed = self.write(outbox, progress);
+        self.blocked.set(flushed == Flushed::Blocked);
+        flushed
+    }
+
+    fn write(&self, outbox: &mut Outbox, progress: impl Fn()) -> Flushed {
+        let mut stream = self.stream.borrow_mut();
+        let Some(stream) = &mut *stream else { return Flushed::Lost };
+        let waker = self.waker.borrow();
+        let mut sending = self.sending.borrow_mut();
+        loop {
+            sending.take_from(outbox);
+            if sending.frames.is_empty() {
+                return if outbox.is_finished() { Flushed::Finished } else { Flushed::All };
+            }
+            match sending.poll_write(stream, &mut Context::from_waker(&waker)) {
+                Poll::Pending => return Flushed::Blocked,
+                Poll::Ready(Ok(written)) if written > 0 => {
+                    progress();
+                    sending.advance(written);
+                }
+                Poll::Ready(_) => return Flushed::Lost,
+            }
+        }
+    }
+
+    /// The session runs as this task.
+    pub(super) fn set_task(&self, task: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.will_wake(task.waker()) {
+            waker.clone_from(task.waker());
+        }
+    }
+
+    /// Sees to it that the connection is written to in this turn of its thread.
+    pub(super) fn list(&self, port: &Rc<Port>) {
+        if !self.expected.replace(true) {
+            self.flusher.add(port.clone());
+        }
+    }
+
+    /// Tells whether the connection will be written to anyhow, and returns what was told before.
+    pub(super) fn expect_flush(&self, expected: bool) -> bool {
+        self.expected.replace(expected)
+    }
+
+    /// Whether the client took less than there was, when it was last written to.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.get()
+    }
+
+    /// Bytes that were taken from the outbox and are not written.
+    pub(super) fn bytes(&self) -> usize {
+        self.sending.borrow().frames.iter().map(Bytes::len).sum()
+    }
+
+    /// Ends this side's half of the connection, and then the connection.
+    pub(super) fn hang_up(&self) {
+        if let Some(mut stream) = self.stream.take() {
+            let _ = Pin::new(&mut stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+
+    /// Drops the connection and what was to be written to it.
+    pub(super) fn abandon(&self) {
+        self.stream.take();
+        self.sending.borrow_mut().frames.clear();
+    }
+}
+
+impl Sending {
+    /// Takes frames up to what one write may carry. Control frames pass those that are not begun.
+    fn take_from(&mut self, outbox: &mut Outbox) {
+        while let Some(control) = outbox.pop_control() {
+            let frame = self.encoder.encode(&control);
+            self.frames.insert(usize::from(self.begun), frame);
+        }
+        let mut bytes: usize = self.frames.iter().map(Bytes::len).sum();
+        while self.frames.len() < FRAMES
+            && bytes < WRITE
+            && let Some(frame) = outbox.pop()
+        {
+            let frame = self.encoder.encode(&frame);
+            bytes += frame.len();
+            self.frames.push_back(frame);
+        }
+    }
+
+    fn poll_write(&self, stream: &mut TcpStream, task: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.frames.len() == 1 {
+            return Pin::new(stream).poll_write(task, &self.frames[0]);
+        }
+        let mut slices = [IoSlice::new(&[]); FRAMES];
+        let mut taken = 0;
+        for (slice, frame) in slices.iter_mut().zip(&self.frames) {
+            *slice = IoSlice::new(frame);
+            taken += 1;
+        }
+        Pin::new(stream).poll_write_vectored(task, &slices[..taken])
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        while let Some(frame) = self.frames.front_mut() {
+            if written < frame.len() {
+                frame.advance(written);
+                self.begun |= written > 0;
+                return;
+            }
+            written -= frame.len();
+            self.frames.pop_front();
+            self.begun = false;
+        }
+    }
+}
