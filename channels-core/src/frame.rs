@@ -155,6 +155,15 @@ pub(crate) enum Outgoing {
 }
 
 impl Outgoing {
+    /// The message, unless it is a control frame.
+    pub(crate) fn message(&self) -> Option<&Message> {
+        match self {
+            Self::Message(message) => Some(message),
+            Self::Shared(shared) => Some(&shared.message),
+            Self::Ping | Self::Pong(_) | Self::Close(_) => None,
+        }
+    }
+
     /// What it counts against the bound of waiting bytes.
     pub(crate) fn len(&self) -> usize {
         match self {

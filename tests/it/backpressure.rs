@@ -245,7 +245,7 @@ async fn a_slow_client_may_lose_messages_instead_of_its_connection() {
         kept.pop();
         let gaps: Vec<_> = kept.windows(2).filter(|pair| pair[1] != pair[0] + 1).collect();
         assert_eq!(kept[0], 0);
-        if slow_client == SlowClient::DropNewest {
+        if matches!(slow_client, SlowClient::DropNewest) {
             assert_eq!(errors, vec![FULL; MANY - kept.len()]);
             assert!(gaps.is_empty(), "{gaps:?}");
         } else {
@@ -254,6 +254,24 @@ async fn a_slow_client_may_lose_messages_instead_of_its_connection() {
             assert_eq!(kept.last(), Some(&(MANY - 1)));
         }
     }
+}
+
+fn number(message: &[u8]) -> usize {
+    std::str::from_utf8(message).unwrap().trim().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_slow_client_may_get_the_newest_message_of_each_key() {
+    let parity = |message: &Message| Some((number(message.as_bytes()) % 2).to_string());
+    let (server, _, mut told) = listeners(Config { slow_client: SlowClient::Coalesce(parity), ..Config::default() });
+    let (mut client, _server, errors) = overwhelmed(server, &mut told).await;
+    assert!(errors.is_empty(), "{errors:?}");
+    let mut kept = Vec::new();
+    while !kept.contains(&(MANY - 1)) || !kept.contains(&(MANY - 2)) {
+        kept.push(number(client.text().await.as_bytes()));
+    }
+    let unbroken = kept.iter().enumerate().take_while(|(n, kept)| n == *kept).count();
+    assert!(unbroken < MANY && kept.len() == unbroken + 2, "{unbroken} of {}: {:?}", kept.len(), &kept[unbroken..]);
 }
 
 #[tokio::test]

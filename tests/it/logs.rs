@@ -9,11 +9,13 @@ use tokio::sync::Notify;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
+    span::{Attributes, Id, Record},
 };
 use tracing_subscriber::{
     Layer, Registry,
     filter::Targets,
     layer::{Context, SubscriberExt},
+    registry::LookupSpan,
 };
 
 use crate::support::within;
@@ -53,16 +55,30 @@ pub(crate) async fn wait_for(parts: &[&str]) -> String {
 
 struct Keep;
 
-impl<S: Subscriber> Layer<S> for Keep {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Keep {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut line = Line(format!(" {}:", attributes.metadata().name()));
+        attributes.record(&mut line);
+        context.span(id).expect("a new span").extensions_mut().insert(line);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let span = context.span(id).expect("a span that was told");
+        values.record(span.extensions_mut().get_mut::<Line>().expect("inserted with the span"));
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut line = Line(event.metadata().level().to_string());
         event.record(&mut line);
+        for span in context.event_scope(event).into_iter().flatten() {
+            line.0.push_str(&span.extensions().get::<Line>().expect("inserted with the span").0);
+        }
         LINES.lock().unwrap_or_else(PoisonError::into_inner).push(line.0);
         ADDED.notify_waiters();
     }
 }
 
-/// `LEVEL message field=value …`
+/// `LEVEL message field=value … span: field=value …`
 struct Line(String);
 
 impl Visit for Line {

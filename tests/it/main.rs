@@ -17,6 +17,7 @@ mod failures;
 mod fanout;
 mod frames;
 mod layer;
+mod limits;
 mod middleware;
 mod mount;
 mod operations;

@@ -10,6 +10,8 @@ use std::{
 use futures_util::future::LocalBoxFuture;
 
 use super::{Application, Outcome, RouteList};
+use tracing::Instrument;
+
 use crate::{
     Consumer, Context, Scope,
     session::{Class, Line, live, panic_text},
@@ -69,7 +71,8 @@ where
 
     fn start(&self, cx: Context, line: Line) -> Result<LocalBoxFuture<'static, ()>, String> {
         let consumer = catch_unwind(AssertUnwindSafe(self)).map_err(|panic| panic_text(&*panic))?;
-        Ok(Box::pin(live(consumer, cx, line)))
+        let span = cx.port().span.clone();
+        Ok(Box::pin(live(consumer, cx, line).instrument(span)))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use crate::Message;
+
 /// The settings of an application's connections.
 ///
 /// # Examples
@@ -19,6 +21,18 @@ use std::{sync::Arc, time::Duration};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Connections that one worker thread holds; past it a handshake is answered with 503. 100,000, which is about 1 GiB:
+    /// a bound for the machine's sake. The process needs as many files (`ulimit -n`).
+    pub max_connections: usize,
+    /// Handshakes that wait for `connect` to decide, on one worker thread; past it a handshake is answered with 503, so
+    /// that a crowd that comes back at once does not make everybody wait until all give up. 1,024.
+    pub max_handshakes: usize,
+    /// Connections of one client address over all worker threads; past it a handshake is answered with 429. `None`: behind
+    /// a proxy all clients have its address.
+    pub max_connections_per_address: Option<usize>,
+    /// Bytes of a handshake's header fields, names and values; past it the handshake is answered with 431. 16 KiB, twice
+    /// what most proxies let through. The HTTP server itself takes 128 KiB and 96 fields before it answers with 400.
+    pub max_header_size: usize,
     /// Bytes of one message, its fragments joined; past it the connection closes with 1009. 1 MiB: more than any chat
     /// message, little enough for each of thousands of clients to send one at once.
     pub max_message_size: usize,
@@ -78,6 +92,10 @@ impl Default for Config {
     fn default() -> Self {
         const MIB: usize = 1024 * 1024;
         Self {
+            max_connections: 100_000,
+            max_handshakes: 1_024,
+            max_connections_per_address: None,
+            max_header_size: 16 * 1024,
             max_message_size: MIB,
             max_frame_size: MIB,
             max_fragments: 1_024,
@@ -98,7 +116,7 @@ impl Default for Config {
 }
 
 /// What becomes of a client for which [`Config::max_waiting_bytes`] wait already.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum SlowClient {
     /// The connection closes with 4429: the client comes back and asks for what it missed.
@@ -107,6 +125,26 @@ pub enum SlowClient {
     DropNewest,
     /// The oldest messages are dropped until there is room: what arrives is recent, as for a ticker.
     DropOldest,
+    /// A message replaces the one that waits and has the same key, so that a client that is behind gets the newest value of
+    /// each; it takes its place in the order. The function tells a message's key; messages for which it tells `None` are
+    /// never replaced. When there is no room all the same the connection closes with 4429.
+    ///
+    /// # Examples
+    ///
+    /// Prices, as `{"symbol": "ACME", "price": 12}`:
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// use channels::{Config, Message, SlowClient};
+    ///
+    /// fn symbol(message: &Message) -> Option<String> {
+    ///     let value: serde_json::Value = serde_json::from_slice(message.as_bytes()).ok()?;
+    ///     value["symbol"].as_str().map(str::to_owned)
+    /// }
+    ///
+    /// let config = Config { slow_client: SlowClient::Coalesce(symbol), ..Config::default() };
+    /// ```
+    Coalesce(fn(&Message) -> Option<String>),
 }
 
 /// How messages are compressed: permessage-deflate (RFC 7692).

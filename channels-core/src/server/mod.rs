@@ -1,5 +1,6 @@
 //! The server: an application, its layers, where it listens, how it stops.
 
+mod addresses;
 mod config;
 mod http;
 mod inspect;
@@ -23,7 +24,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 pub use self::config::{Compression, Config, SlowClient};
-pub(crate) use self::{config::Change, shutdown::signal};
+pub(crate) use self::{addresses::Guest, config::Change, shutdown::signal};
 use self::{http::Http, operations::Operations, shutdown::Keepers, thread::ServerThread};
 use crate::{
     layer::{LayerError, Layers},

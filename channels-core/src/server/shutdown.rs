@@ -15,27 +15,29 @@ use actix::Addr;
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
+use super::addresses::Addresses;
 use crate::{
     Close, CloseCode,
     session::{Drain, Inspect, Keeper, ThreadReport},
 };
 
-/// The keepers of all worker threads, and whether they are draining.
+/// What the worker threads of a server share: their keepers, whether they are draining, who is connected.
 #[derive(Clone, Default)]
 pub(super) struct Keepers(Arc<State>);
 
 #[derive(Default)]
 struct State {
-    addresses: Mutex<Vec<Addr<Keeper>>>,
+    keepers: Mutex<Vec<Addr<Keeper>>>,
     draining: AtomicBool,
+    addresses: Addresses,
 }
 
 impl Keepers {
     /// Adds the keeper that `start` makes, given how many there are.
     pub(super) fn add(&self, start: impl FnOnce(usize) -> Addr<Keeper>) {
-        let mut addresses = self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        let keeper = start(addresses.len());
-        addresses.push(keeper);
+        let mut keepers = self.0.keepers.lock().unwrap_or_else(PoisonError::into_inner);
+        let keeper = start(keepers.len());
+        keepers.push(keeper);
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -44,13 +46,17 @@ impl Keepers {
 
     /// What the connections of every thread are and have done.
     pub(super) async fn inspect(&self, limit: usize) -> Vec<ThreadReport> {
-        let keepers = self.addresses();
+        let keepers = self.all();
         let reports = join_all(keepers.iter().map(|keeper| keeper.send(Inspect { limit }))).await;
         reports.into_iter().flatten().collect()
     }
 
-    fn addresses(&self) -> Vec<Addr<Keeper>> {
-        self.0.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn addresses(&self) -> &Addresses {
+        &self.0.addresses
+    }
+
+    fn all(&self) -> Vec<Addr<Keeper>> {
+        self.0.keepers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends every connection; says whether all have ended by themselves.
@@ -58,7 +64,7 @@ impl Keepers {
         let keepers = self.clone();
         async move {
             keepers.0.draining.store(true, Ordering::Relaxed);
-            let keepers = keepers.addresses();
+            let keepers = keepers.all();
             let close = Close::new(CloseCode::SERVICE_RESTART, "the server restarts");
             let drained =
                 join_all(keepers.iter().map(|keeper| keeper.send(Drain { close: close.clone(), within: timeout })));

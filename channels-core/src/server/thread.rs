@@ -1,6 +1,6 @@
 //! One worker thread: handshakes become sessions.
 
-use std::{future::poll_fn, rc::Rc, sync::Arc};
+use std::{cell::Cell, future::poll_fn, rc::Rc, sync::Arc};
 
 use actix::Actor;
 use actix_web::{
@@ -11,7 +11,7 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
-use super::{Config, shutdown::Keepers, takeover::Takeover};
+use super::{Config, Guest, shutdown::Keepers, takeover::Takeover};
 use crate::{
     Close, CloseCode, Layers, ProtocolTypeRouter, Scope,
     consumer::Context,
@@ -32,6 +32,8 @@ pub(super) struct ServerThread {
     roster: Roster,
     flusher: Flusher,
     keepers: Keepers,
+    /// Handshakes that wait for an answer.
+    handshakes: Cell<usize>,
 }
 
 impl ServerThread {
@@ -39,7 +41,15 @@ impl ServerThread {
     pub(super) fn start(app: ProtocolTypeRouter, layers: Layers, config: Arc<Config>, keepers: &Keepers) -> Rc<Self> {
         let roster = Roster::default();
         keepers.add(|worker| Keeper::new(roster.clone(), worker).start());
-        Rc::new(Self { app, layers, config, roster, flusher: Flusher::start(), keepers: keepers.clone() })
+        Rc::new(Self {
+            app,
+            layers,
+            config,
+            roster,
+            flusher: Flusher::start(),
+            keepers: keepers.clone(),
+            handshakes: Cell::new(0),
+        })
     }
 
     /// Registers the application's handshakes, before everything else that has their paths.
@@ -84,16 +94,21 @@ impl ServerThread {
             Err(error) => return failed(endpoint, &error),
         };
         let config = self.config.changed(&scope.config_changes);
+        let guest = match self.admit(&scope, &config) {
+            Ok(guest) => guest,
+            Err(refusal) => return refusal,
+        };
         let class = endpoint.class();
         let port = Port::new(config.clone(), class, &scope, self.roster.stats(class));
         let bytes = ClientBytes::new(payload.into_inner(), port.clone());
         let Codec { reader, writer, extension } = Codec::new(&request, bytes, &config);
-        let line = Line::new(Box::new(reader), port.clone()).listed(self.roster.enter(port.clone()));
+        let line = Line::new(Box::new(reader), port.clone()).listed(self.roster.enter(port.clone(), guest));
         let cx = Context::new(port.clone(), scope, self.layers.clone(), layer);
         let life = match endpoint.start(cx, line) {
             Ok(life) => life,
             Err(panic) => return failed(endpoint, &panic),
         };
+        let _handshake = self.begin_handshake();
         let mut opening = Opening::new(port.clone(), life);
         let answer = poll_fn(|task| opening.poll_answer(task));
         match tokio::time::timeout(config.handshake_timeout, answer).await {
@@ -113,6 +128,36 @@ impl ServerThread {
                 unavailable("the application did not answer in time")
             }
         }
+    }
+
+    /// Refuses a handshake that is over a limit.
+    fn admit(&self, scope: &Scope, config: &Config) -> Result<Option<Guest>, HttpResponse> {
+        let sizes = scope.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+        if sizes.sum::<usize>() > config.max_header_size {
+            let text = format!("the header fields are over {} bytes", config.max_header_size);
+            return Err(HttpResponse::RequestHeaderFieldsTooLarge().body(text));
+        }
+        if self.roster.len() >= config.max_connections || self.handshakes.get() >= config.max_handshakes {
+            return Err(unavailable("the server is full"));
+        }
+        let (Some(limit), Some(client)) = (config.max_connections_per_address, scope.client()) else { return Ok(None) };
+        let guest = self.keepers.addresses().enter(client.ip(), limit);
+        guest.map(Some).ok_or_else(|| {
+            let text = format!("your address has {limit} connections already");
+            HttpResponse::TooManyRequests().insert_header((header::RETRY_AFTER, "1")).body(text)
+        })
+    }
+
+    /// Counts a handshake until what is returned is dropped.
+    fn begin_handshake(&self) -> impl Drop + use<'_> {
+        struct Handshake<'a>(&'a Cell<usize>);
+        impl Drop for Handshake<'_> {
+            fn drop(&mut self) {
+                self.0.update(|count| count - 1);
+            }
+        }
+        self.handshakes.update(|count| count + 1);
+        Handshake(&self.handshakes)
     }
 
     /// Lets a session go on that has accepted: on the client's socket if it can be had, else as the body of the answer.

@@ -1,6 +1,6 @@
 //! What waits to be written to one client: bounded, control frames first.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use crate::{consumer::WriteError, frame::Outgoing};
 
@@ -14,6 +14,10 @@ const KEPT: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Outbox {
     frames: VecDeque<Outgoing>,
+    /// How many were ever taken from the front.
+    taken: u64,
+    /// The places of messages with a key, counted from the first there ever was.
+    keyed: HashMap<String, u64>,
     bytes: usize,
     limit: usize,
     ping: bool,
@@ -24,7 +28,16 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// An empty one that takes `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { frames: VecDeque::new(), bytes: 0, limit, ping: false, pong: None, finished: false }
+        Self {
+            frames: VecDeque::new(),
+            taken: 0,
+            keyed: HashMap::new(),
+            bytes: 0,
+            limit,
+            ping: false,
+            pong: None,
+            finished: false,
+        }
     }
 
     /// Adds a message. One that is larger than the bound is taken only when nothing waits.
@@ -37,6 +50,26 @@ impl Outbox {
         Ok(())
     }
 
+    /// Puts a message into the place of the one that waits and has the same key, or adds it; how many were replaced.
+    pub(crate) fn replace_or_push(&mut self, key: String, frame: Outgoing) -> Result<u64, WriteError> {
+        let place = self.keyed.get(&key).and_then(|at| usize::try_from(at.checked_sub(self.taken)?).ok());
+        if let Some(older) = place.and_then(|place| self.frames.get_mut(place)) {
+            let bytes = self.bytes - older.len() + frame.len();
+            if bytes > self.limit && frame.len() > older.len() {
+                return Err(WriteError::Overflow { waiting: self.bytes, limit: self.limit });
+            }
+            (self.bytes, *older) = (bytes, frame);
+            return Ok(1);
+        }
+        let at = self.taken + self.frames.len() as u64;
+        self.push(frame)?;
+        if self.keyed.len() > 2 * self.frames.len() {
+            self.keyed.retain(|_, at| *at >= self.taken);
+        }
+        self.keyed.insert(key, at);
+        Ok(0)
+    }
+
     /// Drops the oldest messages until there is room for so many bytes, and says how many it dropped.
     pub(crate) fn make_room(&mut self, bytes: usize) -> usize {
         let mut dropped = 0;
@@ -44,6 +77,7 @@ impl Outbox {
             && let Some(oldest) = self.frames.pop_front()
         {
             self.bytes -= oldest.len();
+            self.taken += 1;
             dropped += 1;
         }
         dropped
@@ -81,6 +115,7 @@ impl Outbox {
 
     /// Drops the messages that wait.
     pub(crate) fn clear(&mut self) {
+        self.taken += self.frames.len() as u64;
         self.frames.clear();
         self.bytes = 0;
     }
@@ -103,11 +138,15 @@ impl Outbox {
     /// The next message, or the close frame.
     pub(crate) fn pop(&mut self) -> Option<Outgoing> {
         let frame = self.frames.pop_front()?;
+        self.taken += 1;
         if !matches!(frame, Outgoing::Close(_)) {
             self.bytes -= frame.len();
         }
         if self.frames.is_empty() && self.frames.capacity() > KEPT {
             self.frames = VecDeque::new();
+        }
+        if self.frames.is_empty() && self.keyed.capacity() > 0 {
+            self.keyed = HashMap::new();
         }
         Some(frame)
     }
@@ -147,6 +186,34 @@ mod tests {
         assert_eq!(outbox.make_room(100), 3);
         outbox.push(message(100)).unwrap();
         assert_eq!(outbox.pop(), Some(message(100)));
+    }
+
+    #[test]
+    fn a_message_takes_the_place_of_the_one_with_its_key_as_long_as_that_waits() {
+        let mut outbox = Outbox::new(10);
+        let keyed = |outbox: &mut Outbox, key: &str, bytes| outbox.replace_or_push(key.to_owned(), message(bytes));
+        assert_eq!(keyed(&mut outbox, "a", 1), Ok(0));
+        assert_eq!(keyed(&mut outbox, "b", 2), Ok(0));
+        assert_eq!(keyed(&mut outbox, "a", 3), Ok(1));
+        assert_eq!(outbox.bytes(), 5);
+        assert_eq!(outbox.pop(), Some(message(3)));
+        assert_eq!(keyed(&mut outbox, "a", 4), Ok(0));
+        assert_eq!(keyed(&mut outbox, "b", 6), Ok(1));
+        assert_eq!(keyed(&mut outbox, "b", 7), Err(WriteError::Overflow { waiting: 10, limit: 10 }));
+        assert_eq!([outbox.pop(), outbox.pop(), outbox.pop()], [Some(message(6)), Some(message(4)), None]);
+    }
+
+    #[test]
+    fn keys_of_messages_that_wait_no_more_are_forgotten() {
+        let mut outbox = Outbox::new(10);
+        for n in 0..1_000 {
+            outbox.replace_or_push(n.to_string(), message(1)).unwrap();
+            if n % 10 > 0 {
+                outbox.pop();
+            }
+            outbox.make_room(2);
+        }
+        assert!(outbox.keyed.len() <= 21, "{}", outbox.keyed.len());
     }
 
     #[test]

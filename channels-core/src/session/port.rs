@@ -14,6 +14,7 @@ use std::{
 
 use futures_util::future::LocalBoxFuture;
 use tokio::time::Instant;
+use tracing::{Span, field};
 
 use super::{
     heartbeat::Signs,
@@ -78,6 +79,8 @@ pub(crate) struct Port {
     pub(crate) path: String,
     pub(crate) client: Option<SocketAddr>,
     pub(crate) stats: Rc<Stats>,
+    /// What is logged while the consumer runs is logged within it.
+    pub(crate) span: Span,
     class: Class,
     /// Whether nobody is at the other end: a worker's consumer.
     clientless: bool,
@@ -116,6 +119,13 @@ impl Port {
             counts.connections += 1;
         });
         Rc::new(Self {
+            span: tracing::info_span!(
+                "connection",
+                path = scope.path(),
+                consumer = class.name,
+                client = scope.client().map(field::display),
+                channel = field::Empty,
+            ),
             class,
             path: scope.path().to_owned(),
             client: scope.client(),
@@ -186,17 +196,24 @@ impl Port {
             // Only what the client does not take counts against it.
             self.flush();
         }
-        if self.config.slow_client == SlowClient::DropOldest {
+        if matches!(self.config.slow_client, SlowClient::DropOldest) {
             let dropped = self.outbox.borrow_mut().make_room(frame.len());
             self.drop_slow(dropped as u64);
         }
-        let written = self.outbox.borrow_mut().push(frame);
+        let key = match self.config.slow_client {
+            SlowClient::Coalesce(key) if self.is_behind() => frame.message().and_then(key),
+            _ => None,
+        };
+        let written = match key {
+            Some(key) => self.outbox.borrow_mut().replace_or_push(key, frame).map(|replaced| self.drop_slow(replaced)),
+            None => self.outbox.borrow_mut().push(frame),
+        };
         if written.is_ok() {
             self.stats.count(|counts| counts.deliveries += 1);
             self.expect_write();
         } else {
             self.drop_slow(1);
-            if self.config.slow_client == SlowClient::Close {
+            if matches!(self.config.slow_client, SlowClient::Close | SlowClient::Coalesce(_)) {
                 self.outbox.borrow_mut().clear();
                 self.close(Close::new(CloseCode::TOO_SLOW, "the client reads too slowly"));
             }
@@ -424,6 +441,11 @@ impl Port {
         self.wire.get().is_some_and(Wire::is_blocked)
     }
 
+    /// Whether the client has not taken what came before.
+    fn is_behind(&self) -> bool {
+        self.wire.get().map_or_else(|| self.outbox.borrow().is_waiting(), Wire::is_blocked)
+    }
+
     pub(super) fn wire(&self) -> Option<&Wire> {
         self.wire.get()
     }
@@ -476,6 +498,7 @@ impl Port {
     /// Gives the connection its place in a channel layer, once.
     pub(crate) fn seat(&self, channel: ChannelName, hub: Hub) {
         let capacity = hub.limits().capacity_of(&channel);
+        self.span.record("channel", field::display(&channel));
         let _ = self.place.set(Place { channel, hub, capacity });
     }
 

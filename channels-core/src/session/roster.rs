@@ -15,7 +15,7 @@ use super::{
     port::{Class, Cut, Port},
     stats::{Board, Counts, Stats},
 };
-use crate::Close;
+use crate::{Close, server::Guest};
 
 /// How often quiet connections are looked for.
 const TICK: Duration = Duration::from_secs(1);
@@ -37,9 +37,14 @@ struct Sessions {
 
 impl Roster {
     /// Lists a connection until the entry is dropped.
-    pub(crate) fn enter(&self, port: Rc<Port>) -> Entry {
+    pub(crate) fn enter(&self, port: Rc<Port>, guest: Option<Guest>) -> Entry {
         let key = self.0.ports.borrow_mut().insert(port);
-        Entry { roster: self.clone(), key }
+        Entry { roster: self.clone(), key, _guest: guest }
+    }
+
+    /// How many connections there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.ports.borrow().len()
     }
 
     /// Where the connections of this type of consumer are counted.
@@ -74,6 +79,7 @@ impl Roster {
 pub(crate) struct Entry {
     roster: Roster,
     key: usize,
+    _guest: Option<Guest>,
 }
 
 impl Drop for Entry {
