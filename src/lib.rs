@@ -60,7 +60,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `metrics` | no | [`metrics`]: counts and times for the `metrics` facade, and a Prometheus endpoint |
-//! | `testing` | no | [`testing`]: consumers driven without a port |
+//! | `testing` | no | [`testing`]: consumers driven without a port, live servers, `#[channels::test]` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without their features there is nothing that links to them could lead to.
 #![cfg_attr(not(all(feature = "metrics", feature = "testing")), allow(rustdoc::broken_intra_doc_links))]
@@ -85,6 +85,8 @@ pub use channels_core::{
     URLRouter, UrlRoute, Worker, WriteError, consumer, error, event, layer, middleware, path, re_path, registry,
     routing, run, scope, server,
 };
+#[cfg(feature = "testing")]
+pub use channels_macros::test;
 pub use channels_macros::{Event, consumer, handler};
 
 #[cfg(doctest)]

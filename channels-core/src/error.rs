@@ -14,6 +14,7 @@
 //! | [`OriginError`] | a pattern of `OriginValidator` |
 //! | [`PatternError`] | a route's pattern |
 //! | [`SendError`] | `send` to a channel |
+//! | [`TestError`](crate::testing::TestError) | what a test expected and did not get (feature `testing`) |
 //! | [`WriteError`] | `cx.send`, `cx.accept`, `cx.close` at a moment when they cannot be |
 
 use std::{error::Error as StdError, fmt, panic::Location};

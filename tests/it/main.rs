@@ -23,5 +23,6 @@ mod operations;
 mod registry;
 mod routing;
 mod shutdown;
+mod testing;
 mod websocket;
 mod worker;

@@ -18,6 +18,8 @@ use std::{
 
 use actix_web::{
     App, HttpServer,
+    body::MessageBody,
+    dev::{ServiceFactory, ServiceRequest, ServiceResponse},
     web::{self, ServiceConfig},
 };
 use futures_util::future::join;
@@ -251,7 +253,7 @@ impl Server {
     ///
     /// [`ConfigError::Layer`] when a consumer names a layer that there is not.
     pub fn mount(&self) -> Result<impl Fn(&mut ServiceConfig) + Clone + Send + 'static + use<>, ConfigError> {
-        check_layers(&RouteList::of(&self.app), &self.layers)?;
+        self.check()?;
         let Self { app, layers, config, keepers, operations, .. } = self;
         let (app, layers, config, keepers) = (app.clone(), layers.clone(), config.clone(), keepers.clone());
         let operations = operations.clone();
@@ -260,6 +262,17 @@ impl Server {
             operations.serve(service, &keepers, &layers);
             app.configure_http(service);
         })
+    }
+
+    /// Finds wiring that is wrong.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        check_layers(&RouteList::of(&self.app), &self.layers)
+    }
+
+    /// What a worker thread serves.
+    #[cfg(feature = "testing")]
+    pub(crate) fn service(self) -> Result<App<impl Service>, ConfigError> {
+        Ok(service(self.app.clone(), self.mount()?))
     }
 
     /// Ends every connection of this server with close 1012, after its `disconnect` has run; resolves when all have
@@ -316,16 +329,12 @@ impl Server {
         let listeners = std::mem::take(&mut self.listeners);
         let app = self.app.clone();
         let stall_timeout = self.config.stall_timeout;
-        let mut server = HttpServer::new(move || {
-            let app = app.clone();
-            let miss = web::to(move |request| thread::miss(app.clone(), request));
-            App::new().default_service(miss).configure(mount.clone())
-        })
-        .on_connect(move |socket, _| cut_when_stalled(socket, stall_timeout))
-        .tcp_nodelay(true)
-        .client_disconnect_timeout(Duration::ZERO)
-        .shutdown_timeout(self.config.drain_timeout.as_secs())
-        .disable_signals();
+        let mut server = HttpServer::new(move || service(app.clone(), mount.clone()))
+            .on_connect(move |socket, _| cut_when_stalled(socket, stall_timeout))
+            .tcp_nodelay(true)
+            .client_disconnect_timeout(Duration::ZERO)
+            .shutdown_timeout(self.config.drain_timeout.as_secs())
+            .disable_signals();
         if let Some(workers) = self.workers {
             server = server.workers(workers);
         }
@@ -346,6 +355,45 @@ impl Server {
         let (served, worked) = join(shutdown::serve(server.run(), stop, drain), working).await;
         served.map_err(ConfigError::Run).and(worked)
     }
+}
+
+impl From<ProtocolTypeRouter> for Server {
+    fn from(app: ProtocolTypeRouter) -> Self {
+        Self::new(app)
+    }
+}
+
+/// The whole of what actix-web asks of an `App`.
+pub(crate) trait Service:
+    ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<Self::Body>,
+        Error = actix_web::Error,
+        InitError = (),
+    >
+{
+    type Body: MessageBody;
+}
+
+impl<S, B> Service for S
+where
+    S: ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<B>,
+            Error = actix_web::Error,
+            InitError = (),
+        >,
+    B: MessageBody,
+{
+    type Body = B;
+}
+
+/// What a worker thread of a server serves: what is mounted, and an answer to everything else.
+fn service(app: ProtocolTypeRouter, mount: impl Fn(&mut ServiceConfig)) -> App<impl Service> {
+    let miss = web::to(move |request| thread::miss(app.clone(), request));
+    App::new().default_service(miss).configure(mount)
 }
 
 /// Finds the routes' layers before the first request asks for one.

@@ -28,6 +28,8 @@ use actix_web_actors::HttpContext;
 use bytes::Bytes;
 use futures_util::{Stream, future::LocalBoxFuture};
 
+#[cfg(feature = "testing")]
+pub(crate) use self::roster::TICK;
 #[cfg(feature = "metrics")]
 pub(crate) use self::stats::Hook;
 pub(crate) use self::{
