@@ -79,11 +79,11 @@ pub use channels_core::testing;
 pub use channels_core::{
     Accept, AllowedHosts, ArgError, Binary, ChannelLayer, ChannelName, ChannelNameRouter, Close, CloseCode, ClosedBy,
     Compression, Config, ConfigError, Consumer, ConsumerEntry, Context, DecodeError, Deny, Dispatch, Envelope, Error,
-    Event, EventError, FromMessage, GroupName, GroupReport, HandlerEntry, InMemoryChannelLayer, InputError, IntoEvent,
-    Json, Layer, LayerError, Layers, MAX_REASON_LEN, Message, Middleware, NameError, OriginError, OriginValidator,
-    PatternError, Protocol, ProtocolTypeRouter, RawEvent, Registry, Result, Scope, SendError, Server, SlowClient, Text,
-    URLRouter, UrlRoute, Worker, WriteError, consumer, error, event, layer, middleware, path, re_path, registry,
-    routing, run, scope, server,
+    Event, EventError, FromMessage, GroupName, GroupReport, GroupSend, HandlerEntry, InMemoryChannelLayer, InputError,
+    IntoEvent, Json, Layer, LayerError, Layers, MAX_REASON_LEN, Message, Middleware, NameError, OriginError,
+    OriginValidator, PatternError, Protocol, ProtocolTypeRouter, RawEvent, Registry, Result, Scope, SendError, Server,
+    SlowClient, Text, URLRouter, UrlRoute, Worker, WriteError, consumer, error, event, layer, middleware, path,
+    re_path, registry, routing, run, scope, server,
 };
 #[cfg(feature = "testing")]
 pub use channels_macros::test;

@@ -23,6 +23,7 @@ mod operations;
 mod registry;
 mod routing;
 mod shutdown;
+mod targeting;
 mod testing;
 mod websocket;
 mod worker;
