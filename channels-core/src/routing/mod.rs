@@ -133,6 +133,8 @@ pub struct RouteInfo {
     pub consumer: &'static str,
     /// The channel layer it uses.
     pub layer: &'static str,
+    /// How many of the consumers read it, if it is a worker's channel: [`ChannelNameRouter::at_once`].
+    pub at_once: usize,
 }
 
 impl RouteList {
@@ -160,7 +162,7 @@ impl RouteList {
     }
 
     fn add(&mut self, consumer: &'static str, layer: &'static str) {
-        self.routes.push(RouteInfo { pattern: self.prefix.clone(), consumer, layer });
+        self.routes.push(RouteInfo { pattern: self.prefix.clone(), consumer, layer, at_once: 1 });
     }
 }
 

@@ -4,6 +4,7 @@ mod config;
 mod inspect;
 mod operations;
 mod report;
+mod runtime;
 mod shutdown;
 mod thread;
 
@@ -27,7 +28,11 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 pub use self::config::{Compression, Config, SlowClient};
-pub(crate) use self::{config::Change, shutdown::signal};
+pub(crate) use self::{
+    config::Change,
+    runtime::{is_running, within_runtime},
+    shutdown::signal,
+};
 use self::{operations::Operations, shutdown::Keepers, thread::ServerThread};
 use crate::{
     layer::{LayerError, Layers},
@@ -63,6 +68,19 @@ pub enum ConfigError {
         /// What the system says.
         source: io::Error,
     },
+    /// A worker was told to read a channel for which the application has no consumer: add it to the
+    /// [`ChannelNameRouter`](crate::ChannelNameRouter), or correct the name.
+    #[error("no consumer reads the channel `{channel}` (there are: {known})")]
+    Channel {
+        /// The channel.
+        channel: String,
+        /// The channels that have consumers.
+        known: String,
+    },
+    /// There is no runtime, or one that cannot spawn tasks on its own thread: call it within [`channels::run`](crate::run()),
+    /// `#[actix_web::main]`, or an actix-web server.
+    #[error("this thread has no runtime for sessions; run it with `channels::run(…)` or `#[actix_web::main]`")]
+    NoRuntime,
     /// The server was told no address: call [`Server::bind`].
     #[error("the server has no address; call `.bind(\"127.0.0.1:8000\")`")]
     NoAddress,
@@ -231,6 +249,9 @@ impl Server {
     /// linger for a second otherwise), as [`Server::run`] does. When that server stops, await [`drain`](Self::drain)
     /// before stopping it. The application's [workers](crate::Worker) are not run.
     ///
+    /// On a thread without actix's runtime, as in a `#[tokio::test]`, handshakes are answered with 500, and the log has
+    /// [`ConfigError::NoRuntime`]; the worker threads of an `HttpServer` have one.
+    ///
     /// # Examples
     ///
     /// ```no_run
@@ -258,7 +279,12 @@ impl Server {
         let (app, layers, config, keepers) = (app.clone(), layers.clone(), config.clone(), keepers.clone());
         let operations = operations.clone();
         Ok(move |service: &mut ServiceConfig| {
-            ServerThread::start(app.clone(), layers.clone(), config.clone(), &keepers).install(service);
+            match runtime::can_spawn() {
+                Ok(()) => {
+                    ServerThread::start(app.clone(), layers.clone(), config.clone(), &keepers).install(service);
+                }
+                Err(error) => thread::install_failure(service, error),
+            }
             operations.serve(service, &keepers, &layers);
             app.configure_http(service);
         })
@@ -286,12 +312,11 @@ impl Server {
 
     /// Serves until Ctrl-C or SIGTERM, then [drains](Self::drain) and returns. A second signal ends it at once.
     ///
-    /// It also runs the [workers](crate::Worker) of the application, on the thread that calls it; they need actix's
-    /// runtime: [`run`](crate::run) or `#[actix_web::main]`.
+    /// It also runs the [workers](crate::Worker) of the application, on the thread that calls it.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`]: no address, a layer that is missing, or what the system says.
+    /// [`ConfigError`]: no address, no runtime, a layer that is missing, or what the system says.
     pub async fn run(self) -> Result<(), ConfigError> {
         self.run_until(shutdown::signal()).await
     }
@@ -324,6 +349,7 @@ impl Server {
         if self.listeners.is_empty() {
             return Err(ConfigError::NoAddress);
         }
+        is_running()?;
         let mount = self.mount()?;
         report::log(&self.addresses(), &RouteList::of(&self.app));
         let listeners = std::mem::take(&mut self.listeners);
@@ -398,7 +424,7 @@ fn service(app: ProtocolTypeRouter, mount: impl Fn(&mut ServiceConfig)) -> App<i
 
 /// Finds the routes' layers before the first request asks for one.
 pub(crate) fn check_layers(routes: &RouteList, layers: &Layers) -> Result<(), ConfigError> {
-    for RouteInfo { pattern, consumer, layer } in routes.routes() {
+    for RouteInfo { pattern, consumer, layer, .. } in routes.routes() {
         layers.get(layer).map_err(|source| ConfigError::Layer { route: pattern.clone(), consumer, source })?;
     }
     Ok(())

@@ -4,12 +4,12 @@ use std::{rc::Rc, sync::Arc};
 
 use actix::Actor;
 use actix_web::{
-    HttpRequest, HttpResponse, guard,
+    HttpRequest, HttpResponse, Resource, guard,
     http::{StatusCode, header},
     web::{self, ServiceConfig},
 };
 
-use super::{Config, shutdown::Keepers};
+use super::{Config, ConfigError, shutdown::Keepers};
 use crate::{
     Close, CloseCode, Layers, ProtocolTypeRouter, Scope,
     consumer::Context,
@@ -41,15 +41,11 @@ impl ServerThread {
 
     /// Registers the application's handshakes, before everything else that has their paths.
     pub(super) fn install(self: Rc<Self>, service: &mut ServiceConfig) {
-        let asks = guard::fn_guard(|request| {
-            let upgrade = request.head().headers.get(header::UPGRADE);
-            upgrade.is_some_and(|value| value.as_bytes().to_ascii_lowercase().windows(9).any(|at| at == b"websocket"))
-        });
         let handler = move |request, payload| {
             let thread = self.clone();
             async move { thread.handshake(request, payload).await }
         };
-        service.service(web::resource(format!("/{{{TAIL}:.*}}")).guard(asks).to(handler));
+        service.service(handshakes().to(handler));
     }
 
     async fn handshake(&self, request: HttpRequest, payload: web::Payload) -> HttpResponse {
@@ -110,6 +106,21 @@ impl ServerThread {
             }
         }
     }
+}
+
+/// Answers every handshake with 500, and says why once: what a thread does that cannot run sessions.
+pub(super) fn install_failure(service: &mut ServiceConfig, error: ConfigError) {
+    tracing::error!(%error, "handshakes cannot be served");
+    service.service(handshakes().to(HttpResponse::InternalServerError));
+}
+
+/// The requests that ask for a WebSocket, wherever.
+fn handshakes() -> Resource {
+    let asks = guard::fn_guard(|request| {
+        let upgrade = request.head().headers.get(header::UPGRADE);
+        upgrade.is_some_and(|value| value.as_bytes().to_ascii_lowercase().windows(9).any(|at| at == b"websocket"))
+    });
+    web::resource(format!("/{{{TAIL}:.*}}")).guard(asks)
 }
 
 /// What is answered to a request that nothing else takes: 426 where a WebSocket is served, 404 elsewhere.
