@@ -60,10 +60,14 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `metrics` | no | [`metrics`]: counts and times for the `metrics` facade, and a Prometheus endpoint |
+//! | `toml` | no | [`LayersConfig::read`](layer::LayersConfig): channel layers from a TOML file |
 //! | `testing` | no | [`testing`]: consumers driven without a port, live servers, `#[channels::test]` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without their features there is nothing that links to them could lead to.
-#![cfg_attr(not(all(feature = "metrics", feature = "testing")), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(
+    not(all(feature = "metrics", feature = "testing", feature = "toml")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 pub mod guide;
 pub mod prelude;

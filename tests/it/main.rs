@@ -10,6 +10,7 @@ mod raw;
 mod backpressure;
 mod bad_input;
 mod communicators;
+mod configuration;
 mod consumer;
 mod endings;
 mod events;

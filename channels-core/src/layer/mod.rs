@@ -10,6 +10,7 @@
 //! - **Counted.** What was dropped is in the [`GroupReport`] and in [`Layer::dropped`].
 
 mod audience;
+mod config;
 mod hub;
 mod layers;
 mod limits;
@@ -23,6 +24,7 @@ use thiserror::Error;
 pub(crate) use self::hub::{Delivery, Seat};
 pub use self::{
     audience::{Audience, GroupSend},
+    config::{LayersConfig, LayersConfigError},
     hub::{Dropped, Hub},
     layers::{Layer, Layers},
     limits::{CapacityPattern, Limits},
