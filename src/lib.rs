@@ -59,6 +59,7 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
+//! | `cli` | no | the command `channels`, which sends an event from a shell |
 //! | `metrics` | no | [`metrics`]: counts and times for the `metrics` facade, and a Prometheus endpoint |
 //! | `toml` | no | [`LayersConfig::read`](layer::LayersConfig): channel layers from a TOML file |
 //! | `testing` | no | [`testing`]: consumers driven without a port, live servers, `#[channels::test]` |

@@ -7,6 +7,7 @@ mod logs;
 mod puppet;
 mod raw;
 
+mod anywhere;
 mod backpressure;
 mod bad_input;
 mod communicators;

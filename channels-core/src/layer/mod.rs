@@ -85,6 +85,15 @@ pub enum SendError {
         /// How many messages it holds.
         capacity: usize,
     },
+    /// What a pure handler made of the event had no room among what waits to be written to the client: send less, or raise
+    /// [`Config::max_waiting_bytes`](crate::Config::max_waiting_bytes).
+    #[error("the client of channel \"{channel}\" reads too slowly (at most {limit} bytes wait for it)")]
+    ClientTooSlow {
+        /// The channel.
+        channel: ChannelName,
+        /// How many bytes may wait for its client.
+        limit: usize,
+    },
     /// The name is not a channel's.
     #[error(transparent)]
     Name(#[from] NameError),

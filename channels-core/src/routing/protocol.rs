@@ -110,6 +110,10 @@ impl Application for ProtocolTypeRouter {
         })
     }
 
+    fn serves(&self, scope: &mut Scope) -> bool {
+        self.application(scope.protocol()).is_some_and(|application| application.serves(scope))
+    }
+
     fn routes(&self, list: &mut RouteList) {
         for protocol in [Protocol::Websocket, Protocol::Channel] {
             if let Some(application) = self.application(protocol) {

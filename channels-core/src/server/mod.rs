@@ -1,5 +1,6 @@
 //! The server: an application, its layers, where it listens, how it stops.
 
+mod access;
 mod config;
 mod inspect;
 mod operations;
@@ -10,7 +11,7 @@ mod thread;
 
 use std::{
     any::Any,
-    future::Future,
+    future::{Future, ready},
     io,
     net::{SocketAddr, TcpListener, ToSocketAddrs},
     sync::Arc,
@@ -20,7 +21,7 @@ use std::{
 use actix_web::{
     App, HttpServer,
     body::MessageBody,
-    dev::{ServiceFactory, ServiceRequest, ServiceResponse},
+    dev::{Service as _, ServiceFactory, ServiceRequest, ServiceResponse},
     web::{self, ServiceConfig},
 };
 use futures_util::future::join;
@@ -28,12 +29,12 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 pub use self::config::{Compression, Config, SlowClient};
+use self::{access::Asked, operations::Operations, shutdown::Keepers, thread::ServerThread};
 pub(crate) use self::{
     config::Change,
     runtime::{is_running, within_runtime},
     shutdown::signal,
 };
-use self::{operations::Operations, shutdown::Keepers, thread::ServerThread};
 use crate::{
     layer::{LayerError, Layers},
     routing::{ProtocolTypeRouter, RouteInfo, RouteList},
@@ -418,8 +419,18 @@ where
 
 /// What a worker thread of a server serves: what is mounted, and an answer to everything else.
 fn service(app: ProtocolTypeRouter, mount: impl Fn(&mut ServiceConfig)) -> App<impl Service> {
-    let miss = web::to(move |request| thread::miss(app.clone(), request));
-    App::new().default_service(miss).configure(mount)
+    let miss = move |request| ready(thread::miss(&app, &request));
+    App::new().default_service(web::to(miss)).configure(mount).wrap_fn(|request, service| {
+        let asked = tracing::enabled!(target: "channels::access", tracing::Level::INFO).then(|| Asked::of(&request));
+        let answer = service.call(request);
+        async {
+            let answer = answer.await;
+            if let Some(asked) = asked {
+                asked.answered(&answer);
+            }
+            answer
+        }
+    })
 }
 
 /// Finds the routes' layers before the first request asks for one.

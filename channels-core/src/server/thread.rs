@@ -124,14 +124,14 @@ fn handshakes() -> Resource {
 }
 
 /// What is answered to a request that nothing else takes: 426 where a WebSocket is served, 404 elsewhere.
-pub(super) async fn miss(app: ProtocolTypeRouter, request: HttpRequest) -> HttpResponse {
-    match app.call(scope(&request)).await {
-        Outcome::Run(..) => HttpResponse::build(StatusCode::UPGRADE_REQUIRED)
-            .insert_header((header::UPGRADE, "websocket"))
-            .insert_header((header::CONNECTION, "Upgrade"))
-            .body("this is a WebSocket"),
-        Outcome::NoRoute(_) | Outcome::Refuse(_) => not_found(),
+pub(super) fn miss(app: &ProtocolTypeRouter, request: &HttpRequest) -> HttpResponse {
+    if !app.serves(&mut scope(request)) {
+        return not_found();
     }
+    HttpResponse::build(StatusCode::UPGRADE_REQUIRED)
+        .insert_header((header::UPGRADE, "websocket"))
+        .insert_header((header::CONNECTION, "Upgrade"))
+        .body("this is a WebSocket")
 }
 
 fn scope(request: &HttpRequest) -> Scope {

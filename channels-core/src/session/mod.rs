@@ -5,6 +5,7 @@
 //! frames that wait in the outbox. When the response ends before the consumer has, by a lost connection or a refused
 //! handshake, the rest of the life goes on as a task of the thread: so `disconnect` runs whatever the end is.
 
+mod access;
 mod heartbeat;
 mod life;
 mod line;

@@ -142,7 +142,7 @@ impl Hub {
             let channel = channel.clone();
             move |capacity| SendError::ChannelFull { channel, capacity }
         };
-        let hub = self.clone();
+        let (hub, slow) = (self.clone(), channel.clone());
         match Address::parse(channel, &self.0.node) {
             Address::Session(seat) => {
                 let posted = self.on(seat.thread, move |local| local.post(seat, &event));
@@ -156,6 +156,10 @@ impl Hub {
                         Delivery::Full(capacity) => {
                             hub.count_full(1);
                             Err(full(capacity))
+                        }
+                        Delivery::Slow(limit) => {
+                            hub.count_full(1);
+                            Err(SendError::ClientTooSlow { channel: slow, limit })
                         }
                     }
                 })
@@ -386,6 +390,8 @@ pub(crate) enum Delivery {
     Delivered,
     /// The capacity that it has.
     Full(usize),
+    /// Its client is to read so many bytes first.
+    Slow(usize),
     /// It is closing, or closed.
     Gone,
 }

@@ -59,7 +59,7 @@ impl Walked {
     fn count(&mut self, delivery: Delivery) {
         match delivery {
             Delivery::Delivered => self.report.delivered += 1,
-            Delivery::Full(_) => self.report.full += 1,
+            Delivery::Full(_) | Delivery::Slow(_) => self.report.full += 1,
             Delivery::Gone => self.gone += 1,
         }
     }
