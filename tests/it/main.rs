@@ -7,6 +7,7 @@ mod logs;
 mod puppet;
 mod raw;
 
+mod access;
 mod anywhere;
 mod backpressure;
 mod bad_input;
@@ -22,6 +23,7 @@ mod layer;
 mod middleware;
 mod mount;
 mod operations;
+mod reference;
 mod registry;
 mod routing;
 mod shutdown;
