@@ -108,8 +108,7 @@ impl<'a> GroupSend<'a> {
     where
         G: TryInto<GroupName, Error: Into<NameError>>,
     {
-        let group = group.try_into().map_err(Into::into);
-        self.change(|audience| Ok(audience.add(group?)))
+        self.change(group.try_into().map_err(Into::into), Audience::add)
     }
 
     /// The same send, to everybody but this channel; that it is no member is no error.
@@ -119,17 +118,18 @@ impl<'a> GroupSend<'a> {
     where
         N: TryInto<ChannelName, Error: Into<NameError>>,
     {
-        let channel = channel.try_into().map_err(Into::into);
-        self.change(|audience| Ok(audience.except.push(channel?)))
+        self.change(channel.try_into().map_err(Into::into), |audience, channel| audience.except.push(channel))
     }
 
     /// The first mistake is the one that is told.
-    fn change(mut self, change: impl FnOnce(&mut Audience) -> Result<(), NameError>) -> Self {
+    fn change<T>(mut self, name: Result<T, NameError>, change: impl FnOnce(&mut Audience, T)) -> Self {
         if let State::Told(told) = &mut self.state
             && let Ok((audience, _)) = told
-            && let Err(error) = change(audience)
         {
-            *told = Err(error.into());
+            match name {
+                Ok(name) => change(audience, name),
+                Err(error) => *told = Err(error.into()),
+            }
         }
         self
     }
