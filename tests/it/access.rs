@@ -170,3 +170,14 @@ async fn every_request_and_every_end_of_a_connection_is_one_line_in_the_access_l
     }
     assert_eq!(logs::with(&["websocket closed", "path=/logged/"]).len(), 1, "none for a refused handshake");
 }
+
+#[channels::test]
+async fn a_request_that_its_client_gives_up_is_a_line_too() {
+    logs::keep();
+    let app = ProtocolTypeRouter::new().http(|cfg| {
+        cfg.route("/given-up", web::get().to(std::future::pending::<HttpResponse>));
+    });
+    let request = HttpCommunicator::new(app, Method::GET, "/given-up").timeout(std::time::Duration::from_millis(1));
+    assert!(request.get_response().await.is_err());
+    logs::wait_for(&["INFO http, given up by the client", "method=GET", "path=/given-up"]).await;
+}
