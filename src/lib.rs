@@ -59,11 +59,16 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
+//! | `cli` | no | the command `channels`, which sends an event from a shell |
 //! | `metrics` | no | [`metrics`]: counts and times for the `metrics` facade, and a Prometheus endpoint |
-//! | `testing` | no | [`testing`]: consumers driven without a port |
+//! | `toml` | no | [`LayersConfig::read`](layer::LayersConfig): channel layers from a TOML file |
+//! | `testing` | no | [`testing`]: consumers driven without a port, live servers, `#[channels::test]` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without their features there is nothing that links to them could lead to.
-#![cfg_attr(not(all(feature = "metrics", feature = "testing")), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(
+    not(all(feature = "metrics", feature = "testing", feature = "toml")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 pub mod guide;
 pub mod prelude;
@@ -79,12 +84,14 @@ pub use channels_core::testing;
 pub use channels_core::{
     Accept, AllowedHosts, ArgError, Binary, ChannelLayer, ChannelName, ChannelNameRouter, Close, CloseCode, ClosedBy,
     Compression, Config, ConfigError, Consumer, ConsumerEntry, Context, DecodeError, Deny, Dispatch, Envelope, Error,
-    Event, EventError, FromMessage, GroupName, GroupReport, HandlerEntry, InMemoryChannelLayer, InputError, IntoEvent,
-    Json, Layer, LayerError, Layers, MAX_REASON_LEN, Message, Middleware, NameError, OriginError, OriginValidator,
-    PatternError, Protocol, ProtocolTypeRouter, RawEvent, Registry, Result, Scope, SendError, Server, SlowClient, Text,
-    URLRouter, UrlRoute, Worker, WriteError, consumer, error, event, layer, middleware, path, re_path, registry,
-    routing, run, scope, server,
+    Event, EventError, FromMessage, GroupName, GroupReport, GroupSend, HandlerEntry, InMemoryChannelLayer, InputError,
+    IntoEvent, Json, Layer, LayerError, Layers, MAX_REASON_LEN, Message, Middleware, NameError, OriginError,
+    OriginValidator, PatternError, Protocol, ProtocolTypeRouter, RawEvent, Registry, Result, Scope, SendError, Server,
+    SlowClient, Text, URLRouter, UrlRoute, Worker, WriteError, consumer, error, event, layer, middleware, path,
+    re_path, registry, routing, run, scope, server,
 };
+#[cfg(feature = "testing")]
+pub use channels_macros::test;
 pub use channels_macros::{Event, consumer, handler};
 
 #[cfg(doctest)]

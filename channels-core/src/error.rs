@@ -10,10 +10,12 @@
 //! | [`EventError`] | an event that cannot be sent: its name or its content |
 //! | [`InputError`] | a client's message that is not what `receive` takes |
 //! | [`LayerError`] | a channel layer that cannot do what is asked |
+//! | [`LayersConfigError`](crate::layer::LayersConfigError) | channel layers in a file or in the environment |
 //! | [`NameError`] | a channel or group name that is not one |
 //! | [`OriginError`] | a pattern of `OriginValidator` |
 //! | [`PatternError`] | a route's pattern |
 //! | [`SendError`] | `send` to a channel |
+//! | [`TestError`](crate::testing::TestError) | what a test expected and did not get (feature `testing`) |
 //! | [`WriteError`] | `cx.send`, `cx.accept`, `cx.close` at a moment when they cannot be |
 
 use std::{error::Error as StdError, fmt, panic::Location};

@@ -37,8 +37,8 @@ pub use self::{
     },
     frame::Message,
     layer::{
-        ChannelLayer, ChannelName, GroupName, GroupReport, InMemoryChannelLayer, Layer, LayerError, Layers, NameError,
-        SendError,
+        ChannelLayer, ChannelName, GroupName, GroupReport, GroupSend, InMemoryChannelLayer, Layer, LayerError, Layers,
+        NameError, SendError,
     },
     middleware::{AllowedHosts, Middleware, OriginError, OriginValidator},
     routing::{ChannelNameRouter, PatternError, ProtocolTypeRouter, URLRouter, path, re_path},

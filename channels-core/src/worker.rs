@@ -1,24 +1,28 @@
 //! Workers: consumers that read named channels instead of serving clients.
 
-use std::{future::Future, pin::pin, rc::Rc, sync::Arc};
+use std::{future::Future, pin::pin, rc::Rc, sync::Arc, time::Duration};
 
 use futures_util::future::{join_all, select};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     ChannelName, Close, CloseCode, Config, Context, Layers, ProtocolTypeRouter, Scope,
     routing::{Application, Outcome, RouteList},
     scope::Protocol,
-    server::{ConfigError, check_layers, signal},
+    server::{ConfigError, check_layers, signal, within_runtime},
     session::{Line, Port, Stats},
     transport::channel::ChannelReader,
 };
 
+/// How long to wait before a consumer is made anew whose `connect` failed.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// Runs the consumers of a [`ChannelNameRouter`](crate::ChannelNameRouter): Channels' `runworker`.
 ///
-/// One consumer serves each channel. Events reach its handlers one at a time, in order; the next one is taken from the
-/// layer when the last is done, so what waits stays in the channel and within its capacity. A consumer that fails is
-/// replaced by a new one; the event at which it failed is lost.
+/// One consumer serves each channel, unless the router says [how many](crate::ChannelNameRouter::at_once). Events reach
+/// its handlers one at a time, in order; the next one is taken from the layer when the last is done, so what waits stays in
+/// the channel and within its capacity. A consumer that fails is replaced by a new one; the event at which it failed is
+/// lost.
 ///
 /// A [`Server`](crate::Server) runs the workers of its application itself. A worker of its own is for another process:
 /// with a layer that reaches it.
@@ -39,13 +43,14 @@ pub struct Worker {
     app: ProtocolTypeRouter,
     layers: Layers,
     config: Arc<Config>,
+    only: Option<Vec<String>>,
 }
 
 impl Worker {
     /// A worker for this application's channels, with the layers that the application has by default.
     pub fn new(app: ProtocolTypeRouter) -> Self {
         let layers = app.layers().clone();
-        Self { app, layers, config: Arc::default() }
+        Self { app, layers, config: Arc::default(), only: None }
     }
 
     /// The same worker with these layers: [`Layers`], or one layer that becomes `default`.
@@ -60,33 +65,64 @@ impl Worker {
         self
     }
 
+    /// The same worker for these of the application's channels alone: the arguments of Channels' `runworker`.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use channels_core as channels;
+    /// # use channels::{ProtocolTypeRouter, Worker};
+    /// # let app = ProtocolTypeRouter::new();
+    /// channels::run(Worker::new(app).only(["thumbnails"]).run())?;
+    /// # Ok::<(), channels::ConfigError>(())
+    /// ```
+    pub fn only(mut self, channels: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.only = Some(channels.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// Reads the channels until Ctrl-C or SIGTERM; see [`run_until`](Self::run_until).
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Layer`] when a consumer names a layer that there is not.
+    /// As [`run_until`](Self::run_until).
     pub async fn run(self) -> Result<(), ConfigError> {
         self.run_until(signal()).await
     }
 
-    /// Reads the channels until `stop` resolves. Handlers that run then may go on for
+    /// Reads the channels until `stop` resolves. Then no event is taken any more; handlers that run may go on for
     /// [`Config::hook_grace`]; each consumer's `disconnect` runs.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Layer`] when a consumer names a layer that there is not.
+    /// [`ConfigError`]: a consumer names a layer that there is not; [`only`](Self::only) names a channel that no consumer
+    /// reads; or it is awaited outside of a runtime.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), ConfigError> {
-        let Some(channels) = self.app.application(Protocol::Channel) else { return Ok(()) };
-        let routes = RouteList::of(&**channels);
+        within_runtime(self.work(stop)).await?
+    }
+
+    async fn work(self, stop: impl Future<Output = ()>) -> Result<(), ConfigError> {
+        let routes = self.app.application(Protocol::Channel).map(|channels| RouteList::of(&**channels));
+        let routes = routes.unwrap_or_default();
         check_layers(&routes, &self.layers)?;
+        let mut routes = routes.routes().to_vec();
+        if let Some(only) = &self.only {
+            if let Some(channel) = only.iter().find(|name| routes.iter().all(|route| route.pattern != **name)) {
+                let known = routes.iter().map(|route| route.pattern.as_str()).collect::<Vec<_>>().join(", ");
+                return Err(ConfigError::Channel { channel: channel.clone(), known });
+            }
+            routes.retain(|route| only.contains(&route.pattern));
+        }
         let (stopping, stopped) = watch::channel(false);
-        let serving = join_all(routes.routes().iter().map(|route| self.serve(&route.pattern, stopped.clone())));
+        let readers = routes.iter().flat_map(|route| std::iter::repeat_n(&route.pattern, route.at_once));
+        let serving = join_all(readers.map(|channel| self.serve(channel, stopped.clone())));
         let stop = async {
             stop.await;
             let _ = stopping.send(true);
             std::future::pending::<()>().await;
         };
-        select(pin!(serving), pin!(stop)).await;
+        // The stop comes first: what is told at the same moment to take an event takes none.
+        select(pin!(stop), pin!(serving)).await;
         Ok(())
     }
 
@@ -115,6 +151,10 @@ impl Worker {
                 }
             };
             end_when_stopped(life, &port, &mut stopped).await;
+            // Nobody sees a worker that cannot begin but in the log, which is not to be flooded.
+            if port.ending().is_some_and(|ending| ending.close.code == CloseCode::ABNORMAL) {
+                let _ = timeout(RETRY, stopped.wait_for(|stopped| *stopped)).await;
+            }
         }
     }
 }
@@ -126,5 +166,5 @@ async fn end_when_stopped(life: impl Future<Output = ()>, port: &Rc<Port>, stopp
         port.close(Close::new(CloseCode::GOING_AWAY, "the worker stops"));
         std::future::pending::<()>().await;
     };
-    select(pin!(life), pin!(stop)).await;
+    select(pin!(stop), pin!(life)).await;
 }

@@ -5,6 +5,7 @@
 //! | [`#[consumer]`](macro@consumer) | `impl Consumer for …` | writes what connects events to handlers, and registers the consumer |
 //! | [`#[handler]`](macro@handler) | a method in that block | lets an event reach the method |
 //! | [`#[derive(Event)]`](macro@Event) | a struct or an enum | gives an event its name |
+//! | [`#[test]`](macro@test) | an `async fn` | runs a test on actix's runtime, in real time or under a paused clock |
 //!
 //! A mistake is a compile error at the place where it was made, with what to write instead; all mistakes are told at
 //! once.
@@ -16,6 +17,7 @@ mod handler;
 mod name;
 mod paths;
 mod spell;
+mod test;
 
 use proc_macro::TokenStream;
 
@@ -279,4 +281,60 @@ pub fn handler(_args: TokenStream, _item: TokenStream) -> TokenStream {
 #[proc_macro_derive(Event, attributes(event))]
 pub fn event(input: TokenStream) -> TokenStream {
     event::derive(input.into()).into()
+}
+
+/// Makes an `async fn` a test that runs on actix's runtime: for communicators, layers, and all else that needs one. It is
+/// in the feature `testing`.
+///
+/// With `start_paused = true` the clock stands still while anything can run, and jumps to the next timer when nothing can:
+/// pings, lifetimes and deadlines are tested without waiting. Keep such a test from real sockets, for which the clock does
+/// not wait.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use channels::{prelude::*, testing::{TestError, WebsocketCommunicator}};
+///
+/// #[derive(Default)]
+/// struct Echo;
+///
+/// #[consumer]
+/// impl Consumer for Echo {
+///     async fn receive(&mut self, cx: &mut Context, message: Message) -> Result<()> {
+///         cx.send(message)?;
+///         Ok(())
+///     }
+/// }
+/// # use channels::Message;
+///
+/// #[channels::test]
+/// async fn what_is_sent_comes_back() -> Result<(), TestError> {
+///     let mut client = WebsocketCommunicator::new(Echo::default, "/");
+///     client.connect().await?;
+///     client.send_to("hi").await?;
+///     assert_eq!(client.receive_text_from().await?, "hi");
+///     client.disconnect(1000).await
+/// }
+///
+/// #[channels::test(start_paused = true)]
+/// async fn a_connection_lasts_an_hour() -> Result<(), TestError> {
+///     let hour = Duration::from_secs(3_600);
+///     let config = Config { max_lifetime: Some(hour), ..Config::default() };
+///     let mut client = WebsocketCommunicator::new(Echo::default, "/").config(config).timeout(2 * hour);
+///     client.connect().await?;
+///     assert_eq!(client.closed().await?.code.get(), 4000); // at once
+///     Ok(())
+/// }
+/// # fn main() {}
+/// ```
+///
+/// # Options
+///
+/// - `start_paused = true`: the clock stands still, as said above.
+/// - `crate = path`: where the `channels` crate is, when it is not `::channels`.
+#[proc_macro_attribute]
+pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    test::expand(arguments.into(), item.into()).into()
 }

@@ -90,7 +90,7 @@ async fn an_unknown_route_is_404_and_the_log_names_the_routes_that_were_tried() 
     for pattern in ["ws/strict/", "ws/text/", "ws/binary/", r"^ws/(?P<room>\w+)/trusting/$"] {
         assert!(line.contains(pattern), "{line} does not name {pattern}");
     }
-    assert_eq!(logs::with(&["path=/ws/unheard-of/"]).len(), 1);
+    assert_eq!(logs::with(&["no route for this path", "path=/ws/unheard-of/"]).len(), 1);
     for path in ["/", "/ws/strict", "/ws/strict/more/", "/%ff", "/ws/%73trict/../text/"] {
         assert_eq!(answer(server.address, raw::handshake(path, "")).await.status, 404, "{path}");
     }

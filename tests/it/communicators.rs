@@ -54,7 +54,9 @@ async fn a_message_of_the_wrong_kind_is_shown_with_what_was_expected() {
     client.connect().await.unwrap();
     client.send_to(b"w\0\0\0".to_vec()).await.unwrap();
     let error = client.receive_json_from::<serde_json::Value>().await.unwrap_err();
-    assert_eq!(error.to_string(), "expected text, got binary of 4 bytes");
+    assert_eq!(error.to_string(), "expected text, got binary of 4 bytes: 77 00 00 00");
+    client.send_to("text").await.unwrap();
+    assert_eq!(client.receive_bytes_from().await.unwrap_err().to_string(), "expected binary, got the text `text`");
     client.send_to("no JSON").await.unwrap();
     let error = client.receive_json_from::<serde_json::Value>().await.unwrap_err();
     assert_eq!(error.to_string(), "the text `no JSON` does not fit");
@@ -113,6 +115,12 @@ async fn a_refusal_is_an_answer_and_no_error() {
     let connected = client.connect().await.unwrap();
     assert_eq!((connected.accepted, connected.status), (false, StatusCode::SERVICE_UNAVAILABLE));
     assert_eq!(connected.headers.get("Retry-After"), Some("60"));
+    let error = client.send_to("hello").await.unwrap_err();
+    assert_eq!(error.to_string(), "the handshake was refused with 503 Service Unavailable");
+    assert!(matches!(client.receive_from().await, Err(TestError::Refused(StatusCode::SERVICE_UNAVAILABLE))));
+    client.disconnect(1000).await.unwrap();
+
+    let mut client = WebsocketCommunicator::new(Shut, "/");
     assert!(matches!(client.send_to("hello").await, Err(TestError::NotConnected)));
     assert!(matches!(client.receive_from().await, Err(TestError::NotConnected)));
     assert_eq!(client.disconnect(1000).await.unwrap_err().to_string(), "not connected");
@@ -144,7 +152,9 @@ async fn an_application_that_does_not_answer_is_a_timeout_and_can_still_be_disco
         assert_eq!(error.to_string(), "nothing came within 1s");
         client.disconnect(1000).await.unwrap();
     }
-    let mut client = WebsocketCommunicator::new(|| Dead, "/undecided/").timeout(Duration::from_secs(90));
+    let patient = Config { handshake_timeout: Duration::from_secs(600), ..Config::default() };
+    let mut client =
+        WebsocketCommunicator::new(|| Dead, "/undecided/").config(patient).timeout(Duration::from_secs(90));
     let error = client.connect().await.unwrap_err();
     assert_eq!(error.to_string(), "nothing came within 90s");
     client.vanish().await.unwrap();

@@ -96,16 +96,23 @@ async fn a_route_has_limits_of_its_own() {
     assert_eq!(ask(&server, "/terse/", "").await.1.status, 431);
 }
 
+/// Fails when it is spoken to.
+struct Touchy;
+
+#[consumer]
+impl Consumer for Touchy {
+    async fn receive(&mut self, _: &mut Context, _: Text) -> Result<()> {
+        Err(channels::Error::msg("not like this"))
+    }
+}
+
 #[tokio::test]
 async fn what_is_logged_while_a_consumer_runs_tells_whose_it_is() {
     logs::keep();
-    let strings = Strings::new();
-    let server = limited(&strings, Config::default());
-    let mut client = server.connect("/say%20spanned").await;
-    assert_eq!(client.text().await, "spanned");
-    client.send("error").await;
-    let line = logs::wait_for(&["ERROR", "on purpose", "connection: path=/say spanned"]).await;
-    for part in [" consumer=it::puppet::Puppet", " client=127.0.0.1:", " channel=specific."] {
+    let server = serve(Server::new(ProtocolTypeRouter::new().websocket(|| Touchy)));
+    server.connect("/spanned/").await.send("hello").await;
+    let line = logs::wait_for(&["ERROR", "not like this", "connection: path=/spanned/"]).await;
+    for part in [" consumer=it::limits::Touchy", " client=127.0.0.1:", " channel=specific."] {
         assert!(line.contains(part), "{part} in {line}");
     }
 }

@@ -7,15 +7,18 @@ use channels::{
     actix_web::{
         App, HttpResponse, HttpServer,
         dev::ServerHandle,
-        test::init_service,
+        http::StatusCode,
+        test::{TestRequest, call_service, init_service},
         web::{self, ServiceConfig},
     },
     event,
     prelude::*,
 };
+use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use crate::{
+    logs,
     puppet::{Strings, panics, quiet_panics},
     raw::{self, Raw, Response},
     support::within,
@@ -161,4 +164,18 @@ async fn a_mounted_application_drains_while_its_host_goes_on() {
     assert_eq!((refused.status, refused.header("Retry-After")), (503, Some("1")));
     assert_eq!(get(address, "/").await, (200, "of the host".to_owned()));
     handle.stop(false).await;
+}
+
+#[test]
+fn where_no_session_can_run_handshakes_are_answered_with_500_and_the_log_says_why() {
+    logs::keep();
+    let app = ProtocolTypeRouter::new().websocket(|| Where);
+    let mount = Server::new(app).mount().unwrap();
+    let service = init_service(App::new().route("/page", page("page")).configure(mount)).now_or_never().unwrap();
+    let ask = |request: TestRequest| call_service(&service, request.to_request()).now_or_never().unwrap().status();
+    let handshake = TestRequest::with_uri("/ws/").insert_header(("Upgrade", "websocket"));
+    assert_eq!(ask(handshake), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(ask(TestRequest::with_uri("/page")), StatusCode::OK);
+    let why = "error=this thread has no runtime for sessions";
+    assert!(!logs::with(&["ERROR", "handshakes cannot be served", why]).is_empty());
 }

@@ -1,9 +1,13 @@
 //! Consumers that read named channels.
 
 use channels::{ChannelNameRouter, Layer, Worker, WriteError, actix_web::rt, prelude::*};
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::support::{serve, within};
+use crate::{
+    logs,
+    support::{Socket, serve, within},
+};
 
 /// A job, answered on a channel.
 #[derive(Serialize, Deserialize, Event)]
@@ -53,12 +57,16 @@ struct Bench {
 
 impl Bench {
     fn start(may_end: bool) -> Self {
+        Self::with(may_end, 1, Layers::default())
+    }
+
+    fn with(may_end: bool, at_once: usize, layers: Layers) -> Self {
         let (done, said) = mpsc::unbounded_channel();
         let (may_end, ends) = watch::channel(may_end);
         let (stop, stopped) = oneshot::channel::<()>();
         let jobs = move || Jobs { done: done.clone(), may_end: ends.clone() };
-        let app = ProtocolTypeRouter::new().channel(ChannelNameRouter::new([("jobs", jobs)]).unwrap());
-        let layers = Layers::default();
+        let app = ProtocolTypeRouter::new()
+            .channel(ChannelNameRouter::new([("jobs", jobs)]).unwrap().at_once("jobs", at_once));
         let layer = layers.get("default").unwrap().clone();
         let worker = Worker::new(app).layers(layers).run_until(async {
             let _ = stopped.await;
@@ -120,6 +128,193 @@ fn a_worker_that_stops_ends_its_handler_and_tells_its_consumer() {
         assert_eq!(bench.said().await, "disconnect 1001");
         within(bench.worker).await.unwrap();
     });
+}
+
+#[test]
+fn no_event_is_taken_before_the_last_one_is_done_so_a_failure_loses_only_its_own() {
+    channels::run(async {
+        let mut bench = Bench::start(false);
+        for number in [13, 14] {
+            bench.send(number).await;
+        }
+        assert_eq!(bench.said().await, "connect jobs");
+        assert_eq!(bench.said().await, "begin 13");
+        bench.may_end.send(true).unwrap();
+        for expected in ["disconnect 1011", "connect jobs", "begin 14", "end 14"] {
+            assert_eq!(bench.said().await, expected);
+        }
+    });
+}
+
+#[test]
+fn a_channel_has_as_many_events_handled_at_once_as_its_router_says_and_no_more() {
+    channels::run(async {
+        let mut bench = Bench::with(false, 2, Layers::default());
+        for number in [1, 2, 3] {
+            bench.send(number).await;
+        }
+        let mut said = Vec::new();
+        while said.len() < 4 {
+            said.push(bench.said().await);
+        }
+        said.sort();
+        assert_eq!(said, ["begin 1", "begin 2", "connect jobs", "connect jobs"]);
+        tokio::task::yield_now().await;
+        assert!(bench.said.try_recv().is_err(), "the third waits in the channel");
+        bench.may_end.send(true).unwrap();
+        let mut said = Vec::new();
+        while said.len() < 4 {
+            said.push(bench.said().await);
+        }
+        said.sort();
+        assert_eq!(said, ["begin 3", "end 1", "end 2", "end 3"]);
+    });
+}
+
+#[test]
+fn what_waits_when_a_worker_stops_stays_in_the_channel() {
+    channels::run(async {
+        let layers = Layers::default();
+        let mut bench = Bench::with(false, 2, layers.clone());
+        for number in [1, 2, 3, 4] {
+            bench.send(number).await;
+        }
+        for _ in 0..4 {
+            bench.said().await;
+        }
+        bench.stop.take().unwrap().send(()).unwrap();
+        bench.may_end.send(true).unwrap();
+        within(bench.worker).await.unwrap();
+        let mut next = Bench::with(true, 1, layers);
+        for expected in ["connect jobs", "begin 3", "end 3", "begin 4", "end 4"] {
+            assert_eq!(next.said().await, expected);
+        }
+    });
+}
+
+#[channels::test(start_paused = true)]
+async fn a_consumer_that_cannot_begin_is_tried_again_every_second() {
+    #[derive(Clone)]
+    struct Doomed(mpsc::UnboundedSender<()>);
+
+    #[consumer]
+    impl Consumer for Doomed {
+        async fn connect(&mut self, _: &mut Context) -> Result<()> {
+            self.0.send(())?;
+            Err(channels::Error::msg("the database is down"))
+        }
+    }
+
+    let (tried, mut tries) = mpsc::unbounded_channel();
+    let doomed = Doomed(tried);
+    let app = ProtocolTypeRouter::new().channel(ChannelNameRouter::new([("jobs", move || doomed.clone())]).unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let worker = rt::spawn(Worker::new(app).run_until(async {
+        let _ = stopped.await;
+    }));
+    let start = tokio::time::Instant::now();
+    for _ in 0..10 {
+        within(tries.recv()).await.unwrap();
+    }
+    assert_eq!(start.elapsed().as_secs(), 9);
+    drop(stop);
+    within(worker).await.unwrap().unwrap();
+    assert_eq!(start.elapsed().as_secs(), 9, "a stop does not wait for the next try");
+}
+
+#[channels::test(start_paused = true)]
+async fn events_for_a_channel_that_nobody_reads_are_dropped_and_logged_once() {
+    logs::keep();
+    let layers = Layers::default();
+    let layer = layers.get("default").unwrap();
+    for number in 0..5 {
+        layer.send("jbos.misspelt", Job { number }).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_secs(30)).await;
+    }
+    layer.send("other", Job { number: 6 }).await.unwrap();
+    assert_eq!(layer.dropped().expired, 4);
+    let line = "WARN nobody took these events in time; does a worker read the channel? channel=jbos.misspelt events=1";
+    assert_eq!(logs::with(&["jbos.misspelt"]), [line]);
+}
+
+#[test]
+fn an_event_that_is_none_or_that_nobody_handles_is_dropped_and_the_next_one_handled() {
+    logs::keep();
+    channels::run(async {
+        let mut bench = Bench::start(true);
+        let error = bench.layer.send("jobs", serde_json::json!({"number": 1})).await.unwrap_err();
+        let text = r#"an event needs a `type` that is a string: {"type": "chat.message", …}"#;
+        assert_eq!(error.to_string(), text);
+        bench.layer.send("jobs", channels::event!({"type": "job.rnu.misspelt"})).await.unwrap();
+        bench.send(2).await;
+        for expected in ["connect jobs", "begin 2", "end 2"] {
+            assert_eq!(bench.said().await, expected);
+        }
+        logs::wait_for(&["WARN", "no handler for this event", "it is dropped", "job.rnu.misspelt"]).await;
+    });
+}
+
+#[test]
+fn a_worker_reads_the_channels_that_it_is_told_and_refuses_those_that_nobody_reads() {
+    channels::run(async {
+        let (done, mut said) = mpsc::unbounded_channel();
+        let (_may_end, ends) = watch::channel(true);
+        let jobs = move || Jobs { done: done.clone(), may_end: ends.clone() };
+        let router = ChannelNameRouter::new([("jobs", jobs.clone()), ("mail", jobs.clone()), ("maps", jobs)]).unwrap();
+        let app = ProtocolTypeRouter::new().channel(router);
+        let stopped = std::future::ready(());
+        let error = Worker::new(app.clone()).only(["mail", "mial"]).run_until(stopped).await.unwrap_err();
+        assert_eq!(error.to_string(), "no consumer reads the channel `mial` (there are: jobs, mail, maps)");
+
+        let (stop, stopped) = oneshot::channel::<()>();
+        let worker = rt::spawn(Worker::new(app).only(["mail", "maps"]).run_until(async {
+            let _ = stopped.await;
+        }));
+        let mut both = [within(said.recv()).await.unwrap(), within(said.recv()).await.unwrap()];
+        both.sort();
+        assert_eq!(both, ["connect mail", "connect maps"]);
+        drop(stop);
+        within(worker).await.unwrap().unwrap();
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_runs_on_tokios_runtime_too() {
+    let (done, mut said) = mpsc::unbounded_channel();
+    let (_may_end, ends) = watch::channel(true);
+    let jobs = move || Jobs { done: done.clone(), may_end: ends.clone() };
+    let app = ProtocolTypeRouter::new().channel(ChannelNameRouter::new([("jobs", jobs)]).unwrap());
+    let layers = Layers::default();
+    let layer = layers.get("default").unwrap().clone();
+    let heard = async move {
+        layer.send("jobs", Job { number: 5 }).await.unwrap();
+        for expected in ["connect jobs", "begin 5", "end 5"] {
+            assert_eq!(within(said.recv()).await.unwrap(), expected);
+        }
+    };
+    Worker::new(app).layers(layers).run_until(heard).await.unwrap();
+}
+
+#[test]
+fn a_worker_or_a_server_without_a_runtime_is_an_error_and_no_panic() {
+    let app = ProtocolTypeRouter::new();
+    let text = "this thread has no runtime for sessions; run it with `channels::run(…)` or `#[actix_web::main]`";
+    let error = Worker::new(app.clone()).run().now_or_never().unwrap().unwrap_err();
+    assert_eq!(error.to_string(), text);
+    let server = Server::new(app).bind("127.0.0.1:0").unwrap();
+    assert_eq!(server.run().now_or_never().unwrap().unwrap_err().to_string(), text);
+}
+
+#[test]
+#[should_panic(expected = "the router has no channel `mial` (it has: jobs)")]
+fn a_number_for_a_channel_that_the_router_does_not_have_is_a_mistake() {
+    #[derive(Default)]
+    struct Idle;
+
+    #[consumer]
+    impl Consumer for Idle {}
+
+    let _ = ChannelNameRouter::new([("jobs", Idle::default)]).unwrap().at_once("mial", 2);
 }
 
 #[tokio::test]
@@ -187,4 +382,67 @@ fn a_consumer_without_a_client_is_told_so_when_it_sends() {
         layer.send("talk", channels::event!({"type": "talk"})).await.unwrap();
         assert_eq!(within(heard.recv()).await, Some(Err(WriteError::NoClient)));
     });
+}
+
+/// The example, as a process of its own; it ends with its owner.
+struct Example(std::process::Child);
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn example(arguments: &[&str]) -> std::process::Command {
+    let test = std::env::current_exe().expect("the path of this test"); // target/debug/deps/it-…
+    let built = test.ancestors().nth(2).expect("a target directory").join("examples/worker");
+    assert!(built.exists(), "{} is missing: cargo build --example worker", built.display());
+    let mut command = std::process::Command::new(built);
+    command.args(arguments).env("HOST", "127.0.0.1").env("PORT", "0").stdin(std::process::Stdio::null());
+    command
+}
+
+#[tokio::test]
+async fn the_example_counts_primes_for_its_clients() {
+    use std::io::{BufRead, BufReader};
+
+    let mut child =
+        example(&["--layer", "memory://?capacity=10"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let _example = Example(child);
+    let address = tokio::task::spawn_blocking(move || {
+        let mut line = String::new();
+        while output.read_line(&mut line).unwrap() > 0 {
+            if let Some((_, address)) = line.split_once("open http://") {
+                let address = address.split('/').next().unwrap().to_owned();
+                std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+                return address;
+            }
+            line.clear();
+        }
+        panic!("it says where it listens")
+    });
+    let address = within(address).await.unwrap();
+    let connect = async || {
+        let stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+        Socket(within(tokio_tungstenite::client_async(format!("ws://{address}/ws/"), stream)).await.unwrap().0)
+    };
+    let (mut first, mut second) = (connect().await, connect().await);
+    first.send(r#"{"up_to": 100}"#).await;
+    second.send(r#"{"up_to": 1000000}"#).await;
+    assert_eq!(first.text().await, r#"{"up_to":100,"primes":25}"#);
+    assert_eq!(second.text().await, r#"{"up_to":1000000,"primes":78498}"#);
+    second.send(r#"{"up_to": 50000001}"#).await;
+    assert_eq!(second.text().await, r#"{"error":"at most 50000000"}"#);
+}
+
+#[test]
+fn the_examples_parts_are_not_run_alone_over_a_layer_that_ends_at_each() {
+    for part in ["web", "work"] {
+        let said = example(&[part]).output().unwrap();
+        assert!(!said.status.success());
+        let text = String::from_utf8_lossy(&said.stderr);
+        assert!(text.contains("a layer in memory ends at its process"), "{text}");
+    }
 }

@@ -8,7 +8,7 @@ use super::{Accept, WriteError};
 use crate::{
     Close, CloseCode, Message, Result, Scope,
     event::IntoEvent,
-    layer::{ChannelName, GroupName, GroupReport, Layer, LayerError, Layers, NameError, Seat, SendError},
+    layer::{ChannelName, GroupName, GroupSend, Layer, LayerError, Layers, NameError, Seat, SendError},
     session::Port,
 };
 
@@ -228,7 +228,8 @@ impl Context {
         Ok(())
     }
 
-    /// Sends an event to every member of a group, this connection too if it is one.
+    /// Sends an event to every member of a group, this connection too if it is one. What it returns is awaited; before
+    /// that, [`to`](GroupSend::to) adds a group and [`except`](GroupSend::except) leaves a channel out, as its own.
     ///
     /// # Examples
     ///
@@ -247,11 +248,11 @@ impl Context {
     ///
     /// [`LayerError`] when the name or the event is not one. Members without room are no error but a number in the
     /// report.
-    pub async fn group_send<G>(&self, group: G, event: impl IntoEvent) -> Result<GroupReport, LayerError>
+    pub fn group_send<G>(&self, group: G, event: impl IntoEvent) -> GroupSend<'_>
     where
         G: TryInto<GroupName, Error: Into<NameError>>,
     {
-        self.layer.group_send(group, event).await
+        self.layer.group_send(group, event)
     }
 
     /// Sends an event to one channel: to a connection by its [`channel_name`](Self::channel_name), or to a worker.

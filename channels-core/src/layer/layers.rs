@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use super::{
-    ChannelLayer, ChannelName, Dropped, GroupName, GroupReport, InMemoryChannelLayer, LayerError, NameError, SendError,
+    ChannelLayer, ChannelName, Dropped, GroupName, GroupSend, InMemoryChannelLayer, LayerError, NameError, SendError,
 };
 use crate::event::{Envelope, IntoEvent};
 
@@ -125,7 +125,8 @@ impl Layer {
         self.0.group_discard(&group, &channel).await
     }
 
-    /// Sends an event to every member of a group and reports what became of it.
+    /// Sends an event to every member of a group and reports what became of it. What it returns is awaited; before that,
+    /// [`to`](GroupSend::to) adds a group and [`except`](GroupSend::except) leaves a channel out.
     ///
     /// # Examples
     ///
@@ -149,12 +150,11 @@ impl Layer {
     ///
     /// [`LayerError`] when the name or the event is not one. A member without room is no error but a number in the
     /// report.
-    pub async fn group_send<G>(&self, group: G, event: impl IntoEvent) -> Result<GroupReport, LayerError>
+    pub fn group_send<G>(&self, group: G, event: impl IntoEvent) -> GroupSend<'_>
     where
         G: TryInto<GroupName, Error: Into<NameError>>,
     {
-        let group = group.try_into().map_err(Into::into)?;
-        self.0.group_send(&group, Arc::new(event.into_event()?)).await
+        GroupSend::new(self.get_ref(), group, event)
     }
 
     /// The channels of a group, in no order.

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    CapacityPattern, ChannelLayer, ChannelName, GroupName, GroupReport, Hub, LayerError, LayerFuture, Limits, SendError,
+    Audience, CapacityPattern, ChannelLayer, ChannelName, GroupName, GroupReport, Hub, LayerError, LayerFuture, Limits,
+    SendError,
 };
 use crate::event::Envelope;
 
@@ -99,12 +100,8 @@ impl ChannelLayer for InMemoryChannelLayer {
         })
     }
 
-    fn group_send<'a>(
-        &'a self,
-        group: &'a GroupName,
-        event: Arc<Envelope>,
-    ) -> LayerFuture<'a, Result<GroupReport, LayerError>> {
-        Box::pin(async { Ok(self.hub().group_send(group, event).await) })
+    fn group_send(&self, audience: Audience, event: Arc<Envelope>) -> LayerFuture<'_, Result<GroupReport, LayerError>> {
+        Box::pin(async move { Ok(self.hub().group_send(audience, event).await) })
     }
 
     fn group_channels<'a>(&'a self, group: &'a GroupName) -> LayerFuture<'a, Result<Vec<ChannelName>, LayerError>> {

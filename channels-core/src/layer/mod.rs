@@ -9,6 +9,8 @@
 //!   [`SendError::ChannelFull`]; [`group_send`](Layer::group_send) never fails for it, and reports how many were full.
 //! - **Counted.** What was dropped is in the [`GroupReport`] and in [`Layer::dropped`].
 
+mod audience;
+mod config;
 mod hub;
 mod layers;
 mod limits;
@@ -21,6 +23,8 @@ use thiserror::Error;
 
 pub(crate) use self::hub::{Delivery, Seat};
 pub use self::{
+    audience::{Audience, GroupSend},
+    config::{LayersConfig, LayersConfigError},
     hub::{Dropped, Hub},
     layers::{Layer, Layers},
     limits::{CapacityPattern, Limits},
@@ -80,6 +84,15 @@ pub enum SendError {
         channel: ChannelName,
         /// How many messages it holds.
         capacity: usize,
+    },
+    /// What a pure handler made of the event had no room among what waits to be written to the client: send less, or raise
+    /// [`Config::max_waiting_bytes`](crate::Config::max_waiting_bytes).
+    #[error("the client of channel \"{channel}\" reads too slowly (at most {limit} bytes wait for it)")]
+    ClientTooSlow {
+        /// The channel.
+        channel: ChannelName,
+        /// How many bytes may wait for its client.
+        limit: usize,
     },
     /// The name is not a channel's.
     #[error(transparent)]
@@ -145,12 +158,11 @@ pub trait ChannelLayer: Send + Sync + 'static {
         channel: &'a ChannelName,
     ) -> LayerFuture<'a, Result<(), LayerError>>;
 
-    /// Delivers an event to every channel of a group.
-    fn group_send<'a>(
-        &'a self,
-        group: &'a GroupName,
-        event: Arc<Envelope>,
-    ) -> LayerFuture<'a, Result<GroupReport, LayerError>>;
+    /// Delivers an event to every channel of an audience, once.
+    ///
+    /// A layer over a wire that can only say a [whole group](Audience::whole_group) does the rest itself: it looks up
+    /// the members of each group, and sends to those that are left.
+    fn group_send(&self, audience: Audience, event: Arc<Envelope>) -> LayerFuture<'_, Result<GroupReport, LayerError>>;
 
     /// The channels of a group, in no order.
     fn group_channels<'a>(&'a self, group: &'a GroupName) -> LayerFuture<'a, Result<Vec<ChannelName>, LayerError>>;

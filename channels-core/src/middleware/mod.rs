@@ -125,6 +125,10 @@ impl<M: Middleware> Application for Wrapped<M> {
         })
     }
 
+    fn serves(&self, scope: &mut Scope) -> bool {
+        self.inner.serves(scope)
+    }
+
     fn routes(&self, list: &mut RouteList) {
         self.inner.routes(list);
     }

@@ -1,6 +1,6 @@
 //! Routing by the name of a channel, for workers.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::future::LocalBoxFuture;
 
@@ -22,7 +22,13 @@ use crate::{ChannelName, NameError, Scope, scope::Protocol};
 /// assert_eq!(router.channels().collect::<Vec<_>>(), ["thumbnails"]);
 /// # Ok::<(), channels::NameError>(())
 /// ```
-pub struct ChannelNameRouter(BTreeMap<ChannelName, std::sync::Arc<dyn Application>>);
+pub struct ChannelNameRouter(BTreeMap<ChannelName, Reader>);
+
+struct Reader {
+    application: Arc<dyn Application>,
+    /// How many consumers read the channel.
+    at_once: usize,
+}
 
 impl ChannelNameRouter {
     /// A router of channels and what reads them.
@@ -51,8 +57,38 @@ impl ChannelNameRouter {
     where
         N: TryInto<ChannelName, Error: Into<NameError>>,
     {
-        self.0.insert(name.try_into().map_err(Into::into)?, to.into_application());
+        let reader = Reader { application: to.into_application(), at_once: 1 };
+        self.0.insert(name.try_into().map_err(Into::into)?, reader);
         Ok(self)
+    }
+
+    /// The same router, with so many consumers for a channel: as many of its events are handled at once, at most, and no
+    /// longer in order. One, unless it is said.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{ChannelNameRouter, Consumer, Message};
+    /// # #[derive(Default)] struct ThumbnailConsumer;
+    /// # impl Consumer for ThumbnailConsumer { type Input = Message; }
+    /// let router = ChannelNameRouter::new([("thumbnails", ThumbnailConsumer::default)])?.at_once("thumbnails", 4);
+    /// # Ok::<(), channels::NameError>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When the router has no channel of this name, or when `consumers` is 0.
+    #[must_use]
+    #[track_caller]
+    pub fn at_once(mut self, name: &str, consumers: usize) -> Self {
+        assert!(consumers > 0, "channel `{name}` needs at least one consumer");
+        let known = self.channels().collect::<Vec<_>>().join(", ");
+        match ChannelName::new(name).ok().and_then(|name| self.0.get_mut(&name)) {
+            Some(reader) => reader.at_once = consumers,
+            None => panic!("the router has no channel `{name}` (it has: {known})"),
+        }
+        self
     }
 
     /// The channels, sorted.
@@ -70,15 +106,19 @@ impl Application for ChannelNameRouter {
                 _ => None,
             };
             match known {
-                Some(application) => application.call(scope).await,
+                Some(reader) => reader.application.call(scope).await,
                 None => Outcome::NoRoute(scope),
             }
         })
     }
 
     fn routes(&self, list: &mut RouteList) {
-        for (name, application) in &self.0 {
+        for (name, Reader { application, at_once }) in &self.0 {
+            let before = list.routes.len();
             list.within(name, |list| application.routes(list));
+            for route in &mut list.routes[before..] {
+                route.at_once = *at_once;
+            }
         }
     }
 }

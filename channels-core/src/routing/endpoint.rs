@@ -81,6 +81,10 @@ impl Application for Endpoint {
         Box::pin(async { Outcome::Run(scope, self.clone()) })
     }
 
+    fn serves(&self, _: &mut Scope) -> bool {
+        true
+    }
+
     fn routes(&self, list: &mut RouteList) {
         list.add(self.consumer(), self.layer());
     }

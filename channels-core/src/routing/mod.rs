@@ -63,6 +63,15 @@ pub trait Application: Send + Sync + 'static {
     /// Says what becomes of the connection of this scope.
     fn call(&self, scope: Scope) -> LocalBoxFuture<'_, Outcome>;
 
+    /// Whether a consumer serves what this scope asks for, as far as it is known without asking anybody: the answer to a
+    /// plain request is 426 where one does, and 404 elsewhere. No middleware runs for it, and the scope is left as it was.
+    ///
+    /// `false` unless it is said: an application around another one asks that.
+    fn serves(&self, scope: &mut Scope) -> bool {
+        let _ = scope;
+        false
+    }
+
     /// Adds the routes in it to a list, for the start-up log and for the log line of a miss.
     fn routes(&self, list: &mut RouteList);
 }
@@ -70,6 +79,10 @@ pub trait Application: Send + Sync + 'static {
 impl<A: Application + ?Sized> Application for Arc<A> {
     fn call(&self, scope: Scope) -> LocalBoxFuture<'_, Outcome> {
         (**self).call(scope)
+    }
+
+    fn serves(&self, scope: &mut Scope) -> bool {
+        (**self).serves(scope)
     }
 
     fn routes(&self, list: &mut RouteList) {
@@ -133,6 +146,8 @@ pub struct RouteInfo {
     pub consumer: &'static str,
     /// The channel layer it uses.
     pub layer: &'static str,
+    /// How many of the consumers read it, if it is a worker's channel: [`ChannelNameRouter::at_once`].
+    pub at_once: usize,
 }
 
 impl RouteList {
@@ -160,7 +175,7 @@ impl RouteList {
     }
 
     fn add(&mut self, consumer: &'static str, layer: &'static str) {
-        self.routes.push(RouteInfo { pattern: self.prefix.clone(), consumer, layer });
+        self.routes.push(RouteInfo { pattern: self.prefix.clone(), consumer, layer, at_once: 1 });
     }
 }
 

@@ -72,8 +72,7 @@ impl ProtocolTypeRouter {
     ///
     /// # Panics
     ///
-    /// When a consumer uses a layer alias other than `default`: give the layers with [`Server::layers`]. What it
-    /// returns panics on a thread without actix's runtime; the worker threads of an `HttpServer` have one.
+    /// When a consumer uses a layer alias other than `default`: give the layers with [`Server::layers`].
     #[track_caller]
     pub fn mount(&self) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static + use<> {
         match Server::new(self.clone()).mount() {
@@ -109,6 +108,10 @@ impl Application for ProtocolTypeRouter {
                 None => Outcome::NoRoute(scope),
             }
         })
+    }
+
+    fn serves(&self, scope: &mut Scope) -> bool {
+        self.application(scope.protocol()).is_some_and(|application| application.serves(scope))
     }
 
     fn routes(&self, list: &mut RouteList) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::LocalBoxFuture;
 
 use super::{Application, IntoApplication, Outcome, PatternError, RouteList, pattern::Pattern};
-use crate::{Config, Scope, server::Change};
+use crate::{Config, Scope, UrlRoute, server::Change};
 
 /// One route: a pattern, and what it leads to. [`path`] and [`re_path`] make it.
 #[must_use = "a route does nothing outside of a `URLRouter`"]
@@ -178,22 +178,48 @@ impl Step {
     }
 }
 
+/// What a route changes of a scope, as it was.
+struct Before {
+    url_route: UrlRoute,
+    path_remaining: Option<String>,
+    changes: usize,
+}
+
+impl Before {
+    fn of(scope: &Scope) -> Self {
+        let (url_route, path_remaining) = (scope.url_route.clone(), scope.path_remaining.clone());
+        Self { url_route, path_remaining, changes: scope.config_changes.len() }
+    }
+
+    fn restore(self, scope: &mut Scope) {
+        (scope.url_route, scope.path_remaining) = (self.url_route, self.path_remaining);
+        scope.config_changes.truncate(self.changes);
+    }
+}
+
 impl Application for URLRouter {
     fn call(&self, mut scope: Scope) -> LocalBoxFuture<'_, Outcome> {
         Box::pin(async move {
             for step in &self.routes {
-                let before = (scope.url_route.clone(), scope.path_remaining.clone());
-                let changes = scope.config_changes.len();
+                let before = Before::of(&scope);
                 if step.enter(&mut scope) {
                     match step.application.call(scope).await {
                         Outcome::NoRoute(back) => scope = back,
                         outcome => return outcome,
                     }
                 }
-                (scope.url_route, scope.path_remaining) = before;
-                scope.config_changes.truncate(changes);
+                before.restore(&mut scope);
             }
             Outcome::NoRoute(scope)
+        })
+    }
+
+    fn serves(&self, scope: &mut Scope) -> bool {
+        self.routes.iter().any(|step| {
+            let before = Before::of(scope);
+            let serves = step.enter(scope) && step.application.serves(scope);
+            before.restore(scope);
+            serves
         })
     }
 

@@ -6,14 +6,10 @@ use actix_http::{HttpService, Protocol};
 use actix_rt::net::TcpStream;
 use actix_server::ServerBuilder;
 use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
-use actix_web::{
-    App,
-    dev::AppConfig,
-    web::{self, ServiceConfig},
-};
+use actix_web::{dev::AppConfig, web::ServiceConfig};
 use tokio_util::sync::CancellationToken;
 
-use super::{takeover::Io, thread};
+use super::{service, takeover::Io};
 use crate::ProtocolTypeRouter;
 
 /// What is served on every address.
@@ -40,9 +36,7 @@ where
         server.listen(address.to_string(), listener, move || {
             let Http { app, mount, stall_timeout } = http.clone();
             let stopping = stopping.clone();
-            let miss = web::to(move |request| thread::miss(app.clone(), request));
-            let app = App::new().default_service(miss).configure(mount);
-            let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
+            let app = service(app, mount).into_factory().map_err(|error: actix_web::Error| error.error_response());
             // The only way to tell actix-web an address; its own test server goes it as well.
             let config = AppConfig::__priv_test_new(false, address.to_string(), address);
             let open = move |stream: TcpStream| {

@@ -1,31 +1,43 @@
 //! The server: an application, its layers, where it listens, how it stops.
 
+mod access;
 mod addresses;
 mod config;
 mod http;
 mod inspect;
 mod operations;
 mod report;
+mod runtime;
 mod shutdown;
 mod takeover;
 mod thread;
 
 use std::{
-    future::Future,
+    future::{Future, ready},
     io,
     net::{SocketAddr, TcpListener, ToSocketAddrs},
     sync::Arc,
 };
 
-use actix_web::web::ServiceConfig;
+use actix_web::{
+    App,
+    body::MessageBody,
+    dev::{Service as _, ServiceFactory, ServiceRequest, ServiceResponse},
+    web::{self, ServiceConfig},
+};
 use futures_util::future::join;
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 pub use self::config::{Compression, Config, SlowClient};
-pub(crate) use self::{addresses::Guest, config::Change, shutdown::signal};
-use self::{http::Http, operations::Operations, shutdown::Keepers, thread::ServerThread};
+use self::{access::Asked, http::Http, operations::Operations, shutdown::Keepers, thread::ServerThread};
+pub(crate) use self::{
+    addresses::Guest,
+    config::Change,
+    runtime::{is_running, within_runtime},
+    shutdown::signal,
+};
 use crate::{
     layer::{LayerError, Layers},
     routing::{ProtocolTypeRouter, RouteInfo, RouteList},
@@ -60,6 +72,19 @@ pub enum ConfigError {
         /// What the system says.
         source: io::Error,
     },
+    /// A worker was told to read a channel for which the application has no consumer: add it to the
+    /// [`ChannelNameRouter`](crate::ChannelNameRouter), or correct the name.
+    #[error("no consumer reads the channel `{channel}` (there are: {known})")]
+    Channel {
+        /// The channel.
+        channel: String,
+        /// The channels that have consumers.
+        known: String,
+    },
+    /// There is no runtime, or one that cannot spawn tasks on its own thread: call it within [`channels::run`](crate::run()),
+    /// `#[actix_web::main]`, or an actix-web server.
+    #[error("this thread has no runtime for sessions; run it with `channels::run(…)` or `#[actix_web::main]`")]
+    NoRuntime,
     /// The server was told no address: call [`Server::bind`].
     #[error("the server has no address; call `.bind(\"127.0.0.1:8000\")`")]
     NoAddress,
@@ -228,6 +253,9 @@ impl Server {
     /// linger for a second otherwise), as [`Server::run`] does. When that server stops, await [`drain`](Self::drain)
     /// before stopping it. The application's [workers](crate::Worker) are not run.
     ///
+    /// On a thread without actix's runtime, as in a `#[tokio::test]`, handshakes are answered with 500, and the log has
+    /// [`ConfigError::NoRuntime`]; the worker threads of an `HttpServer` have one.
+    ///
     /// # Examples
     ///
     /// ```no_run
@@ -250,15 +278,31 @@ impl Server {
     ///
     /// [`ConfigError::Layer`] when a consumer names a layer that there is not.
     pub fn mount(&self) -> Result<impl Fn(&mut ServiceConfig) + Clone + Send + 'static + use<>, ConfigError> {
-        check_layers(&RouteList::of(&self.app), &self.layers)?;
+        self.check()?;
         let Self { app, layers, config, keepers, operations, .. } = self;
         let (app, layers, config, keepers) = (app.clone(), layers.clone(), config.clone(), keepers.clone());
         let operations = operations.clone();
         Ok(move |service: &mut ServiceConfig| {
-            ServerThread::start(app.clone(), layers.clone(), config.clone(), &keepers).install(service);
+            match runtime::can_spawn() {
+                Ok(()) => {
+                    ServerThread::start(app.clone(), layers.clone(), config.clone(), &keepers).install(service);
+                }
+                Err(error) => thread::install_failure(service, error),
+            }
             operations.serve(service, &keepers, &layers);
             app.configure_http(service);
         })
+    }
+
+    /// Finds wiring that is wrong.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        check_layers(&RouteList::of(&self.app), &self.layers)
+    }
+
+    /// What a worker thread serves.
+    #[cfg(feature = "testing")]
+    pub(crate) fn service(self) -> Result<App<impl Service>, ConfigError> {
+        Ok(service(self.app.clone(), self.mount()?))
     }
 
     /// Ends every connection of this server with close 1012, after its `disconnect` has run; resolves when all have
@@ -272,12 +316,11 @@ impl Server {
 
     /// Serves until Ctrl-C or SIGTERM, then [drains](Self::drain) and returns. A second signal ends it at once.
     ///
-    /// It also runs the [workers](crate::Worker) of the application, on the thread that calls it; they need actix's
-    /// runtime: [`run`](crate::run) or `#[actix_web::main]`.
+    /// It also runs the [workers](crate::Worker) of the application, on the thread that calls it.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`]: no address, a layer that is missing, or what the system says.
+    /// [`ConfigError`]: no address, no runtime, a layer that is missing, or what the system says.
     pub async fn run(self) -> Result<(), ConfigError> {
         self.run_until(shutdown::signal()).await
     }
@@ -310,6 +353,7 @@ impl Server {
         if self.listeners.is_empty() {
             return Err(ConfigError::NoAddress);
         }
+        is_running()?;
         let mount = self.mount()?;
         report::log(&self.addresses(), &RouteList::of(&self.app));
         let listeners = std::mem::take(&mut self.listeners);
@@ -339,9 +383,58 @@ impl Server {
     }
 }
 
+impl From<ProtocolTypeRouter> for Server {
+    fn from(app: ProtocolTypeRouter) -> Self {
+        Self::new(app)
+    }
+}
+
+/// The whole of what actix-web asks of an `App`.
+pub(crate) trait Service:
+    ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<Self::Body>,
+        Error = actix_web::Error,
+        InitError = (),
+    >
+{
+    type Body: MessageBody;
+}
+
+impl<S, B> Service for S
+where
+    S: ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<B>,
+            Error = actix_web::Error,
+            InitError = (),
+        >,
+    B: MessageBody,
+{
+    type Body = B;
+}
+
+/// What a worker thread of a server serves: what is mounted, and an answer to everything else.
+fn service(app: ProtocolTypeRouter, mount: impl Fn(&mut ServiceConfig)) -> App<impl Service> {
+    let miss = move |request| ready(thread::miss(&app, &request));
+    App::new().default_service(web::to(miss)).configure(mount).wrap_fn(|request, service| {
+        let asked = tracing::enabled!(target: "channels::access", tracing::Level::INFO).then(|| Asked::of(&request));
+        let answer = service.call(request);
+        async {
+            let answer = answer.await;
+            if let Some(asked) = asked {
+                asked.answered(&answer);
+            }
+            answer
+        }
+    })
+}
+
 /// Finds the routes' layers before the first request asks for one.
 pub(crate) fn check_layers(routes: &RouteList, layers: &Layers) -> Result<(), ConfigError> {
-    for RouteInfo { pattern, consumer, layer } in routes.routes() {
+    for RouteInfo { pattern, consumer, layer, .. } in routes.routes() {
         layers.get(layer).map_err(|source| ConfigError::Layer { route: pattern.clone(), consumer, source })?;
     }
     Ok(())

@@ -4,14 +4,14 @@ use std::{cell::Cell, future::poll_fn, rc::Rc, sync::Arc};
 
 use actix::Actor;
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse, Resource,
     body::BoxBody,
     guard,
     http::{StatusCode, header},
     web::{self, ServiceConfig},
 };
 
-use super::{Config, Guest, shutdown::Keepers, takeover::Takeover};
+use super::{Config, ConfigError, Guest, shutdown::Keepers, takeover::Takeover};
 use crate::{
     Close, CloseCode, Layers, ProtocolTypeRouter, Scope,
     consumer::Context,
@@ -54,15 +54,11 @@ impl ServerThread {
 
     /// Registers the application's handshakes, before everything else that has their paths.
     pub(super) fn install(self: Rc<Self>, service: &mut ServiceConfig) {
-        let asks = guard::fn_guard(|request| {
-            let upgrade = request.head().headers.get(header::UPGRADE);
-            upgrade.is_some_and(|value| value.as_bytes().to_ascii_lowercase().windows(9).any(|at| at == b"websocket"))
-        });
         let handler = move |request, payload| {
             let thread = self.clone();
             async move { thread.handshake(request, payload).await }
         };
-        service.service(web::resource(format!("/{{{TAIL}:.*}}")).guard(asks).to(handler));
+        service.service(handshakes().to(handler));
     }
 
     async fn handshake(&self, request: HttpRequest, payload: web::Payload) -> HttpResponse {
@@ -174,22 +170,37 @@ impl ServerThread {
                 && let Some(socket) = takeover.take()
             {
                 opening.take_over(Wire::new(socket, websocket::head(&answer), encoder, self.flusher.clone()));
-                return HttpResponse::NoContent().force_close().finish();
+                return HttpResponse::SwitchingProtocols().force_close().finish();
             }
         }
         answer.set_body(BoxBody::new(opening.into_body(encoder)))
     }
 }
 
+/// Answers every handshake with 500, and says why once: what a thread does that cannot run sessions.
+pub(super) fn install_failure(service: &mut ServiceConfig, error: ConfigError) {
+    tracing::error!(%error, "handshakes cannot be served");
+    service.service(handshakes().to(HttpResponse::InternalServerError));
+}
+
+/// The requests that ask for a WebSocket, wherever.
+fn handshakes() -> Resource {
+    let asks = guard::fn_guard(|request| {
+        let upgrade = request.head().headers.get(header::UPGRADE);
+        upgrade.is_some_and(|value| value.as_bytes().to_ascii_lowercase().windows(9).any(|at| at == b"websocket"))
+    });
+    web::resource(format!("/{{{TAIL}:.*}}")).guard(asks)
+}
+
 /// What is answered to a request that nothing else takes: 426 where a WebSocket is served, 404 elsewhere.
-pub(super) async fn miss(app: ProtocolTypeRouter, request: HttpRequest) -> HttpResponse {
-    match app.call(scope(&request)).await {
-        Outcome::Run(..) => HttpResponse::build(StatusCode::UPGRADE_REQUIRED)
-            .insert_header((header::UPGRADE, "websocket"))
-            .insert_header((header::CONNECTION, "Upgrade"))
-            .body("this is a WebSocket"),
-        Outcome::NoRoute(_) | Outcome::Refuse(_) => not_found(),
+pub(super) fn miss(app: &ProtocolTypeRouter, request: &HttpRequest) -> HttpResponse {
+    if !app.serves(&mut scope(request)) {
+        return not_found();
     }
+    HttpResponse::build(StatusCode::UPGRADE_REQUIRED)
+        .insert_header((header::UPGRADE, "websocket"))
+        .insert_header((header::CONNECTION, "Upgrade"))
+        .body("this is a WebSocket")
 }
 
 fn scope(request: &HttpRequest) -> Scope {

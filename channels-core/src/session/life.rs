@@ -3,6 +3,7 @@
 use std::{any::Any, fmt::Display};
 
 use super::{
+    access,
     line::{Input, Line, Ran},
     panic_text,
     state::Phase,
@@ -98,7 +99,8 @@ impl<C: Consumer> Life<C> {
                 Ran::Cut => tracing::error!(?bound, "a middleware did not end and was cancelled"),
             }
         }
-        self.line.hang_up(close).await;
+        self.line.hang_up(close.clone()).await;
+        access::ended(&port, &close);
     }
 
     /// What a hook's end means for the connection; its value when it succeeded.
@@ -122,10 +124,13 @@ impl<C: Consumer> Life<C> {
 
     fn refuse_or_close(&self, hook: &str, error: Error) {
         let port = self.cx.port();
-        let error = match error.into_deny() {
-            Ok(deny) if port.phase() == Phase::Connecting => return port.refuse(deny),
-            Ok(deny) => Error::from(deny),
-            Err(error) => error,
+        // Later it is an error like any other, with the line that it came from.
+        let error = match port.phase() {
+            Phase::Connecting => match error.into_deny() {
+                Ok(deny) => return port.refuse(deny),
+                Err(error) => error,
+            },
+            _ => error,
         };
         if let Some(input) = error.downcast_ref::<InputError>() {
             tracing::debug!(consumer = port.class().name, path = port.path, hook, %error, "a message was refused");

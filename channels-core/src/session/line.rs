@@ -165,6 +165,7 @@ impl Line {
             Poll::Ready(Err(panic)) => Poll::Ready(Ran::Panicked(panic)),
             Poll::Pending => {
                 if self.ahead.is_none()
+                    && self.transport.reads_ahead()
                     && let Poll::Ready(input) = self.poll_transport(task)
                 {
                     self.ahead = Some(input);

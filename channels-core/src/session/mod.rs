@@ -6,6 +6,7 @@
 //! the connection ends before the consumer has, the rest of the life goes on as a task of the thread: so `disconnect` runs
 //! whatever the end is.
 
+mod access;
 mod flusher;
 mod heartbeat;
 mod inflow;
@@ -34,6 +35,8 @@ use bytes::Bytes;
 use futures_util::{Stream, future::LocalBoxFuture};
 use tokio::time::timeout;
 
+#[cfg(feature = "testing")]
+pub(crate) use self::roster::TICK;
 #[cfg(feature = "metrics")]
 pub(crate) use self::stats::Hook;
 pub(crate) use self::{

@@ -85,6 +85,7 @@ pub(crate) struct Port {
     /// Whether nobody is at the other end: a worker's consumer.
     clientless: bool,
     phase: Cell<Phase>,
+    accepted: Cell<bool>,
     answer: RefCell<Option<Answer>>,
     ending: RefCell<Option<Ending>>,
     events: RefCell<VecDeque<Arc<Envelope>>>,
@@ -132,6 +133,7 @@ impl Port {
             clientless: scope.protocol() == Protocol::Channel,
             stats,
             phase: Cell::new(Phase::Connecting),
+            accepted: Cell::default(),
             answer: RefCell::default(),
             ending: RefCell::default(),
             events: RefCell::default(),
@@ -157,6 +159,11 @@ impl Port {
         self.class
     }
 
+    /// Whether a client's handshake was accepted.
+    pub(super) fn was_accepted(&self) -> bool {
+        self.accepted.get() && !self.clientless
+    }
+
     pub(crate) fn phase(&self) -> Phase {
         self.phase.get()
     }
@@ -169,6 +176,7 @@ impl Port {
 
     pub(crate) fn accept(&self, accept: Accept) -> Result<(), WriteError> {
         self.step(Step::Accept)?;
+        self.accepted.set(true);
         self.answer.replace(Some(Answer::Accept(accept)));
         self.wake_session();
         Ok(())
@@ -540,7 +548,7 @@ impl Port {
     fn write_shared(self: &Rc<Self>, shared: &Arc<Shared>) -> Delivery {
         match self.write(Outgoing::Shared(shared.clone())) {
             Ok(()) => Delivery::Delivered,
-            Err(_) => Delivery::Full(self.config.max_waiting_bytes),
+            Err(_) => Delivery::Slow(self.config.max_waiting_bytes),
         }
     }
 

@@ -13,12 +13,13 @@ use tokio::{
 use super::{
     heartbeat::{Due, due},
     port::{Class, Cut, Port},
+    state::Phase,
     stats::{Board, Counts, Stats},
 };
 use crate::{Close, server::Guest};
 
 /// How often quiet connections are looked for.
-const TICK: Duration = Duration::from_secs(1);
+pub(crate) const TICK: Duration = Duration::from_secs(1);
 /// Connections that a stopping server ends at once.
 const BATCH: usize = 100;
 /// The mean pause between two such batches, at most.
@@ -56,9 +57,11 @@ impl Roster {
         self.0.ports.borrow().iter().map(|(_, port)| port.clone()).collect()
     }
 
-    fn beat(&self) {
+    /// Does what is due on each connection.
+    pub(crate) fn beat(&self) {
         let now = Instant::now();
-        for port in self.ports() {
+        // Before the handshake is answered a client can neither be pinged nor told why it is closed: that has a deadline.
+        for port in self.ports().into_iter().filter(|port| port.phase() != Phase::Connecting) {
             match due(now, port.signs(now), &port.config) {
                 Due::Nothing => {}
                 Due::Ping => port.ping(),

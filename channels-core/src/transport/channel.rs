@@ -38,4 +38,9 @@ impl Transport for ChannelReader {
             }
         })
     }
+
+    /// What waits is another consumer's, or another worker's, as long as this one is busy.
+    fn reads_ahead(&self) -> bool {
+        false
+    }
 }

@@ -15,6 +15,11 @@ pub(crate) trait Transport {
     /// The next thing the client did. After [`Incoming::Failed`] it only reports a [`Incoming::Gone`], and reports that
     /// for ever.
     fn poll_incoming(&mut self, task: &mut Context<'_>) -> Poll<Incoming>;
+
+    /// Whether it may be read while a hook runs. What is read then is lost if the hook fails.
+    fn reads_ahead(&self) -> bool {
+        true
+    }
 }
 
 /// Where the bytes of a client come from.

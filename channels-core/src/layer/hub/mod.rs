@@ -5,6 +5,7 @@ mod queues;
 mod thread;
 
 use std::{
+    collections::HashSet,
     future::Future,
     marker::PhantomData,
     rc::Rc,
@@ -21,11 +22,11 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::{
-    address::Address,
+    address::{Address, SeatId},
     queues::Queues,
     thread::{HubThread, Local, Run},
 };
-use super::{ChannelName, GroupName, GroupReport, Limits, SendError};
+use super::{Audience, ChannelName, GroupName, GroupReport, Limits, SendError};
 use crate::{event::Envelope, session::Port};
 
 pub(crate) use self::thread::Seat;
@@ -141,7 +142,7 @@ impl Hub {
             let channel = channel.clone();
             move |capacity| SendError::ChannelFull { channel, capacity }
         };
-        let hub = self.clone();
+        let (hub, slow) = (self.clone(), channel.clone());
         match Address::parse(channel, &self.0.node) {
             Address::Session(seat) => {
                 let posted = self.on(seat.thread, move |local| local.post(seat, &event));
@@ -155,6 +156,10 @@ impl Hub {
                         Delivery::Full(capacity) => {
                             hub.count_full(1);
                             Err(full(capacity))
+                        }
+                        Delivery::Slow(limit) => {
+                            hub.count_full(1);
+                            Err(SendError::ClientTooSlow { channel: slow, limit })
                         }
                     }
                 })
@@ -200,20 +205,29 @@ impl Hub {
         }
     }
 
-    /// Delivers an event to every member of a group in this process.
-    pub async fn group_send(&self, group: &GroupName, event: Arc<Envelope>) -> GroupReport {
+    /// Delivers an event to every channel of an audience that is in this process, once.
+    pub async fn group_send(&self, audience: impl Into<Audience>, event: Arc<Envelope>) -> GroupReport {
+        let audience = audience.into();
         let mut report = GroupReport::default();
-        let walks: Vec<_> = {
-            let (threads, queues) = match self.0.groups.pin().get(group) {
-                Some(reach) => (reach.threads.clone(), reach.queues.clone()),
-                None => return report,
-            };
-            self.fill(group, queues, &event, &mut report);
-            let walk = |thread| {
-                let (group, event) = (group.clone(), event.clone());
-                self.on(thread, move |local| local.walk(&group, &event))
-            };
-            threads.into_iter().map(walk).collect()
+        let threads = self.fill(&audience, &event, &mut report);
+        let walks: Vec<_> = match audience.single() {
+            Some(group) => {
+                let skip: Vec<_> = audience.except().iter().filter_map(|name| self.seat_of(name)).collect();
+                let walk = |thread| {
+                    let (group, event, skip) = (group.clone(), event.clone(), skip.clone());
+                    Either::Left(self.on(thread, move |local| local.walk(&group, &skip, &event)))
+                };
+                threads.into_iter().map(walk).collect()
+            }
+            None => {
+                let audience = Arc::new(audience);
+                let skip: Vec<_> = audience.except().iter().filter_map(|name| self.seat_of(name)).collect();
+                let walk = |thread| {
+                    let (audience, event, skip) = (audience.clone(), event.clone(), skip.clone());
+                    Either::Right(self.on(thread, move |local| local.walk_all(audience.groups(), &skip, &event)))
+                };
+                threads.into_iter().map(walk).collect()
+            }
         };
         for walked in join_all(walks).await.into_iter().flatten() {
             report += walked.report;
@@ -290,25 +304,40 @@ impl Hub {
         since.elapsed() >= self.0.limits.group_expiry
     }
 
-    /// Puts an event into the named channels of a group.
-    fn fill(
-        &self,
-        group: &GroupName,
-        queues: Vec<(ChannelName, Instant)>,
-        event: &Arc<Envelope>,
-        report: &mut GroupReport,
-    ) {
-        for (channel, since) in queues {
-            if self.lapsed(since) {
-                report.expired += 1;
-            } else if self.0.queues.push(&channel, event.clone(), self.0.limits.capacity_of(&channel)).is_ok() {
-                report.delivered += 1;
+    /// Puts an event into the named channels of an audience, and tells which threads have members of it.
+    fn fill(&self, audience: &Audience, event: &Arc<Envelope>, report: &mut GroupReport) -> Vec<u32> {
+        let (mut threads, mut filled) = (Vec::new(), HashSet::new());
+        for group in audience.groups() {
+            let Reach { threads: here, queues } = self.reach(group);
+            if threads.is_empty() {
+                threads = here;
             } else {
-                report.full += 1;
+                threads.extend(here.into_iter().filter(|thread| !threads.contains(thread)).collect::<Vec<_>>());
+            }
+            let mut expired = 0;
+            for (channel, since) in queues {
+                if self.lapsed(since) {
+                    expired += 1;
+                } else if !audience.except().contains(&channel) && filled.insert(channel.clone()) {
+                    let capacity = self.0.limits.capacity_of(&channel);
+                    match self.0.queues.push(&channel, event.clone(), capacity) {
+                        Ok(()) => report.delivered += 1,
+                        Err(()) => report.full += 1,
+                    }
+                }
+            }
+            if expired > 0 {
+                report.expired += expired;
+                self.change(group, |reach| reach.queues.retain(|(_, since)| !self.lapsed(*since)));
             }
         }
-        if report.expired > 0 {
-            self.change(group, |reach| reach.queues.retain(|(_, since)| !self.lapsed(*since)));
+        threads
+    }
+
+    fn seat_of(&self, channel: &ChannelName) -> Option<SeatId> {
+        match Address::parse(channel, &self.0.node) {
+            Address::Session(seat) => Some(seat),
+            Address::Queue => None,
         }
     }
 
@@ -361,6 +390,8 @@ pub(crate) enum Delivery {
     Delivered,
     /// The capacity that it has.
     Full(usize),
+    /// Its client is to read so many bytes first.
+    Slow(usize),
     /// It is closing, or closed.
     Gone,
 }

@@ -30,6 +30,8 @@ struct State {
 struct Queue {
     events: VecDeque<(Instant, Arc<Envelope>)>,
     arrived: Arc<Notify>,
+    /// Whether the log has that events of it expired.
+    told: bool,
 }
 
 impl Queue {
@@ -51,35 +53,35 @@ impl Queues {
 
     /// Adds an event, or fails when the channel holds `capacity` of them.
     pub(super) fn push(&self, channel: &ChannelName, event: Arc<Envelope>, capacity: usize) -> Result<(), ()> {
-        let mut state = self.state();
-        self.sweep(&mut state);
-        let deadline = Instant::now() + self.expiry;
-        state.sweep_at.get_or_insert(deadline);
-        let queue = state.queues.entry(channel.clone()).or_default();
-        if queue.events.len() >= capacity {
-            return Err(());
-        }
-        queue.events.push_back((deadline, event));
-        queue.arrived.notify_one();
-        Ok(())
+        self.swept(|state| {
+            let deadline = Instant::now() + self.expiry;
+            state.sweep_at.get_or_insert(deadline);
+            let queue = state.queues.entry(channel.clone()).or_default();
+            if queue.events.len() >= capacity {
+                return Err(());
+            }
+            queue.events.push_back((deadline, event));
+            queue.arrived.notify_one();
+            Ok(())
+        })
     }
 
     /// Takes the next event. Cancelling it loses nothing: a wake-up that was meant for it goes to the next who waits.
     pub(super) async fn pop(&self, channel: &ChannelName) -> Arc<Envelope> {
         loop {
-            let arrived = {
-                let mut state = self.state();
-                self.sweep(&mut state);
+            let next = self.swept(|state| {
                 let queue = state.queues.entry(channel.clone()).or_default();
-                if let Some((_, event)) = queue.events.pop_front() {
-                    if !queue.events.is_empty() {
-                        queue.arrived.notify_one();
-                    } else if queue.is_idle() {
-                        state.queues.remove(channel);
-                    }
-                    return event;
+                let Some((_, event)) = queue.events.pop_front() else { return Err(queue.arrived.clone()) };
+                if !queue.events.is_empty() {
+                    queue.arrived.notify_one();
+                } else if queue.is_idle() {
+                    state.queues.remove(channel);
                 }
-                queue.arrived.clone()
+                Ok(event)
+            });
+            let arrived = match next {
+                Ok(event) => return event,
+                Err(arrived) => arrived,
             };
             let _waiting = Waiting { queues: self, channel };
             arrived.notified().await;
@@ -94,22 +96,38 @@ impl Queues {
         state.queues.retain(|_, queue| !queue.is_idle());
     }
 
-    /// Drops what nobody took in time, in every channel: traffic on one cleans up the mail of another.
-    fn sweep(&self, state: &mut State) {
-        let now = Instant::now();
-        if state.sweep_at.is_none_or(|at| now < at) {
-            return;
+    /// Works on the state from which old events are gone; the log is told when nobody holds the state any more.
+    fn swept<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        let (done, expired) = {
+            let mut state = self.state();
+            let expired = self.sweep(&mut state);
+            (work(&mut state), expired)
+        };
+        for (channel, events) in expired {
+            tracing::warn!(%channel, events, "nobody took these events in time; does a worker read the channel?");
         }
-        let mut expired = 0;
-        state.queues.retain(|_, queue| {
-            while queue.events.front().is_some_and(|(deadline, _)| *deadline <= now) {
-                queue.events.pop_front();
-                expired += 1;
+        done
+    }
+
+    /// Drops what nobody took in time, in every channel: traffic on one cleans up the mail of another. Gives the channels
+    /// of which the log is to be told, and how many events it were.
+    fn sweep(&self, state: &mut State) -> Vec<(ChannelName, usize)> {
+        let now = Instant::now();
+        let mut tell = Vec::new();
+        if state.sweep_at.is_none_or(|at| now < at) {
+            return tell;
+        }
+        state.queues.retain(|channel, queue| {
+            let expired = queue.events.iter().take_while(|(deadline, _)| *deadline <= now).count();
+            queue.events.drain(..expired);
+            self.expired.fetch_add(expired as u64, Ordering::Relaxed);
+            if expired > 0 && !std::mem::replace(&mut queue.told, true) {
+                tell.push((channel.clone(), expired));
             }
             !queue.is_idle()
         });
         state.sweep_at = state.queues.values().filter_map(|queue| queue.events.front()).map(|(at, _)| *at).min();
-        self.expired.fetch_add(expired, Ordering::Relaxed);
+        tell
     }
 
     /// The state is consistent between any two statements, so a panic elsewhere does not spoil it.

@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     marker::PhantomData,
     rc::Rc,
     sync::{Arc, Weak, atomic::Ordering},
@@ -49,9 +49,20 @@ struct Occupied {
 }
 
 /// What a walk over a group's members on one thread did.
+#[derive(Default)]
 pub(super) struct Walked {
     pub(super) report: GroupReport,
     pub(super) gone: usize,
+}
+
+impl Walked {
+    fn count(&mut self, delivery: Delivery) {
+        match delivery {
+            Delivery::Delivered => self.report.delivered += 1,
+            Delivery::Full(_) | Delivery::Slow(_) => self.report.full += 1,
+            Delivery::Gone => self.gone += 1,
+        }
+    }
 }
 
 impl Local {
@@ -136,18 +147,46 @@ impl Local {
         port.deliver(event)
     }
 
-    pub(super) fn walk(&self, group: &GroupName, event: &Arc<Envelope>) -> Walked {
-        let mut walked = Walked { report: GroupReport::default(), gone: 0 };
+    /// Delivers an event to the members of a group but some.
+    pub(super) fn walk(&self, group: &GroupName, skip: &[SeatId], event: &Arc<Envelope>) -> Walked {
+        let skip = self.keys(skip);
+        let mut walked = Walked::default();
         if let Some(members) = self.groups.borrow().get(group) {
-            for port in members.values() {
-                match port.deliver(event) {
-                    Delivery::Delivered => walked.report.delivered += 1,
-                    Delivery::Full(_) => walked.report.full += 1,
-                    Delivery::Gone => walked.gone += 1,
+            for (key, port) in members {
+                if !skip.contains(key) {
+                    walked.count(port.deliver(event));
                 }
             }
         }
         walked
+    }
+
+    /// Delivers an event to the members of several groups but some; to who is in several of them, once.
+    pub(super) fn walk_all<'a>(
+        &self,
+        groups: impl Iterator<Item = &'a GroupName>,
+        skip: &[SeatId],
+        event: &Arc<Envelope>,
+    ) -> Walked {
+        let mut seen: HashSet<_> = self.keys(skip).into_iter().collect();
+        let mut walked = Walked::default();
+        for group in groups {
+            for (key, port) in self.groups.borrow().get(group).into_iter().flatten() {
+                if seen.insert(*key) {
+                    walked.count(port.deliver(event));
+                }
+            }
+        }
+        walked
+    }
+
+    /// The keys of those of these seats that are on this thread and are still taken by who had them.
+    fn keys(&self, of: &[SeatId]) -> Vec<usize> {
+        let seats = self.seats.borrow();
+        let taken = |seat: &&SeatId| {
+            seat.thread == self.thread && seats.get(seat.key).is_some_and(|occupied| occupied.nonce == seat.nonce)
+        };
+        of.iter().filter(taken).map(|seat| seat.key).collect()
     }
 
     pub(super) fn members(&self, group: &GroupName) -> Vec<ChannelName> {

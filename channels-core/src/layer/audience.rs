@@ -1,0 +1,167 @@
+//! Whom a group send reaches, and the group send itself.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use super::{ChannelLayer, ChannelName, GroupName, GroupReport, LayerError, LayerFuture, NameError};
+use crate::event::{Envelope, IntoEvent};
+
+/// Whom a group send reaches: the members of one group or several, each once, without some.
+///
+/// [`GroupSend`] makes it; a [`ChannelLayer`] reads it.
+#[derive(Clone, Debug)]
+pub struct Audience {
+    group: GroupName,
+    more: Vec<GroupName>,
+    except: Vec<ChannelName>,
+}
+
+impl Audience {
+    /// The groups, none of them twice.
+    pub fn groups(&self) -> impl Iterator<Item = &GroupName> {
+        std::iter::once(&self.group).chain(&self.more)
+    }
+
+    /// The channels that are left out, members or not.
+    #[must_use]
+    pub fn except(&self) -> &[ChannelName] {
+        &self.except
+    }
+
+    /// The group, if it is one, and all of it: what every wire format can say.
+    #[must_use]
+    pub fn whole_group(&self) -> Option<&GroupName> {
+        (self.more.is_empty() && self.except.is_empty()).then_some(&self.group)
+    }
+
+    /// The group, if it is one.
+    pub(super) fn single(&self) -> Option<&GroupName> {
+        self.more.is_empty().then_some(&self.group)
+    }
+
+    fn add(&mut self, group: GroupName) {
+        if self.groups().all(|known| *known != group) {
+            self.more.push(group);
+        }
+    }
+}
+
+impl From<GroupName> for Audience {
+    fn from(group: GroupName) -> Self {
+        Self { group, more: Vec::new(), except: Vec::new() }
+    }
+}
+
+impl From<&GroupName> for Audience {
+    fn from(group: &GroupName) -> Self {
+        group.clone().into()
+    }
+}
+
+/// A group send that is about to happen: `.await` it, and say before whom else it reaches, or whom not.
+///
+/// [`Layer::group_send`](super::Layer::group_send) and [`Context::group_send`](crate::Context::group_send) make it. It does
+/// nothing until it is awaited.
+///
+/// # Examples
+///
+/// ```
+/// # use channels_core as channels;
+/// # use channels::{Context, Result, event};
+/// # async fn receive(cx: &mut Context) -> Result<()> {
+/// // To everybody in the room but the one who said it:
+/// cx.group_send("room_7", event!({"type": "chat.message", "text": "hi"})).except(cx.channel_name()).await?;
+///
+/// // To those in the room and to those who watch all rooms; to who does both, once:
+/// cx.group_send("room_7", event!({"type": "chat.message", "text": "hi"})).to("watchers").await?;
+/// # Ok(()) }
+/// ```
+#[must_use = "a group send does nothing until it is awaited"]
+pub struct GroupSend<'a> {
+    layer: &'a dyn ChannelLayer,
+    state: State<'a>,
+}
+
+enum State<'a> {
+    Told(Result<(Audience, Envelope), LayerError>),
+    Sending(LayerFuture<'a, Result<GroupReport, LayerError>>),
+    Done,
+}
+
+impl<'a> GroupSend<'a> {
+    pub(super) fn new<G>(layer: &'a dyn ChannelLayer, group: G, event: impl IntoEvent) -> Self
+    where
+        G: TryInto<GroupName, Error: Into<NameError>>,
+    {
+        let told = || Ok((group.try_into().map_err(Into::into)?.into(), event.into_event()?));
+        Self { layer, state: State::Told(told()) }
+    }
+
+    /// The same send, to the members of this group as well. Who is in several of the groups gets the event once.
+    ///
+    /// A name that is not a group's makes the send fail.
+    pub fn to<G>(self, group: G) -> Self
+    where
+        G: TryInto<GroupName, Error: Into<NameError>>,
+    {
+        self.change(group.try_into().map_err(Into::into), Audience::add)
+    }
+
+    /// The same send, to everybody but this channel; that it is no member is no error.
+    ///
+    /// A name that is not a channel's makes the send fail.
+    pub fn except<N>(self, channel: N) -> Self
+    where
+        N: TryInto<ChannelName, Error: Into<NameError>>,
+    {
+        self.change(channel.try_into().map_err(Into::into), |audience, channel| audience.except.push(channel))
+    }
+
+    /// The first mistake is the one that is told.
+    fn change<T>(mut self, name: Result<T, NameError>, change: impl FnOnce(&mut Audience, T)) -> Self {
+        if let State::Told(told) = &mut self.state
+            && let Ok((audience, _)) = told
+        {
+            match name {
+                Ok(name) => change(audience, name),
+                Err(error) => *told = Err(error.into()),
+            }
+        }
+        self
+    }
+}
+
+impl Future for GroupSend<'_> {
+    type Output = Result<GroupReport, LayerError>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            self.state = match std::mem::replace(&mut self.state, State::Done) {
+                State::Told(Ok((audience, event))) => State::Sending(self.layer.group_send(audience, Arc::new(event))),
+                State::Told(Err(error)) => return Poll::Ready(Err(error)),
+                State::Sending(mut sending) => {
+                    let polled = sending.as_mut().poll(task);
+                    if polled.is_pending() {
+                        self.state = State::Sending(sending);
+                    }
+                    return polled;
+                }
+                State::Done => panic!("a group send is awaited once"),
+            };
+        }
+    }
+}
+
+impl std::fmt::Debug for GroupSend<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let told = match &self.state {
+            State::Told(told) => Some(told),
+            State::Sending(_) | State::Done => None,
+        };
+        f.debug_struct("GroupSend").field("told", &told).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,102 @@
+//! What can be wrong in a configuration of layers.
+
+use std::{error::Error, io, path::PathBuf};
+
+use thiserror::Error;
+
+/// A mistake in the configuration of [channel layers](crate::Layers). `place` is where it stands: a file and a line, or an
+/// environment variable.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LayersConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the channel layers from {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{place}: this is not TOML: {why}")]
+    Syntax {
+        /// Where.
+        place: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Nothing is called so: correct the name, or remove the line.
+    #[error("{place}: there is no setting `{key}` (there are: {known})")]
+    UnknownKey {
+        /// Where.
+        place: String,
+        /// The key, with the tables that it stands in.
+        key: String,
+        /// The keys that there are in its place.
+        known: String,
+    },
+    /// A setting that a layer cannot be without.
+    #[error("{place}: `{key}` is missing")]
+    Missing {
+        /// Where.
+        place: String,
+        /// The key.
+        key: String,
+    },
+    /// A setting is said twice, as in a URL's query and beside the URL: remove one.
+    #[error("{place}: `{key}` is set twice")]
+    Twice {
+        /// Where.
+        place: String,
+        /// The key.
+        key: String,
+    },
+    /// A value that the setting cannot have.
+    #[error("{place}: `{key}` is to be {wanted}, not {got}")]
+    Value {
+        /// Where.
+        place: String,
+        /// The key.
+        key: String,
+        /// What it may be.
+        wanted: String,
+        /// What it is.
+        got: String,
+    },
+    /// No layer has this scheme: correct the URL.
+    #[error("{place}: no channel layer has the scheme `{scheme}://` (there are: {known})")]
+    UnknownScheme {
+        /// Where.
+        place: String,
+        /// What stands before `://`.
+        scheme: String,
+        /// The schemes that there are.
+        known: String,
+    },
+    /// What this needs is not compiled in: add the feature to `channels` in `Cargo.toml`.
+    #[error("{place}: {what} needs the feature `{feature}` of the crate `channels`")]
+    MissingFeature {
+        /// Where.
+        place: String,
+        /// A file, or a scheme.
+        what: String,
+        /// The feature.
+        feature: &'static str,
+    },
+    /// The layer cannot be made of its settings.
+    #[error("{place}: the layer `{alias}` cannot be made")]
+    Layer {
+        /// Where.
+        place: String,
+        /// The layer's alias.
+        alias: String,
+        /// What the layer says.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The layer has no settings for tests: add a table `[layers.<alias>.test]`.
+    #[error("the layer `{alias}` has no settings for tests; add a table `[layers.{alias}.test]`")]
+    NoTest {
+        /// The layer's alias.
+        alias: String,
+    },
+}

@@ -1,0 +1,227 @@
+//! The layers of an application, from a file or from the environment: Channels' `CHANNEL_LAYERS`.
+
+mod backend;
+mod error;
+#[cfg(feature = "toml")]
+mod file;
+mod settings;
+
+#[cfg(feature = "toml")]
+use std::path::Path;
+
+pub use self::error::LayersConfigError;
+use self::settings::{Setting, Settings, Value};
+use super::{Layer, Layers};
+
+/// Variables whose names start so hold the URLs of layers; the rest of the name is the alias.
+const VARIABLE: &str = "CHANNEL_LAYER_";
+/// The variable that names a file.
+const FILE_VARIABLE: &str = "CHANNEL_LAYERS";
+
+/// The channel layers of an application, as they are written down: Channels' `CHANNEL_LAYERS`.
+///
+/// It comes from a TOML file (feature `toml`) or from the environment; [`layers`](Self::layers) makes the layers of it,
+/// and [`test_layers`](Self::test_layers) those that tests are to have. What nobody knows is an error that names it and
+/// the line where it stands.
+///
+/// # The file
+///
+/// ```toml
+/// [layers.default]
+/// url = "redis://127.0.0.1:6379/0" # or memory://
+/// capacity = 500                   # events that wait in one channel; 100 unless it is said
+/// expiry = 60                      # seconds that one may wait there
+/// group_expiry = 86400             # seconds that a named channel stays in a group
+///
+/// [layers.default.channel_capacity] # the first pattern that fits counts
+/// "thumbnails.*" = 10               # a glob
+/// '^mail\.\d+$' = 1000              # a regular expression: it starts with ^
+///
+/// [layers.default.test]
+/// url = "memory://"
+///
+/// [layers.telemetry]
+/// url = "memory://?capacity=10"     # the same settings, in the URL
+/// ```
+///
+/// # The environment
+///
+/// `CHANNEL_LAYER_DEFAULT=redis://127.0.0.1:6379/0?capacity=500` is the layer `default`, and so on for other aliases, in
+/// lower case; or `CHANNEL_LAYERS=channels.toml` names a file. Where both speak of a layer, the variable counts.
+///
+/// # Examples
+///
+/// ```
+/// # use channels_core as channels;
+/// use channels::layer::LayersConfig;
+///
+/// let vars = [("CHANNEL_LAYER_DEFAULT".to_owned(), "memory://?capacity=500".to_owned())];
+/// let layers = LayersConfig::from_vars(vars)?.layers()?; // in a program: `LayersConfig::from_env()?.layers()?`
+/// assert!(layers.get("default").is_ok());
+/// # Ok::<(), channels::layer::LayersConfigError>(())
+/// ```
+#[derive(Clone, Default, Debug)]
+pub struct LayersConfig {
+    layers: Vec<Configured>,
+}
+
+#[derive(Clone, Debug)]
+struct Configured {
+    alias: String,
+    settings: Settings,
+    test: Option<Settings>,
+}
+
+impl LayersConfig {
+    /// What a TOML file says.
+    ///
+    /// # Errors
+    ///
+    /// [`LayersConfigError`]: it cannot be read, is no TOML, or has keys that there are not.
+    #[cfg(feature = "toml")]
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, LayersConfigError> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| LayersConfigError::Read { path: path.to_owned(), source })?;
+        Ok(Self { layers: file::parse(&text, &format!("{}:", path.display()))? })
+    }
+
+    /// What a text in TOML says.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// use channels::layer::LayersConfig;
+    ///
+    /// let config = LayersConfig::parse("[layers.default]\nurl = 'memory://'\ncapcity = 7")?;
+    /// assert_eq!(
+    ///     config.layers().unwrap_err().to_string(),
+    ///     "line 3: there is no setting `layers.default.capcity` \
+    ///      (there are: capacity, channel_capacity, expiry, group_expiry, url)"
+    /// );
+    /// # Ok::<(), channels::layer::LayersConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    #[cfg(feature = "toml")]
+    pub fn parse(text: &str) -> Result<Self, LayersConfigError> {
+        Ok(Self { layers: file::parse(text, "line ")? })
+    }
+
+    /// What this process's environment says.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read), and for a file where the feature `toml` is off.
+    pub fn from_env() -> Result<Self, LayersConfigError> {
+        // What is not Unicode belongs to somebody else.
+        Self::from_vars(std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.into_string().ok().filter(|name| name.starts_with("CHANNEL_LAYER"))?;
+            Some((name, value.to_string_lossy().into_owned()))
+        }))
+    }
+
+    /// What these environment variables say; others than `CHANNEL_LAYERS` and `CHANNEL_LAYER_…` are left alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_env`](Self::from_env).
+    pub fn from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, LayersConfigError> {
+        let mut config = Self::default();
+        let mut layers = Vec::new();
+        for (name, value) in vars {
+            if name == FILE_VARIABLE {
+                config = Self::from_file_variable(value)?;
+            } else if let Some(alias) = name.strip_prefix(VARIABLE).filter(|alias| !alias.is_empty()) {
+                let alias = alias.to_lowercase();
+                let url = Setting { key: "url".to_owned(), value: Value::Plain(value), place: name.clone() };
+                layers.push(Configured { alias, settings: Settings::new(String::new(), name, vec![url]), test: None });
+            }
+        }
+        for layer in layers {
+            match config.layers.iter_mut().find(|known| known.alias == layer.alias) {
+                Some(known) => known.settings = layer.settings,
+                None => config.layers.push(layer),
+            }
+        }
+        Ok(config)
+    }
+
+    #[cfg(feature = "toml")]
+    fn from_file_variable(path: String) -> Result<Self, LayersConfigError> {
+        Self::read(path)
+    }
+
+    #[cfg(not(feature = "toml"))]
+    fn from_file_variable(_: String) -> Result<Self, LayersConfigError> {
+        let (place, what) = (FILE_VARIABLE.to_owned(), "a file".to_owned());
+        Err(LayersConfigError::MissingFeature { place, what, feature: "toml" })
+    }
+
+    /// The layers. Without a word of `default` there is one in memory, as in [`Layers::default`].
+    ///
+    /// # Errors
+    ///
+    /// [`LayersConfigError`] with the first setting that is wrong, and its place.
+    pub fn layers(&self) -> Result<Layers, LayersConfigError> {
+        let mut layers = Layers::default();
+        for Configured { alias, settings, .. } in &self.layers {
+            layers = layers.with(alias, backend::open(settings.clone())?);
+        }
+        Ok(layers)
+    }
+
+    /// The layers that tests are to have: Channels' `TEST_CONFIG`.
+    ///
+    /// # Errors
+    ///
+    /// [`LayersConfigError::NoTest`] for a layer without a table `test`; and as [`layers`](Self::layers).
+    pub fn test_layers(&self) -> Result<Layers, LayersConfigError> {
+        let mut layers = Layers::default();
+        for Configured { alias, test, .. } in &self.layers {
+            let settings = test.clone().ok_or_else(|| LayersConfigError::NoTest { alias: alias.clone() })?;
+            layers = layers.with(alias, backend::open(settings)?);
+        }
+        Ok(layers)
+    }
+}
+
+impl Layer {
+    /// The layer of a URL, with its settings as the query: `memory://?capacity=500`, `redis://127.0.0.1:6379/0`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// use channels::Layer;
+    ///
+    /// let layer = Layer::from_url("memory://?capacity=500&expiry=10")?;
+    /// let error = Layer::from_url("carrier-pigeon://").unwrap_err();
+    /// assert!(error.to_string().contains("no channel layer has the scheme `carrier-pigeon://`"));
+    /// # Ok::<(), channels::layer::LayersConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`LayersConfigError`]: the scheme or a setting is not known, or a feature is missing.
+    pub fn from_url(url: &str) -> Result<Self, LayersConfigError> {
+        let place = "layer".to_owned();
+        let setting = Setting { key: "url".to_owned(), value: Value::Plain(url.to_owned()), place: place.clone() };
+        backend::open(Settings::new(String::new(), place, vec![setting]))
+    }
+}
+
+/// The settings in a URL's query.
+fn plain(place: &str, query: &str) -> Result<Vec<Setting>, LayersConfigError> {
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).map_err(|error| LayersConfigError::Value {
+        place: place.to_owned(),
+        key: "url".to_owned(),
+        wanted: "a URL whose query can be read".to_owned(),
+        got: error.to_string(),
+    })?;
+    let setting = |(key, value)| Setting { key, value: Value::Plain(value), place: place.to_owned() };
+    Ok(pairs.into_iter().map(setting).collect())
+}

@@ -1,0 +1,4 @@
+#[channels::test(paused)]
+async fn waits() {}
+
+fn main() {}

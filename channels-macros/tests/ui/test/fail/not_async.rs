@@ -1,0 +1,4 @@
+#[channels::test]
+fn nothing_is_awaited() {}
+
+fn main() {}

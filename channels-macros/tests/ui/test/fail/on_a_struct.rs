@@ -1,0 +1,4 @@
+#[channels::test]
+struct Test;
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[channels::test]
+async fn takes(number: u32) {
+    let _ = number;
+}
+
+fn main() {}

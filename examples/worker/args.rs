@@ -1,0 +1,41 @@
+//! What to run, over which layer, and where to listen.
+
+use std::{env, error::Error};
+
+pub(crate) enum Part {
+    Both,
+    Web,
+    Work,
+}
+
+pub(crate) struct Args {
+    pub(crate) part: Part,
+    pub(crate) layer: String,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl Args {
+    pub(crate) fn read() -> Result<Self, Box<dyn Error>> {
+        let (mut part, mut layer) = (Part::Both, "memory://".to_owned());
+        let mut host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".to_owned());
+        let mut port = env::var("PORT").unwrap_or_else(|_| "8000".to_owned());
+        let mut words = env::args().skip(1);
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or_else(|| format!("{word} wants a value"));
+            match word.as_str() {
+                "web" => part = Part::Web,
+                "work" => part = Part::Work,
+                "--layer" => layer = value()?,
+                "--host" => host = value()?,
+                "--port" => port = value()?,
+                _ => return Err(format!("no {word}; there are web, work, --layer, --host and --port").into()),
+            }
+        }
+        if !matches!(part, Part::Both) && layer.starts_with("memory://") {
+            return Err("a layer in memory ends at its process: web and work alone want --layer redis://…".into());
+        }
+        let port = port.parse().map_err(|error| format!("port {port:?}: {error}"))?;
+        Ok(Self { part, layer, host, port })
+    }
+}
