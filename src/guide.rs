@@ -38,6 +38,7 @@ pub mod topics {
     //! - [Scope](scope): what is known of a connection.
     //! - [Routing](routing): which consumer a connection gets.
     //! - [Middleware](middleware): what stands before it.
+    //! - [Sessions](sessions): what outlives a connection, shared with HTTP views.
     //! - [Consumers](consumers): hooks, and the life of a connection.
     //! - [Events](events): types, handlers, sending.
     //! - [Channel layers](layers): groups, bounds, reports.
@@ -53,6 +54,10 @@ pub mod topics {
 
     #[doc = include_str!("../docs/topics/middleware.md")]
     pub mod middleware {}
+
+    #[cfg(feature = "session")]
+    #[doc = include_str!("../docs/topics/sessions.md")]
+    pub mod sessions {}
 
     #[doc = include_str!("../docs/topics/consumers.md")]
     pub mod consumers {}

@@ -60,10 +60,11 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `metrics` | no | [`metrics`]: counts and times for the `metrics` facade, and a Prometheus endpoint |
+//! | `session` | no | [`Sessions`](middleware::Sessions): actix-session's sessions in consumers |
 //! | `testing` | no | [`testing`]: consumers driven without a port |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without their features there is nothing that links to them could lead to.
-#![cfg_attr(not(all(feature = "metrics", feature = "testing")), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(not(all(feature = "auth", feature = "limit", feature = "metrics", feature = "msgpack", feature = "testing")), allow(rustdoc::broken_intra_doc_links))]
 
 pub mod guide;
 pub mod prelude;

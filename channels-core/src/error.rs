@@ -14,10 +14,13 @@
 //! | [`OriginError`] | a pattern of `OriginValidator` |
 //! | [`PatternError`] | a route's pattern |
 //! | [`SendError`] | `send` to a channel |
+//! | `SessionError` | a session that is not there, has ended, or cannot be saved (feature `session`) |
 //! | [`WriteError`] | `cx.send`, `cx.accept`, `cx.close` at a moment when they cannot be |
 
 use std::{error::Error as StdError, fmt, panic::Location};
 
+#[cfg(feature = "session")]
+pub use crate::middleware::SessionError;
 pub use crate::{
     consumer::{Deny, InputError, WriteError},
     event::{DecodeError, EventError},

@@ -6,6 +6,8 @@ mod support;
 mod logs;
 mod puppet;
 mod raw;
+mod store;
+mod visitor;
 
 mod backpressure;
 mod bad_input;
@@ -22,6 +24,7 @@ mod mount;
 mod operations;
 mod registry;
 mod routing;
+mod session;
 mod shutdown;
 mod websocket;
 mod worker;

@@ -101,7 +101,8 @@ impl Context {
     /// # Errors
     ///
     /// As [`accept`](Self::accept).
-    pub fn accept_with(&mut self, accept: Accept) -> Result<(), WriteError> {
+    pub fn accept_with(&mut self, mut accept: Accept) -> Result<(), WriteError> {
+        accept.headers.extend(self.scope.answer.take());
         self.port.accept(accept)
     }
 

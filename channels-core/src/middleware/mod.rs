@@ -5,12 +5,16 @@
 //! a consumer, on any level.
 
 mod origin;
+#[cfg(feature = "session")]
+mod session;
 
 use std::{future::Future, sync::Arc};
 
 use futures_util::future::LocalBoxFuture;
 
 pub use self::origin::{AllowedHosts, OriginError, OriginValidator};
+#[cfg(feature = "session")]
+pub use self::session::{Session, SessionError, Sessions};
 use crate::{
     Close, Deny, Scope,
     routing::{Application, IntoApplication, Outcome, RouteList},

@@ -1,15 +1,17 @@
 //! What is known of a connection before its consumer runs.
 
+mod answer;
 mod headers;
 
 use std::{net::SocketAddr, str::FromStr, sync::Arc};
 
 use actix_http::Extensions;
-use actix_web::cookie::Cookie;
+use actix_web::{cookie::Cookie, http::header::HeaderValue};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+pub(crate) use self::answer::Answer;
 pub use self::headers::Headers;
 use crate::{middleware::After, server::Change};
 
@@ -122,6 +124,8 @@ pub struct Scope {
     pub(crate) config_changes: Vec<Change>,
     /// The middleware that is told of the end, outermost first.
     pub(crate) afters: Vec<Arc<dyn After>>,
+    /// The cookies that go with the answer to the handshake.
+    pub(crate) answer: Answer,
     extensions: Extensions,
 }
 
@@ -145,6 +149,7 @@ impl Scope {
             path_remaining: None,
             config_changes: Vec::new(),
             afters: Vec::new(),
+            answer: Answer::default(),
             extensions: Extensions::new(),
         }
     }
@@ -267,6 +272,33 @@ impl Scope {
         self.cookies().find(|cookie| cookie.name() == name).map(|cookie| cookie.value().to_owned())
     }
 
+    /// Sets a cookie in the client, with the answer to the handshake: an acceptance, or a refusal by `connect`. Once that
+    /// is out, it does nothing. Channels' `CookieMiddleware.set_cookie`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Context, Result};
+    /// # async fn connect(cx: &mut Context) -> Result<()> {
+    /// use channels::actix_web::cookie::{Cookie, SameSite};
+    ///
+    /// let cookie = Cookie::build("theme", "dark").path("/").http_only(true).same_site(SameSite::Lax).finish();
+    /// cx.scope().set_cookie(&cookie);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When path or domain have characters that a header may not have; name and value are percent-encoded.
+    #[track_caller]
+    pub fn set_cookie(&self, cookie: &Cookie<'_>) {
+        match HeaderValue::try_from(cookie.encoded().to_string()) {
+            Ok(header) => self.answer.push(header),
+            Err(error) => panic!("cookie `{}` cannot be a header: {error}", cookie.name()),
+        }
+    }
+
     /// The address of the client's end of the socket; a proxy's, where one stands between.
     #[must_use]
     pub fn client(&self) -> Option<SocketAddr> {
@@ -386,6 +418,27 @@ impl Scope {
     /// The same, to add to them.
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.extensions
+    }
+
+    /// The session that the middleware [`Sessions`](crate::middleware::Sessions) loaded.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Context, Result};
+    /// # async fn receive(cx: &mut Context) -> Result<()> {
+    /// let cart: Vec<u32> = cx.scope().session()?.get("cart")?.unwrap_or_default();
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Missing`](crate::middleware::SessionError::Missing) when that middleware is not in front of the
+    /// consumer.
+    #[cfg(feature = "session")]
+    pub fn session(&self) -> Result<&crate::middleware::Session, crate::middleware::SessionError> {
+        self.extensions.get().ok_or(crate::middleware::SessionError::Missing)
     }
 
     /// The part of the path that no router has taken yet, without a leading slash; `None` outside of the root path.

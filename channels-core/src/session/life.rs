@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Close, CloseCode, Consumer, Context, Dispatch, Error, FromMessage, InputError, Message, Result,
-    consumer::{Accept, Deny},
+    consumer::Deny,
     event::Envelope,
 };
 
@@ -42,7 +42,7 @@ impl<C: Consumer> Life<C> {
         if let Some(()) = self.judge("connect", ran) {
             let port = self.cx.port();
             if port.phase() == Phase::Connecting && !port.is_ending() {
-                let _ = port.accept(Accept::new());
+                let _ = self.cx.accept();
             }
         }
     }
@@ -123,7 +123,10 @@ impl<C: Consumer> Life<C> {
     fn refuse_or_close(&self, hook: &str, error: Error) {
         let port = self.cx.port();
         let error = match error.into_deny() {
-            Ok(deny) if port.phase() == Phase::Connecting => return port.refuse(deny),
+            Ok(mut deny) if port.phase() == Phase::Connecting => {
+                deny.headers.extend(self.cx.scope().answer.take());
+                return port.refuse(deny);
+            }
             Ok(deny) => Error::from(deny),
             Err(error) => error,
         };
