@@ -39,6 +39,7 @@ pub mod topics {
     //! - [Routing](routing): which consumer a connection gets.
     //! - [Middleware](middleware): what stands before it.
     //! - [Sessions](sessions): what outlives a connection, shared with HTTP views.
+    //! - [Authentication](authentication): users, logins, tokens.
     //! - [Consumers](consumers): hooks, and the life of a connection.
     //! - [Events](events): types, handlers, sending.
     //! - [Channel layers](layers): groups, bounds, reports.
@@ -58,6 +59,10 @@ pub mod topics {
     #[cfg(feature = "session")]
     #[doc = include_str!("../docs/topics/sessions.md")]
     pub mod sessions {}
+
+    #[cfg(feature = "auth")]
+    #[doc = include_str!("../docs/topics/authentication.md")]
+    pub mod authentication {}
 
     #[doc = include_str!("../docs/topics/consumers.md")]
     pub mod consumers {}

@@ -59,6 +59,7 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
+//! | `auth` | no | [`auth`]: users, logins, tokens; `session` with it |
 //! | `metrics` | no | [`metrics`]: counts and times for the `metrics` facade, and a Prometheus endpoint |
 //! | `session` | no | [`Sessions`](middleware::Sessions): actix-session's sessions in consumers |
 //! | `testing` | no | [`testing`]: consumers driven without a port |
@@ -73,6 +74,8 @@ pub mod prelude;
 pub use channels_core::__private;
 #[doc(no_inline)]
 pub use channels_core::actix_web;
+#[cfg(feature = "auth")]
+pub use channels_core::auth;
 #[cfg(feature = "metrics")]
 pub use channels_core::metrics;
 #[cfg(feature = "testing")]

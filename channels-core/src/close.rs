@@ -54,6 +54,10 @@ impl CloseCode {
     pub const EXPIRED: Self = Self(4000);
     /// 4408: the client did not answer pings in time.
     pub const PING_TIMEOUT: Self = Self(4408);
+    /// 4501: the credentials do not hold any more; log in before coming back.
+    pub const CREDENTIALS_EXPIRED: Self = Self(4501);
+    /// 4503: the connection was ended on purpose, as when a user is logged out; do not come back.
+    pub const KICKED: Self = Self(4503);
     /// 4429: the client reads more slowly than it is sent to, or sends faster than it may.
     pub const TOO_SLOW: Self = Self(4429);
 

@@ -5,6 +5,7 @@
 //! | [`Error`] | what a hook or handler may return: any error, or a [`Deny`] |
 //! | [`Deny`] | a refusal of the handshake, with the response to give |
 //! | [`ArgError`] | `scope.kwarg`, `scope.kwargs`, `scope.arg` |
+//! | `AuthError` | users asked for where no middleware knows them (feature `auth`) |
 //! | [`ConfigError`] | wiring that is found wrong before the first request |
 //! | [`DecodeError`] | an event whose content does not fit its type |
 //! | [`EventError`] | an event that cannot be sent: its name or its content |
@@ -19,6 +20,8 @@
 
 use std::{error::Error as StdError, fmt, panic::Location};
 
+#[cfg(feature = "auth")]
+pub use crate::auth::AuthError;
 #[cfg(feature = "session")]
 pub use crate::middleware::SessionError;
 pub use crate::{

@@ -10,6 +10,8 @@ mod close;
 mod frame;
 mod once;
 
+#[cfg(feature = "auth")]
+pub mod auth;
 pub mod consumer;
 pub mod error;
 pub mod event;

@@ -9,6 +9,7 @@ mod raw;
 mod store;
 mod visitor;
 
+mod auth;
 mod backpressure;
 mod bad_input;
 mod communicators;

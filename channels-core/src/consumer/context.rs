@@ -9,6 +9,7 @@ use crate::{
     Close, CloseCode, Message, Result, Scope,
     event::IntoEvent,
     layer::{ChannelName, GroupName, GroupReport, Layer, LayerError, Layers, NameError, Seat, SendError},
+    scope::{Alarm, Deadline},
     session::Port,
 };
 
@@ -45,12 +46,13 @@ pub struct Context {
     layer: Layer,
     seat: Seat,
     groups: Vec<GroupName>,
+    alarm: Option<Alarm>,
 }
 
 impl Context {
     pub(crate) fn new(port: Rc<Port>, scope: Scope, layers: Layers, layer: Layer) -> Self {
         let seat = layer.get_ref().hub().sit_down(port.clone());
-        Self { port, scope, layers, layer, seat, groups: Vec::new() }
+        Self { port, scope, layers, layer, seat, groups: Vec::new(), alarm: None }
     }
 
     pub(crate) fn port(&self) -> &Rc<Port> {
@@ -295,6 +297,21 @@ impl Context {
     #[must_use]
     pub fn layers(&self) -> &Layers {
         &self.layers
+    }
+
+    /// Does what middleware wants done before `connect`.
+    pub(crate) async fn begin(&mut self) -> Result<(), LayerError> {
+        let deadline = self.scope.deadline.take();
+        self.set_deadline(deadline);
+        for group in std::mem::take(&mut self.scope.joins) {
+            self.group_add(group).await?;
+        }
+        Ok(())
+    }
+
+    /// Closes the connection then, and not at the time that was set before.
+    pub(crate) fn set_deadline(&mut self, deadline: Option<Deadline>) {
+        self.alarm = deadline.map(|deadline| Alarm::set(deadline, &self.port));
     }
 
     /// Leaves every group, and counts the events that nobody will take.

@@ -7,6 +7,7 @@
 mod origin;
 #[cfg(feature = "session")]
 mod session;
+mod stack;
 
 use std::{future::Future, sync::Arc};
 
@@ -59,6 +60,22 @@ use crate::{
 ///
 /// # use channels::{URLRouter, path};
 /// let routes = URLRouter::new([path("ws/", FromHeader.wrap(Greeter::default))])?;
+/// # Ok::<(), channels::PatternError>(())
+/// ```
+///
+/// A stack of several is a tuple, the outermost first:
+///
+/// ```
+/// # use channels_core as channels;
+/// # use channels::{AllowedHosts, Consumer, Deny, Message, Middleware, Scope, URLRouter, path};
+/// # #[derive(Default)] struct Chat;
+/// # impl Consumer for Chat { type Input = Message; }
+/// # struct FromHeader;
+/// # impl Middleware for FromHeader {
+/// #     async fn before(&self, scope: Scope) -> Result<Scope, Deny> { Ok(scope) }
+/// # }
+/// let stack = (AllowedHosts::from(["example.com"]), FromHeader);
+/// let routes = stack.wrap(URLRouter::new([path("ws/", Chat::default)])?);
 /// # Ok::<(), channels::PatternError>(())
 /// ```
 #[diagnostic::on_unimplemented(

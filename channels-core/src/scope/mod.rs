@@ -1,19 +1,25 @@
 //! What is known of a connection before its consumer runs.
 
 mod answer;
+mod deadline;
 mod headers;
 
 use std::{net::SocketAddr, str::FromStr, sync::Arc};
 
 use actix_http::Extensions;
+#[cfg(feature = "auth")]
+use actix_web::http::header::SEC_WEBSOCKET_PROTOCOL;
 use actix_web::{cookie::Cookie, http::header::HeaderValue};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-pub(crate) use self::answer::Answer;
+pub(crate) use self::{
+    answer::Answer,
+    deadline::{Alarm, Deadline},
+};
 pub use self::headers::Headers;
-use crate::{middleware::After, server::Change};
+use crate::{GroupName, middleware::After, server::Change};
 
 /// The kind of a connection; [`ProtocolTypeRouter`](crate::ProtocolTypeRouter) chooses by it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -126,6 +132,9 @@ pub struct Scope {
     pub(crate) afters: Vec<Arc<dyn After>>,
     /// The cookies that go with the answer to the handshake.
     pub(crate) answer: Answer,
+    /// Groups that the connection joins before its consumer's own.
+    pub(crate) joins: Vec<GroupName>,
+    pub(crate) deadline: Option<Deadline>,
     extensions: Extensions,
 }
 
@@ -150,6 +159,8 @@ impl Scope {
             config_changes: Vec::new(),
             afters: Vec::new(),
             answer: Answer::default(),
+            joins: Vec::new(),
+            deadline: None,
             extensions: Extensions::new(),
         }
     }
@@ -315,6 +326,22 @@ impl Scope {
     #[must_use]
     pub fn subprotocols(&self) -> &[String] {
         &self.subprotocols
+    }
+
+    /// Takes the first subprotocol with this prefix out of those that are offered, and out of the headers: what follows
+    /// the prefix is a secret, and must not be chosen as a subprotocol by mistake.
+    #[cfg(feature = "auth")]
+    pub(crate) fn take_subprotocol(&mut self, prefix: &str) -> Option<String> {
+        let at = self.subprotocols.iter().position(|name| name.starts_with(prefix))?;
+        let taken = self.subprotocols.remove(at).split_off(prefix.len());
+        let offered = SEC_WEBSOCKET_PROTOCOL;
+        let others = self.headers.iter().filter(|(name, _)| **name != offered);
+        let mut headers: Vec<_> = others.map(|(name, value)| (name.clone(), value.clone())).collect();
+        if let Ok(left) = HeaderValue::try_from(self.subprotocols.join(", ")) {
+            headers.push((offered, left));
+        }
+        self.headers = headers.into_iter().collect();
+        Some(taken)
     }
 
     /// What the routers found in the path.

@@ -33,6 +33,7 @@ impl<C: Consumer> Life<C> {
     async fn connect(&mut self) {
         let Self { consumer, cx, line } = self;
         let connect = async {
+            cx.begin().await?;
             for group in consumer.groups(cx.scope()) {
                 cx.group_add(group).await?;
             }

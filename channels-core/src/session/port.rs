@@ -24,7 +24,7 @@ use super::{
 use crate::{
     Close, CloseCode, Message, Result, Scope,
     consumer::{Accept, Deny, WriteError},
-    event::{Envelope, Rendered},
+    event::{CloseConnection, Envelope, Rendered},
     frame::{Outgoing, Shared},
     layer::{ChannelName, Delivery, Hub},
     scope::Protocol,
@@ -356,6 +356,10 @@ impl Port {
         let phase = self.phase();
         if matches!(phase, Phase::Closing | Phase::Closed) || self.is_ending() {
             return Delivery::Gone;
+        }
+        if let Some(close) = CloseConnection::asked_by(event) {
+            self.close(close);
+            return Delivery::Delivered;
         }
         if phase == Phase::Open && self.events.borrow().is_empty() && !self.handling.get() {
             match self.render(event) {
