@@ -60,6 +60,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `auth` | no | [`auth`]: users, logins, tokens; `session` with it |
+//! | `limit` | no | [`RateLimit`](middleware::RateLimit): how often a client may send |
 //! | `metrics` | no | [`metrics`]: counts and times for the `metrics` facade, and a Prometheus endpoint |
 //! | `session` | no | [`Sessions`](middleware::Sessions): actix-session's sessions in consumers |
 //! | `testing` | no | [`testing`]: consumers driven without a port |

@@ -95,6 +95,28 @@ impl Error {
         &*self.0.source
     }
 
+    /// Why something could not be sent, if it is that: a hook that goes on without a client that reads too slowly asks for
+    /// [`WriteError::Overflow`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Context, Result};
+    /// # async fn receive(cx: &mut Context) -> Result<()> {
+    /// use channels::WriteError;
+    ///
+    /// match cx.send("the latest price") {
+    ///     Err(error) if matches!(error.write_error(), Some(WriteError::Overflow { .. })) => {} // there will be another
+    ///     sent => sent?,
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn write_error(&self) -> Option<&WriteError> {
+        self.downcast_ref()
+    }
+
     /// Takes the refusal out, if this is one.
     pub(crate) fn into_deny(self) -> std::result::Result<Deny, Self> {
         let Inner { source, place } = *self.0;
@@ -109,6 +131,13 @@ impl<E: StdError + 'static> From<E> for Error {
     #[track_caller]
     fn from(source: E) -> Self {
         Self(Box::new(Inner { source: Box::new(source), place: Location::caller() }))
+    }
+}
+
+impl From<Error> for Box<dyn StdError> {
+    /// The error that it was made from; its line is lost.
+    fn from(error: Error) -> Self {
+        error.0.source
     }
 }
 
@@ -152,9 +181,19 @@ mod tests {
     }
 
     #[test]
+    fn an_error_goes_where_any_error_goes() {
+        fn main() -> std::result::Result<(), Box<dyn StdError>> {
+            fails()?;
+            Ok(())
+        }
+        let error = main().unwrap_err();
+        assert!(error.downcast_ref::<std::num::ParseIntError>().is_some(), "{error}");
+    }
+
+    #[test]
     fn an_error_remembers_the_line_of_its_question_mark() {
         let error = fails().unwrap_err();
         assert_eq!(error.place().file(), file!());
-        assert_eq!(error.place().line(), line!() - 8);
+        assert_eq!(error.place().line(), line!() - 18);
     }
 }

@@ -82,7 +82,7 @@ impl Context {
     /// # Errors
     ///
     /// [`WriteError::AlreadyAccepted`], or [`WriteError::Closed`] when it is refused or the client has gone.
-    pub fn accept(&mut self) -> Result<(), WriteError> {
+    pub fn accept(&self) -> Result<(), WriteError> {
         self.accept_with(Accept::new())
     }
 
@@ -103,7 +103,7 @@ impl Context {
     /// # Errors
     ///
     /// As [`accept`](Self::accept).
-    pub fn accept_with(&mut self, mut accept: Accept) -> Result<(), WriteError> {
+    pub fn accept_with(&self, mut accept: Accept) -> Result<(), WriteError> {
         accept.headers.extend(self.scope.answer.take());
         self.port.accept(accept)
     }
@@ -124,11 +124,12 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`WriteError`]: not accepted yet, closed already, or more bytes wait for the client than
+    /// A [`WriteError`], which [`Error::write_error`](crate::Error::write_error) gives: not accepted yet, closed already, or more bytes wait for the client than
     /// [`Config::max_waiting_bytes`](crate::Config::max_waiting_bytes) allows; what becomes of the connection then says
     /// [`Config::slow_client`](crate::Config::slow_client).
-    pub fn send(&mut self, message: impl Into<Message>) -> Result<(), WriteError> {
-        self.port.send(message.into())
+    #[track_caller]
+    pub fn send(&self, message: impl Into<Message>) -> Result<()> {
+        Ok(self.port.send(message.into())?)
     }
 
     /// Sends a value as JSON text.
@@ -147,9 +148,8 @@ impl Context {
     ///
     /// When the value cannot be JSON; otherwise as [`send`](Self::send).
     #[track_caller]
-    pub fn send_json(&mut self, value: &(impl Serialize + ?Sized)) -> Result<()> {
-        self.send(Message::json(value)?)?;
-        Ok(())
+    pub fn send_json(&self, value: &(impl Serialize + ?Sized)) -> Result<()> {
+        self.send(Message::json(value)?)
     }
 
     /// Sends bytes as a binary message.
@@ -157,7 +157,8 @@ impl Context {
     /// # Errors
     ///
     /// As [`send`](Self::send).
-    pub fn send_bytes(&mut self, bytes: impl Into<bytes::Bytes>) -> Result<(), WriteError> {
+    #[track_caller]
+    pub fn send_bytes(&self, bytes: impl Into<bytes::Bytes>) -> Result<()> {
         self.send(Message::Binary(bytes.into()))
     }
 
@@ -175,13 +176,13 @@ impl Context {
     /// cx.close(4503, "you were banned");
     /// # }
     /// ```
-    pub fn close(&mut self, code: impl Into<CloseCode>, reason: impl AsRef<str>) {
+    pub fn close(&self, code: impl Into<CloseCode>, reason: impl AsRef<str>) {
         self.port.close(Close::new(code, reason));
     }
 
     /// Ends this consumer: Channels' `StopConsumer`. An open connection is closed with 1000, a handshake refused with
     /// 403.
-    pub fn stop(&mut self) {
+    pub fn stop(&self) {
         self.close(CloseCode::NORMAL, "");
     }
 

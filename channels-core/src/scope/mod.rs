@@ -19,7 +19,11 @@ pub(crate) use self::{
     deadline::{Alarm, Deadline},
 };
 pub use self::headers::Headers;
-use crate::{GroupName, middleware::After, server::Change};
+use crate::{
+    GroupName,
+    middleware::{After, Gate},
+    server::Change,
+};
 
 /// The kind of a connection; [`ProtocolTypeRouter`](crate::ProtocolTypeRouter) chooses by it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -135,6 +139,8 @@ pub struct Scope {
     /// Groups that the connection joins before its consumer's own.
     pub(crate) joins: Vec<GroupName>,
     pub(crate) deadline: Option<Deadline>,
+    /// What a message passes before it is received, outermost first.
+    pub(crate) gates: Vec<Box<dyn Gate>>,
     extensions: Extensions,
 }
 
@@ -161,6 +167,7 @@ impl Scope {
             answer: Answer::default(),
             joins: Vec::new(),
             deadline: None,
+            gates: Vec::new(),
             extensions: Extensions::new(),
         }
     }

@@ -13,6 +13,7 @@ use crate::{
     Close, CloseCode, Consumer, Context, Dispatch, Error, FromMessage, InputError, Message, Result,
     consumer::Deny,
     event::Envelope,
+    middleware::Admission,
 };
 
 /// Runs one consumer's hooks for one connection. Whatever the end is, `disconnect` runs once and all groups are left.
@@ -60,9 +61,27 @@ impl<C: Consumer> Life<C> {
 
     async fn receive(&mut self, message: Message) {
         self.cx.port().stats.count(|counts| counts.inputs += 1);
+        if !self.admits() {
+            return;
+        }
         let Self { consumer, cx, line } = self;
         let ran = line.run(Hook::Receive, async { consumer.receive(cx, C::Input::from_message(message)?).await }).await;
         self.judge("receive", ran);
+    }
+
+    /// Whether middleware lets the next message of the client through.
+    fn admits(&self) -> bool {
+        let scope = self.cx.scope();
+        for gate in &scope.gates {
+            match gate.admit(scope) {
+                Admission::Granted => continue,
+                // To a client that reads nothing, nothing can be told.
+                Admission::Drop(told) => drop(told.map(|message| self.cx.port().send(message))),
+                Admission::Close(close) => self.cx.port().close(close),
+            }
+            return false;
+        }
+        true
     }
 
     async fn handle(&mut self, event: &Envelope) {
@@ -84,6 +103,7 @@ impl<C: Consumer> Life<C> {
         let Self { consumer, cx, line } = self;
         let port = cx.port().clone();
         let close = port.ending().map_or_else(|| Close::new(CloseCode::ABNORMAL, ""), |ending| ending.close);
+        let close = close.of_accepted(port.was_accepted());
         let bound = port.config.disconnect_timeout;
         match line.run_last(consumer.disconnect(cx, &close), bound).await {
             Ran::Done(()) => {}

@@ -82,6 +82,7 @@ pub(crate) struct Port {
     clientless: bool,
     phase: Cell<Phase>,
     answer: RefCell<Option<Answer>>,
+    accepted: Cell<bool>,
     ending: RefCell<Option<Ending>>,
     events: RefCell<VecDeque<Arc<Envelope>>>,
     place: OnceCell<Place>,
@@ -116,6 +117,7 @@ impl Port {
             stats,
             phase: Cell::new(Phase::Connecting),
             answer: RefCell::default(),
+            accepted: Cell::default(),
             ending: RefCell::default(),
             events: RefCell::default(),
             place: OnceCell::new(),
@@ -137,6 +139,11 @@ impl Port {
         self.class
     }
 
+    /// Whether the handshake was ever accepted.
+    pub(crate) fn was_accepted(&self) -> bool {
+        self.accepted.get()
+    }
+
     pub(crate) fn phase(&self) -> Phase {
         self.phase.get()
     }
@@ -150,6 +157,7 @@ impl Port {
     pub(crate) fn accept(&self, accept: Accept) -> Result<(), WriteError> {
         self.step(Step::Accept)?;
         self.answer.replace(Some(Answer::Accept(accept)));
+        self.accepted.set(true);
         self.wake_session();
         Ok(())
     }
