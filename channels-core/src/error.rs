@@ -16,6 +16,7 @@
 //! | [`PatternError`] | a route's pattern |
 //! | [`SendError`] | `send` to a channel |
 //! | `SessionError` | a session that is not there, has ended, or cannot be saved (feature `session`) |
+//! | [`SyncError`] | what a hook or handler that blocks may return: any error that is `Send`, or a [`Deny`] |
 //! | [`WriteError`] | `cx.send`, `cx.accept`, `cx.close` at a moment when they cannot be |
 
 use std::{error::Error as StdError, fmt, panic::Location};
@@ -25,7 +26,7 @@ pub use crate::auth::AuthError;
 #[cfg(feature = "session")]
 pub use crate::middleware::SessionError;
 pub use crate::{
-    consumer::{Deny, InputError, WriteError},
+    consumer::{Deny, InputError, SyncError, WriteError},
     event::{DecodeError, EventError},
     layer::{LayerError, NameError, SendError},
     middleware::OriginError,
@@ -131,6 +132,12 @@ impl<E: StdError + 'static> From<E> for Error {
     #[track_caller]
     fn from(source: E) -> Self {
         Self(Box::new(Inner { source: Box::new(source), place: Location::caller() }))
+    }
+}
+
+impl From<SyncError> for Error {
+    fn from(error: SyncError) -> Self {
+        Self(Box::new(Inner { source: error.source, place: error.place }))
     }
 }
 

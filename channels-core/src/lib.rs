@@ -31,7 +31,8 @@ mod worker;
 
 pub use self::{
     close::{Close, CloseCode, ClosedBy, MAX_REASON_LEN},
-    consumer::{Accept, Binary, Consumer, Context, Deny, FromMessage, InputError, Json, Text, WriteError},
+    consumer::{Accept, Binary, Consumer, Context, Deny, FromMessage, InputError, Json, SyncConsumer,
+        SyncContext, SyncError, Text, WriteError},
     error::{Error, Result},
     event::{
         ConsumerEntry, DecodeError, Dispatch, Envelope, Event, EventError, HandlerEntry, IntoEvent, RawEvent, Registry,

@@ -162,6 +162,36 @@ impl Context {
         self.send(Message::Binary(bytes.into()))
     }
 
+    /// Runs something that blocks on the pool of threads for it, and waits for it without holding up others: a file, a
+    /// password's hash, a database without `async`.
+    ///
+    /// The pool is that of [`SyncConsumer`](crate::SyncConsumer)s. What blocks goes on when the hook is cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Context, Result};
+    /// # async fn receive(cx: &mut Context) -> Result<()> {
+    /// let text = cx.block(|| std::fs::read_to_string("motd.txt")).await?;
+    /// cx.send(text)
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When `what` panics.
+    pub async fn block<T: Send + 'static>(&self, what: impl FnOnce() -> T + Send + 'static) -> T {
+        match tokio::task::spawn_blocking(what).await {
+            Ok(done) => done,
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime ends, and this hook with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+
     /// Closes the connection with a code and a reason of at most 123 bytes (the rest is cut), behind what was sent.
     /// `disconnect` runs when this hook has returned. A second close changes nothing.
     ///

@@ -3,15 +3,18 @@
 mod accept;
 mod context;
 mod input;
+mod sync;
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use thiserror::Error;
 
+pub(crate) use self::sync::Blocking;
 pub use self::{
     accept::{Accept, Deny},
     context::Context,
     input::{Binary, FromMessage, InputError, Json, Text},
+    sync::{SyncConsumer, SyncContext, SyncError},
 };
 use crate::{Close, Dispatch, Envelope, Message, Result, Scope};
 
@@ -93,6 +96,18 @@ pub trait Consumer: Sized + 'static {
     fn dispatch(&mut self, cx: &mut Context, event: &Envelope) -> impl Future<Output = Result<Dispatch>> {
         let _ = (cx, event);
         async { Ok(Dispatch::Unhandled) }
+    }
+
+    /// The same for an event that may go to another thread.
+    #[doc(hidden)]
+    fn dispatch_shared(&mut self, cx: &mut Context, event: &Arc<Envelope>) -> impl Future<Output = Result<Dispatch>> {
+        self.dispatch(cx, event)
+    }
+
+    /// The name under which it is logged and listed.
+    #[doc(hidden)]
+    fn type_name() -> &'static str {
+        std::any::type_name::<Self>()
     }
 
     /// Gives an event to a pure handler: one without `self`, which runs once for all members of this type. `None` when

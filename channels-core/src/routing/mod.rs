@@ -20,7 +20,10 @@ pub use self::{
     protocol::ProtocolTypeRouter,
     url::{Route, URLRouter, path, re_path},
 };
-use crate::{Consumer, Deny, Scope};
+use crate::{
+    Consumer, Deny, Scope,
+    consumer::{Blocking, SyncConsumer},
+};
 
 /// What becomes of a connection.
 #[derive(Debug)]
@@ -94,6 +97,10 @@ pub trait IntoApplication<Kind> {
 #[derive(Debug)]
 pub struct Makes<C>(std::marker::PhantomData<C>);
 
+/// Tells functions that make a synchronous consumer from the others.
+#[derive(Debug)]
+pub struct MakesSync<C>(std::marker::PhantomData<C>);
+
 /// Tells applications from functions that make a consumer.
 #[derive(Debug)]
 pub struct Itself;
@@ -105,6 +112,16 @@ where
 {
     fn into_application(self) -> Arc<dyn Application> {
         Arc::new(Endpoint::new(self))
+    }
+}
+
+impl<F, C> IntoApplication<MakesSync<C>> for F
+where
+    F: Fn() -> C + Send + Sync + 'static,
+    C: SyncConsumer,
+{
+    fn into_application(self) -> Arc<dyn Application> {
+        Arc::new(Endpoint::new(move || Blocking::new(self())))
     }
 }
 

@@ -1,6 +1,6 @@
 //! A connection's life, from `connect` to `disconnect`.
 
-use std::{any::Any, fmt::Display};
+use std::{any::Any, fmt::Display, sync::Arc};
 
 use super::{
     line::{Input, Line, Ran},
@@ -84,7 +84,7 @@ impl<C: Consumer> Life<C> {
         true
     }
 
-    async fn handle(&mut self, event: &Envelope) {
+    async fn handle(&mut self, event: &Arc<Envelope>) {
         self.cx.port().stats.count(|counts| counts.events += 1);
         if self.cx.port().send_pure(event) {
             return;
@@ -92,7 +92,7 @@ impl<C: Consumer> Life<C> {
         let Self { consumer, cx, line } = self;
         cx.port().stats.lag(event.age());
         cx.port().set_handling(true);
-        let ran = line.run(Hook::Handler, consumer.dispatch(cx, event)).await;
+        let ran = line.run(Hook::Handler, consumer.dispatch_shared(cx, event)).await;
         self.cx.port().set_handling(false);
         if let Some(Dispatch::Unhandled) = self.judge(event.name(), ran) {
             unhandled::note(self.cx.port().class(), event.name());
