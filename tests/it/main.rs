@@ -28,6 +28,7 @@ mod operations;
 mod registry;
 mod routing;
 mod session;
+mod sync;
 mod shutdown;
 mod websocket;
 mod worker;
