@@ -62,17 +62,23 @@
 //! | `auth` | no | [`auth`]: users, logins, tokens; `session` with it |
 //! | `limit` | no | [`RateLimit`](middleware::RateLimit): how often a client may send |
 //! | `metrics` | no | [`metrics`]: counts and times for the `metrics` facade, and a Prometheus endpoint |
+//! | `msgpack` | no | [`MessagePack`]: an encoding of messages |
 //! | `session` | no | [`Sessions`](middleware::Sessions): actix-session's sessions in consumers |
 //! | `testing` | no | [`testing`]: consumers driven without a port |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without their features there is nothing that links to them could lead to.
-#![cfg_attr(not(all(feature = "auth", feature = "limit", feature = "metrics", feature = "msgpack", feature = "testing")), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(
+    not(all(feature = "auth", feature = "limit", feature = "metrics", feature = "msgpack", feature = "testing")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 pub mod guide;
 pub mod prelude;
 
 #[doc(hidden)]
 pub use channels_core::__private;
+#[cfg(feature = "msgpack")]
+pub use channels_core::MessagePack;
 #[doc(no_inline)]
 pub use channels_core::actix_web;
 #[cfg(feature = "auth")]
@@ -83,11 +89,12 @@ pub use channels_core::metrics;
 pub use channels_core::testing;
 pub use channels_core::{
     Accept, AllowedHosts, ArgError, Binary, ChannelLayer, ChannelName, ChannelNameRouter, Close, CloseCode, ClosedBy,
-    Compression, Config, ConfigError, Consumer, ConsumerEntry, Context, DecodeError, Deny, Dispatch, Envelope, Error,
-    Event, EventError, FromMessage, GroupName, GroupReport, HandlerEntry, InMemoryChannelLayer, InputError, IntoEvent,
-    Json, Layer, LayerError, Layers, MAX_REASON_LEN, Message, Middleware, NameError, OriginError, OriginValidator,
-    PatternError, Protocol, ProtocolTypeRouter, RawEvent, Registry, Result, Scope, SendError, Server, SlowClient, SyncConsumer,
-    SyncContext, SyncError, Text, URLRouter, UrlRoute, Worker, WriteError, consumer, error, event, layer, middleware, path, re_path, registry,
+    Compression, Config, ConfigError, Consumer, ConsumerEntry, Context, DecodeError, Demultiplexer, Deny, Dispatch,
+    Encoding, Envelope, Error, Event, EventError, FromMessage, GroupName, GroupReport, HandlerEntry,
+    InMemoryChannelLayer, InputError, IntoEvent, Json, JsonText, Layer, LayerError, Layers, MAX_REASON_LEN, Message,
+    Middleware, NameError, OriginError, OriginValidator, PatternError, Protocol, ProtocolTypeRouter, RawEvent,
+    Registry, Result, Scope, SendError, Server, SlowClient, SyncConsumer, SyncContext, SyncError, Text, Typed,
+    URLRouter, UrlRoute, Worker, WriteError, consumer, error, event, layer, middleware, path, re_path, registry,
     routing, run, scope, server,
 };
 pub use channels_macros::{Event, consumer, handler};

@@ -29,10 +29,14 @@ mod session;
 mod transport;
 mod worker;
 
+#[cfg(feature = "msgpack")]
+pub use self::consumer::MessagePack;
 pub use self::{
     close::{Close, CloseCode, ClosedBy, MAX_REASON_LEN},
-    consumer::{Accept, Binary, Consumer, Context, Deny, FromMessage, InputError, Json, SyncConsumer,
-        SyncContext, SyncError, Text, WriteError},
+    consumer::{
+        Accept, Binary, Consumer, Context, Demultiplexer, Deny, Encoding, FromMessage, InputError, Json, JsonText,
+        SyncConsumer, SyncContext, SyncError, Text, Typed, WriteError,
+    },
     error::{Error, Result},
     event::{
         ConsumerEntry, DecodeError, Dispatch, Envelope, Event, EventError, HandlerEntry, IntoEvent, RawEvent, Registry,

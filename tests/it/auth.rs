@@ -417,7 +417,10 @@ fn what_needs_a_middleware_says_which_and_where_it_goes() {
         client.connect().await.unwrap();
         client.send_to("login ann").await.unwrap();
         let said = client.receive_text_from().await.unwrap();
-        assert!(said.starts_with("the scope has no session: put the middleware `Sessions` around the routes"), "{said}");
+        assert!(
+            said.starts_with("the scope has no session: put the middleware `Sessions` around the routes"),
+            "{said}"
+        );
 
         // Neither, where somebody must be logged in.
         let mut client = WebsocketCommunicator::new(require_auth::<User>().wrap(make), "/");

@@ -58,7 +58,8 @@ fn who_sends_more_than_a_connection_may_is_closed_with_4429() {
         client.send_to("x").await.unwrap();
         let close = client.closed().await.unwrap();
         assert_eq!(close.to_string(), "4429 (more messages than the rate limit allows)");
-        let mut small = WebsocketCommunicator::new(RateLimit::per_connection(60, HOUR).burst(1).wrap(Echo::default), "/");
+        let mut small =
+            WebsocketCommunicator::new(RateLimit::per_connection(60, HOUR).burst(1).wrap(Echo::default), "/");
         small.connect().await.unwrap();
         echoed(&mut small, 1).await;
         small.send_to("x").await.unwrap();

@@ -7,10 +7,8 @@ use std::{
 };
 
 use channels::{
-    Dispatch, Envelope, Layer, Layers, Server, SyncConsumer, SyncContext, SyncError,
-    actix_web::http::StatusCode,
-    prelude::*,
-    testing::WebsocketCommunicator,
+    Dispatch, Envelope, Layer, Layers, Server, SyncConsumer, SyncContext, SyncError, actix_web::http::StatusCode,
+    prelude::*, testing::WebsocketCommunicator,
 };
 
 use crate::support::serve;
@@ -207,7 +205,8 @@ async fn a_slow_blocking_handler_never_delays_another_connections_async_handler(
 async fn what_blocks_beyond_the_pool_waits_and_is_done_later() {
     let barrier = Arc::new(Barrier::new(2));
     let meets = barrier.clone();
-    let app = ProtocolTypeRouter::new().websocket(URLRouter::new([path("sync/", move || Meets(meets.clone()))]).unwrap());
+    let app =
+        ProtocolTypeRouter::new().websocket(URLRouter::new([path("sync/", move || Meets(meets.clone()))]).unwrap());
     let served = serve(Server::new(app).workers(1).blocking_threads(1));
     let mut first = served.connect("/sync/").await;
     first.send("x").await;

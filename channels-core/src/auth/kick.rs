@@ -1,9 +1,6 @@
 //! Ending every connection of a user.
 
-use crate::{
-    CloseCode, GroupName, GroupReport, Layer, LayerError, NameError,
-    event::CloseConnection,
-};
+use crate::{CloseCode, GroupName, GroupReport, Layer, LayerError, NameError, event::CloseConnection};
 
 /// Closes every connection of the user with this id, with 4503 and the reason `logged out`: those of this process, and
 /// of all others that share the layer. It says how many.

@@ -150,12 +150,7 @@ pub fn expect_login(cx: &mut Context, within: Duration) {
     }
 }
 
-async fn adopt<U: 'static>(
-    cx: &mut Context,
-    users: &dyn Users<U>,
-    credentials: Credentials<U>,
-    by: By,
-) -> Result<()> {
+async fn adopt<U: 'static>(cx: &mut Context, users: &dyn Users<U>, credentials: Credentials<U>, by: By) -> Result<()> {
     let id = users.id(&credentials.user);
     let group = kick::group(&id)?;
     if cx.scope().user_id() != Some(&id) {
@@ -178,8 +173,10 @@ async fn leave(cx: &mut Context) -> Result<()> {
 }
 
 fn set(scope: &mut Scope, current: Option<Current>) {
-    if let Some(auth) = scope.extensions_mut().get_mut::<Auth>() {
-        auth.current = current;
+    // Another value, since the streams of a demultiplexer share the one that there is.
+    if let Some(Auth { users, user_type, .. }) = Auth::of(scope) {
+        let auth = Auth { users: users.clone(), user_type, current };
+        scope.extensions_mut().insert(auth);
     }
 }
 
@@ -187,6 +184,7 @@ fn set(scope: &mut Scope, current: Option<Current>) {
 pub(super) fn deadline(expires: SystemTime) -> Deadline {
     let left = expires.duration_since(SystemTime::now()).unwrap_or_default();
     // What is further away than a clock can tell is as good as never.
-    let at = Instant::now().checked_add(left).unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400 * 365 * 30));
+    let at =
+        Instant::now().checked_add(left).unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400 * 365 * 30));
     Deadline { at, close: Close::new(CloseCode::CREDENTIALS_EXPIRED, "the credentials have expired") }
 }

@@ -95,7 +95,7 @@ impl<B: UserBackend> AuthMiddleware<B> {
                 Some(Current { user: Rc::new(credentials.user), id, by })
             }
         };
-        let auth = Auth { users: Box::new(users), user_type: type_name::<B::User>(), current };
+        let auth = Auth { users: Rc::new(users), user_type: type_name::<B::User>(), current };
         scope.extensions_mut().insert(auth);
         Ok(())
     }

@@ -45,7 +45,7 @@ pub enum AuthError {
 /// What the middleware leaves in the scope: who it is, and who knows more.
 struct Auth {
     /// An `Arc<dyn Users<U>>`.
-    users: Box<dyn Any>,
+    users: Rc<dyn Any>,
     user_type: &'static str,
     current: Option<Current>,
 }

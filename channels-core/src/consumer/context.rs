@@ -4,7 +4,7 @@ use std::{fmt, rc::Rc};
 
 use serde::Serialize;
 
-use super::{Accept, WriteError};
+use super::{Accept, Encoding, WriteError};
 use crate::{
     Close, CloseCode, Message, Result, Scope,
     event::IntoEvent,
@@ -150,6 +150,26 @@ impl Context {
     #[track_caller]
     pub fn send_json(&self, value: &(impl Serialize + ?Sized)) -> Result<()> {
         self.send(Message::json(value)?)
+    }
+
+    /// Sends a value, written as `E`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Context, Result};
+    /// # async fn receive(cx: &mut Context) -> Result<()> {
+    /// cx.send_as::<channels::JsonText>(&["a", "b"])
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the value cannot be written so; otherwise as [`send`](Self::send).
+    #[track_caller]
+    pub fn send_as<E: Encoding>(&self, value: &(impl Serialize + ?Sized)) -> Result<()> {
+        self.send(E::encode(value)?)
     }
 
     /// Sends bytes as a binary message.

@@ -2,18 +2,24 @@
 
 mod accept;
 mod context;
+mod encoding;
 mod input;
+mod streams;
 mod sync;
 
 use std::{future::Future, sync::Arc};
 
 use thiserror::Error;
 
+#[cfg(feature = "msgpack")]
+pub use self::encoding::MessagePack;
 pub(crate) use self::sync::Blocking;
 pub use self::{
     accept::{Accept, Deny},
     context::Context,
+    encoding::{Encoding, JsonText, Typed},
     input::{Binary, FromMessage, InputError, Json, Text},
+    streams::Demultiplexer,
     sync::{SyncConsumer, SyncContext, SyncError},
 };
 use crate::{Close, Dispatch, Envelope, Message, Result, Scope};

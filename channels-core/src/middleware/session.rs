@@ -104,9 +104,7 @@ pub struct Sessions(Arc<dyn Store>);
 
 impl Sessions {
     /// Sessions as this function's middleware keeps them; it is called on the thread of each connection.
-    pub fn new<S: SessionStore + 'static>(
-        make: impl Fn() -> SessionMiddleware<S> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn new<S: SessionStore + 'static>(make: impl Fn() -> SessionMiddleware<S> + Send + Sync + 'static) -> Self {
         Self(Arc::new(make))
     }
 }

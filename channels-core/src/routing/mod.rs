@@ -138,6 +138,8 @@ pub struct RouteList {
     routes: Vec<RouteInfo>,
     /// Whether a router was among what was added.
     nested: bool,
+    /// Whether what was added takes the whole rest of a path, however many consumers it has.
+    ends: bool,
 }
 
 /// One route: the way to it, and the consumer at its end.
@@ -165,7 +167,14 @@ impl RouteList {
         list
     }
 
-    fn within(&mut self, pattern: &str, add: impl FnOnce(&mut Self)) {
+    /// Adds the consumers of one application that takes the whole rest of the path.
+    pub(crate) fn end(&mut self, add: impl FnOnce(&mut Self)) {
+        let nested = self.nested;
+        add(self);
+        (self.nested, self.ends) = (nested, true);
+    }
+
+    pub(crate) fn within(&mut self, pattern: &str, add: impl FnOnce(&mut Self)) {
         self.nested = true;
         let outer = self.prefix.clone();
         if !outer.is_empty() {

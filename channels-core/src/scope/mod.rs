@@ -2,11 +2,11 @@
 
 mod answer;
 mod deadline;
+mod extensions;
 mod headers;
 
 use std::{net::SocketAddr, str::FromStr, sync::Arc};
 
-use actix_http::Extensions;
 #[cfg(feature = "auth")]
 use actix_web::http::header::SEC_WEBSOCKET_PROTOCOL;
 use actix_web::{cookie::Cookie, http::header::HeaderValue};
@@ -18,7 +18,7 @@ pub(crate) use self::{
     answer::Answer,
     deadline::{Alarm, Deadline},
 };
-pub use self::headers::Headers;
+pub use self::{extensions::Extensions, headers::Headers};
 use crate::{
     GroupName,
     middleware::{After, Gate},
@@ -168,7 +168,7 @@ impl Scope {
             joins: Vec::new(),
             deadline: None,
             gates: Vec::new(),
-            extensions: Extensions::new(),
+            extensions: Extensions::default(),
         }
     }
 
@@ -473,6 +473,30 @@ impl Scope {
     #[cfg(feature = "session")]
     pub fn session(&self) -> Result<&crate::middleware::Session, crate::middleware::SessionError> {
         self.extensions.get().ok_or(crate::middleware::SessionError::Missing)
+    }
+
+    /// The scope of a stream within this connection. What middleware wants done for the connection is not done again.
+    pub(crate) fn fork(&self) -> Self {
+        Self {
+            protocol: self.protocol,
+            path: self.path.clone(),
+            raw_path: self.raw_path.clone(),
+            query_string: self.query_string.clone(),
+            root_path: self.root_path.clone(),
+            headers: self.headers.clone(),
+            client: self.client,
+            server: self.server,
+            subprotocols: self.subprotocols.clone(),
+            url_route: self.url_route.clone(),
+            path_remaining: self.path_remaining.clone(),
+            config_changes: Vec::new(),
+            afters: Vec::new(),
+            answer: Answer::default(),
+            joins: Vec::new(),
+            deadline: None,
+            gates: Vec::new(),
+            extensions: self.extensions.clone(),
+        }
     }
 
     /// The part of the path that no router has taken yet, without a leading slash; `None` outside of the root path.

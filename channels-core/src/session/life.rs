@@ -10,10 +10,8 @@ use super::{
     unhandled,
 };
 use crate::{
-    Close, CloseCode, Consumer, Context, Dispatch, Error, FromMessage, InputError, Message, Result,
-    consumer::Deny,
-    event::Envelope,
-    middleware::Admission,
+    Close, CloseCode, Consumer, Context, Dispatch, Error, FromMessage, InputError, Message, Result, consumer::Deny,
+    event::Envelope, middleware::Admission,
 };
 
 /// Runs one consumer's hooks for one connection. Whatever the end is, `disconnect` runs once and all groups are left.

@@ -117,11 +117,9 @@ fn dispatch(model: &Model) -> TokenStream {
     });
     let (keyword, context, result) = match model.manner {
         Manner::Async => (quote!(async fn), quote!(Context), quote!(#facade::Result<#facade::Dispatch>)),
-        Manner::Sync => (
-            quote!(fn),
-            quote!(SyncContext),
-            quote!(::core::result::Result<#facade::Dispatch, #facade::SyncError>),
-        ),
+        Manner::Sync => {
+            (quote!(fn), quote!(SyncContext), quote!(::core::result::Result<#facade::Dispatch, #facade::SyncError>))
+        }
     };
     quote! {
         #[allow(unused_variables)]

@@ -56,7 +56,9 @@ impl<'a> Checker<'a> {
         let written = shape.written.replace("EVENT", &self.event()).replace("MESSAGE", &self.message());
         let written = match self.manner {
             Manner::Sync if !shape.params.contains(&Param::Context) => written,
-            Manner::Sync => written.replace("&mut Context", "&mut SyncContext").replace("-> Result<()>", "-> Result<(), SyncError>"),
+            Manner::Sync => {
+                written.replace("&mut Context", "&mut SyncContext").replace("-> Result<()>", "-> Result<(), SyncError>")
+            }
             Manner::Async => written,
         };
         format!("`{keyword} {}{written}`", self.sig.ident)
@@ -277,7 +279,9 @@ fn fits(param: Param, ty: &Type) -> bool {
 fn is_context(ty: &Type) -> bool {
     match peel(ty) {
         Type::Reference(reference) => is_context(&reference.elem),
-        Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "Context" || last.ident == "SyncContext"),
+        Type::Path(path) => {
+            path.path.segments.last().is_some_and(|last| last.ident == "Context" || last.ident == "SyncContext")
+        }
         _ => false,
     }
 }

@@ -23,12 +23,7 @@ struct Credentials {
     password: String,
 }
 
-pub(crate) fn serve(
-    config: &mut ServiceConfig,
-    sessions: SessionMiddleware<MemoryStore>,
-    users: Users,
-    layer: Layer,
-) {
+pub(crate) fn serve(config: &mut ServiceConfig, sessions: SessionMiddleware<MemoryStore>, users: Users, layer: Layer) {
     let pages = web::scope("")
         .wrap(sessions)
         .app_data(Data::new(users))
