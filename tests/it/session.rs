@@ -4,7 +4,6 @@ use actix_session::Session;
 use channels::{
     Server,
     actix_web::{
-        HttpResponse,
         cookie::{Cookie, SameSite},
         web,
     },
@@ -76,7 +75,7 @@ fn shop(store: &Store) -> Served {
         };
         let end = |session: Session| async move {
             session.purge();
-            HttpResponse::Ok()
+            "ended"
         };
         let pages = web::scope("/session")
             .wrap(sessions())
