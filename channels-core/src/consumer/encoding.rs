@@ -51,9 +51,8 @@ use crate::{Message, Result};
 ///     }
 /// }
 ///
-/// let Typed(point, _) = channels::FromMessage::from_message(r#"{"v": 2, "data": {"x": 1, "y": 3}}"#.into())?;
-/// let Point { x, y } = Typed::<Point, Versioned>(point, Default::default()).0;
-/// assert_eq!((x, y), (1, 3));
+/// let point: Point = Versioned::decode(r#"{"v": 2, "data": {"x": 1, "y": 3}}"#.into())?;
+/// assert_eq!((point.x, point.y), (1, 3));
 /// # Ok::<(), InputError>(())
 /// ```
 pub trait Encoding: 'static {
