@@ -149,6 +149,16 @@ impl House {
                     "in"
                 }
             };
+            let backend = who.clone();
+            let login_for_a_while = move |session: Session, id: web::Path<String>| {
+                let users = backend.clone();
+                async move {
+                    let user = users.get_user(&id).await.unwrap().unwrap();
+                    let expires = SystemTime::now() + Duration::from_secs(2);
+                    auth::view::login_until(&session, &users, &user, expires).unwrap();
+                    "in"
+                }
+            };
             let logout = move |session: Session| {
                 let layer = layer.clone();
                 async move {
@@ -163,6 +173,7 @@ impl House {
             let pages = web::scope("/page")
                 .wrap(sessions())
                 .route("/login/{id}", web::get().to(login))
+                .route("/login-for-a-while/{id}", web::get().to(login_for_a_while))
                 .route("/logout", web::get().to(logout))
                 .route("/who", web::get().to(whoami));
             config.service(pages);
@@ -381,6 +392,19 @@ async fn a_socket_whose_credentials_expire_is_closed_with_4501() {
     let mut socket = Visitor::default().socket(&house.served, "/ws/").await.unwrap();
     assert_eq!(asked(&mut socket, "token ann:300").await, "true");
     assert_eq!(socket.closed().await, expired);
+}
+
+#[tokio::test]
+async fn a_login_for_a_while_ends_its_sockets_and_is_a_strangers_then() {
+    let house = House::new();
+    let mut visitor = Visitor::default();
+    house.page(&mut visitor, "/page/login-for-a-while/ann").await;
+    let mut socket = house.socket(&mut visitor).await;
+    assert_eq!(asked(&mut socket, "who").await, "ann");
+    assert_eq!(socket.closed().await.0, 4501);
+    assert_eq!(house.page(&mut visitor, "/page/who").await, "a stranger");
+    let mut socket = house.socket(&mut visitor).await;
+    assert_eq!(asked(&mut socket, "who").await, "a stranger");
 }
 
 #[tokio::test]
