@@ -38,6 +38,8 @@ pub mod topics {
     //! - [Scope](scope): what is known of a connection.
     //! - [Routing](routing): which consumer a connection gets.
     //! - [Middleware](middleware): what stands before it.
+    //! - [Sessions](sessions): what outlives a connection, shared with HTTP views.
+    //! - [Authentication](authentication): users, logins, tokens.
     //! - [Consumers](consumers): hooks, and the life of a connection.
     //! - [Events](events): types, handlers, sending.
     //! - [Channel layers](layers): groups, bounds, reports.
@@ -53,6 +55,14 @@ pub mod topics {
 
     #[doc = include_str!("../docs/topics/middleware.md")]
     pub mod middleware {}
+
+    #[cfg(feature = "session")]
+    #[doc = include_str!("../docs/topics/sessions.md")]
+    pub mod sessions {}
+
+    #[cfg(feature = "auth")]
+    #[doc = include_str!("../docs/topics/authentication.md")]
+    pub mod authentication {}
 
     #[doc = include_str!("../docs/topics/consumers.md")]
     pub mod consumers {}

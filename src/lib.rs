@@ -59,14 +59,25 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
+//! | `auth` | no | [`auth`]: users, logins, tokens; `session` with it |
 //! | `cli` | no | the command `channels`, which sends an event from a shell |
+//! | `limit` | no | [`RateLimit`](middleware::RateLimit): how often a client may send |
 //! | `metrics` | no | [`metrics`]: counts and times for the `metrics` facade, and a Prometheus endpoint |
-//! | `toml` | no | [`LayersConfig::read`](layer::LayersConfig): channel layers from a TOML file |
+//! | `msgpack` | no | [`MessagePack`]: an encoding of messages |
+//! | `session` | no | [`Sessions`](middleware::Sessions): actix-session's sessions in consumers |
 //! | `testing` | no | [`testing`]: consumers driven without a port, live servers, `#[channels::test]` |
+//! | `toml` | no | [`LayersConfig::read`](layer::LayersConfig): channel layers from a TOML file |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without their features there is nothing that links to them could lead to.
 #![cfg_attr(
-    not(all(feature = "metrics", feature = "testing", feature = "toml")),
+    not(all(
+        feature = "auth",
+        feature = "limit",
+        feature = "metrics",
+        feature = "msgpack",
+        feature = "testing",
+        feature = "toml"
+    )),
     allow(rustdoc::broken_intra_doc_links)
 )]
 
@@ -75,20 +86,25 @@ pub mod prelude;
 
 #[doc(hidden)]
 pub use channels_core::__private;
+#[cfg(feature = "msgpack")]
+pub use channels_core::MessagePack;
 #[doc(no_inline)]
 pub use channels_core::actix_web;
+#[cfg(feature = "auth")]
+pub use channels_core::auth;
 #[cfg(feature = "metrics")]
 pub use channels_core::metrics;
 #[cfg(feature = "testing")]
 pub use channels_core::testing;
 pub use channels_core::{
     Accept, AllowedHosts, ArgError, Binary, ChannelLayer, ChannelName, ChannelNameRouter, Close, CloseCode, ClosedBy,
-    Compression, Config, ConfigError, Consumer, ConsumerEntry, Context, DecodeError, Deny, Dispatch, Envelope, Error,
-    Event, EventError, FromMessage, GroupName, GroupReport, GroupSend, HandlerEntry, InMemoryChannelLayer, InputError,
-    IntoEvent, Json, Layer, LayerError, Layers, MAX_REASON_LEN, Message, Middleware, NameError, OriginError,
-    OriginValidator, PatternError, Protocol, ProtocolTypeRouter, RawEvent, Registry, Result, Scope, SendError, Server,
-    SlowClient, Text, URLRouter, UrlRoute, Worker, WriteError, consumer, error, event, layer, middleware, path,
-    re_path, registry, routing, run, scope, server,
+    Compression, Config, ConfigError, Consumer, ConsumerEntry, Context, DecodeError, Demultiplexer, Deny, Dispatch,
+    Encoding, Envelope, Error, Event, EventError, FromMessage, GroupName, GroupReport, GroupSend, HandlerEntry,
+    InMemoryChannelLayer, InputError, IntoEvent, Json, JsonText, Layer, LayerError, Layers, MAX_REASON_LEN, Message,
+    Middleware, NameError, OriginError, OriginValidator, PatternError, Protocol, ProtocolTypeRouter, RawEvent,
+    Registry, Result, Scope, SendError, Server, SlowClient, SyncConsumer, SyncContext, SyncError, Text, Typed,
+    URLRouter, UrlRoute, Worker, WriteError, consumer, error, event, layer, middleware, path, re_path, registry,
+    routing, run, scope, server,
 };
 #[cfg(feature = "testing")]
 pub use channels_macros::test;

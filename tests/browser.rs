@@ -1,6 +1,6 @@
-//! The chatroom, as people meet it: in a browser.
+//! The examples `chatroom` and `auth`, as people meet them: in a browser.
 //!
-//! These tests start the example that `cargo test` has built, and drive Debian's `chromium` through its `chromedriver`
+//! These tests start the examples that `cargo test` has built, and drive Debian's `chromium` through its `chromedriver`
 //! (`apt-get install chromium chromium-driver`). Each window is one person.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -25,7 +25,7 @@ const GREETING: &str = "来了呀年轻人!";
 
 #[tokio::test]
 async fn people_meet_in_the_room_that_they_chose_and_in_no_other() {
-    let server = Server::start(0);
+    let server = Server::start("chatroom", 0);
     let browser = Browser::start("meet").await;
 
     // Alice fills in the form; Bob follows the link that it makes, and is asked for his name only.
@@ -87,8 +87,37 @@ async fn people_meet_in_the_room_that_they_chose_and_in_no_other() {
 }
 
 #[tokio::test]
+async fn a_member_is_greeted_by_name_and_a_logout_closes_the_socket_in_every_window() {
+    let server = Server::start("auth", 0);
+    let browser = Browser::start("auth").await;
+    let ann = browser.open(&server.url).await;
+    ann.waits_for("h1", &["Hello, stranger"]).await;
+    ann.fill("#login input[name=name]", "ann").await;
+    ann.fill("#login input[name=password]", "not registered").await;
+    ann.click("#login button").await;
+    ann.waits_for("#message", &["Wrong name or password."]).await;
+
+    ann.fill("#register input[name=name]", "ann").await;
+    ann.fill("#register input[name=password]", "correct horse").await;
+    ann.click("#register button").await;
+    ann.waits_for("h1", &["Hello, ann"]).await;
+    ann.waits_for("#status", &["open"]).await;
+    ann.waits_for("#log li", &["Welcome, ann. Say something."]).await;
+    ann.fill("#text", "<b>hi</b> 你好").await;
+    ann.click("#say button").await;
+    ann.waits_for("#log li", &["Welcome, ann. Say something.", "ann: <b>hi</b> 你好"]).await;
+
+    // Another window of the same browser is logged in with it, and logs out.
+    let again = browser.open(&server.url).await;
+    again.waits_for("#status", &["open"]).await;
+    again.click("#logout button").await;
+    again.waits_for("h1", &["Hello, stranger"]).await;
+    ann.waits_for("#status", &["closed: you are logged out"]).await;
+}
+
+#[tokio::test]
 async fn page_reconnects_when_the_server_is_back_and_keeps_what_was_being_written() {
-    let server = Server::start(0);
+    let server = Server::start("chatroom", 0);
     let browser = Browser::start("reconnect").await;
     let alice = browser.open(&format!("{}?num=7&name=Alice", server.url)).await;
     let bob = browser.open(&format!("{}?num=7&name=Bob", server.url)).await;
@@ -105,7 +134,7 @@ async fn page_reconnects_when_the_server_is_back_and_keeps_what_was_being_writte
     assert!(alice.is_disabled("#send").await);
     assert_eq!(alice.value("#text").await, "Still here");
 
-    let _server = Server::start(port);
+    let _server = Server::start("chatroom", port);
     for person in [&alice, &bob] {
         person.waits_for("#status", &["Connected"]).await;
         person.waits_for_members(&["Alice", "Bob"]).await;
@@ -119,7 +148,7 @@ async fn page_reconnects_when_the_server_is_back_and_keeps_what_was_being_writte
 
 #[tokio::test]
 async fn form_asks_for_a_name_and_explains_a_room_that_cannot_be() {
-    let server = Server::start(0);
+    let server = Server::start("chatroom", 0);
     let browser = Browser::start("form").await;
     let alice = browser.open(&format!("{}?num=no%20way", server.url)).await;
     alice.click("#enter").await;
@@ -316,14 +345,14 @@ struct Server {
 }
 
 impl Server {
-    fn start(port: u16) -> Self {
+    fn start(example: &str, port: u16) -> Self {
         let test = env::current_exe().expect("the path of this test"); // target/debug/deps/browser-…
-        let built = test.ancestors().nth(2).expect("a target directory").join("examples/chatroom");
-        assert!(built.exists(), "{} is missing: cargo build --example chatroom", built.display());
+        let built = test.ancestors().nth(2).expect("a target directory").join("examples").join(example);
+        assert!(built.exists(), "{} is missing: cargo build --all-features --example {example}", built.display());
         let command = &mut Command::new(built);
         let (process, line) =
             Process::start(command.env("HOST", "127.0.0.1").env("PORT", port.to_string()), "http://127.0.0.1:");
-        let port = line.split('/').next().and_then(|port| port.parse().ok()).expect("the port of the chatroom");
+        let port = line.split('/').next().and_then(|port| port.parse().ok()).expect("the port of the example");
         Self { _process: process, port, url: format!("http://127.0.0.1:{port}/") }
     }
 }

@@ -54,7 +54,11 @@ impl CloseCode {
     pub const EXPIRED: Self = Self(4000);
     /// 4408: the client did not answer pings in time.
     pub const PING_TIMEOUT: Self = Self(4408);
-    /// 4429: the client reads more slowly than it is sent to, or sends faster than it may.
+    /// 4501: the credentials do not hold any more; log in before coming back.
+    pub const CREDENTIALS_EXPIRED: Self = Self(4501);
+    /// 4503: the connection was ended on purpose, as when a user is logged out; do not come back.
+    pub const KICKED: Self = Self(4503);
+    /// 4429: the client reads more slowly than it is sent to, or sends more often than it may.
     pub const TOO_SLOW: Self = Self(4429);
 
     /// The code as the number on the wire.
@@ -115,12 +119,38 @@ pub struct Close {
     pub reason: ByteString,
     /// Who ended the connection.
     pub by: ClosedBy,
+    accepted: bool,
 }
 
 impl Close {
     /// A close by this server. A reason over [`MAX_REASON_LEN`] bytes is cut at a character's boundary.
     pub fn new(code: impl Into<CloseCode>, reason: impl AsRef<str>) -> Self {
-        Self { code: code.into(), reason: fit(reason.as_ref()).into(), by: ClosedBy::Server }
+        Self { code: code.into(), reason: fit(reason.as_ref()).into(), by: ClosedBy::Server, accepted: true }
+    }
+
+    /// Whether the connection that ended had been accepted: `false` in
+    /// [`disconnect`](crate::Consumer::disconnect) when its handshake was refused, or given up, so that nobody ever was
+    /// there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Close, Context, event};
+    /// # async fn disconnect(cx: &mut Context, close: &Close) {
+    /// if close.was_accepted() {
+    ///     let _ = cx.group_send("lobby", event!({"type": "somebody.left"})).await;
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn was_accepted(&self) -> bool {
+        self.accepted
+    }
+
+    pub(crate) fn of_accepted(mut self, accepted: bool) -> Self {
+        self.accepted = accepted;
+        self
     }
 
     /// The same close, asked for by the client.

@@ -5,6 +5,7 @@
 //! | [`Error`] | what a hook or handler may return: any error, or a [`Deny`] |
 //! | [`Deny`] | a refusal of the handshake, with the response to give |
 //! | [`ArgError`] | `scope.kwarg`, `scope.kwargs`, `scope.arg` |
+//! | `AuthError` | users asked for where no middleware knows them (feature `auth`) |
 //! | [`ConfigError`] | wiring that is found wrong before the first request |
 //! | [`DecodeError`] | an event whose content does not fit its type |
 //! | [`EventError`] | an event that cannot be sent: its name or its content |
@@ -16,12 +17,18 @@
 //! | [`PatternError`] | a route's pattern |
 //! | [`SendError`] | `send` to a channel |
 //! | [`TestError`](crate::testing::TestError) | what a test expected and did not get (feature `testing`) |
+//! | `SessionError` | a session that is not there, has ended, or cannot be saved (feature `session`) |
+//! | [`SyncError`] | what a hook or handler that blocks may return: any error that is `Send`, or a [`Deny`] |
 //! | [`WriteError`] | `cx.send`, `cx.accept`, `cx.close` at a moment when they cannot be |
 
 use std::{error::Error as StdError, fmt, panic::Location};
 
+#[cfg(feature = "auth")]
+pub use crate::auth::AuthError;
+#[cfg(feature = "session")]
+pub use crate::middleware::SessionError;
 pub use crate::{
-    consumer::{Deny, InputError, WriteError},
+    consumer::{Deny, InputError, SyncError, WriteError},
     event::{DecodeError, EventError},
     layer::{LayerError, NameError, SendError},
     middleware::OriginError,
@@ -91,6 +98,28 @@ impl Error {
         &*self.0.source
     }
 
+    /// Why something could not be sent, if it is that: a hook that goes on without a client that reads too slowly asks for
+    /// [`WriteError::Overflow`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Context, Result};
+    /// # async fn receive(cx: &mut Context) -> Result<()> {
+    /// use channels::WriteError;
+    ///
+    /// match cx.send("the latest price") {
+    ///     Err(error) if matches!(error.write_error(), Some(WriteError::Overflow { .. })) => {} // there will be another
+    ///     sent => sent?,
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn write_error(&self) -> Option<&WriteError> {
+        self.downcast_ref()
+    }
+
     /// Takes the refusal out, if this is one.
     pub(crate) fn into_deny(self) -> std::result::Result<Deny, Self> {
         let Inner { source, place } = *self.0;
@@ -105,6 +134,19 @@ impl<E: StdError + 'static> From<E> for Error {
     #[track_caller]
     fn from(source: E) -> Self {
         Self(Box::new(Inner { source: Box::new(source), place: Location::caller() }))
+    }
+}
+
+impl From<SyncError> for Error {
+    fn from(error: SyncError) -> Self {
+        Self(Box::new(Inner { source: error.source, place: error.place }))
+    }
+}
+
+impl From<Error> for Box<dyn StdError> {
+    /// The error that it was made from; its line is lost.
+    fn from(error: Error) -> Self {
+        error.0.source
     }
 }
 
@@ -148,9 +190,19 @@ mod tests {
     }
 
     #[test]
+    fn an_error_goes_where_any_error_goes() {
+        fn main() -> std::result::Result<(), Box<dyn StdError>> {
+            fails()?;
+            Ok(())
+        }
+        let error = main().unwrap_err();
+        assert!(error.downcast_ref::<std::num::ParseIntError>().is_some(), "{error}");
+    }
+
+    #[test]
     fn an_error_remembers_the_line_of_its_question_mark() {
         let error = fails().unwrap_err();
         assert_eq!(error.place().file(), file!());
-        assert_eq!(error.place().line(), line!() - 8);
+        assert_eq!(error.place().line(), line!() - 18);
     }
 }

@@ -10,6 +10,8 @@ mod close;
 mod frame;
 mod once;
 
+#[cfg(feature = "auth")]
+pub mod auth;
 pub mod consumer;
 pub mod error;
 pub mod event;
@@ -27,9 +29,14 @@ mod session;
 mod transport;
 mod worker;
 
+#[cfg(feature = "msgpack")]
+pub use self::consumer::MessagePack;
 pub use self::{
     close::{Close, CloseCode, ClosedBy, MAX_REASON_LEN},
-    consumer::{Accept, Binary, Consumer, Context, Deny, FromMessage, InputError, Json, Text, WriteError},
+    consumer::{
+        Accept, Binary, Consumer, Context, Demultiplexer, Deny, Encoding, FromMessage, InputError, Json, JsonText,
+        SyncConsumer, SyncContext, SyncError, Text, Typed, WriteError,
+    },
     error::{Error, Result},
     event::{
         ConsumerEntry, DecodeError, Dispatch, Envelope, Event, EventError, HandlerEntry, IntoEvent, RawEvent, Registry,

@@ -58,6 +58,8 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
+/// On an `impl SyncConsumer for …` it does the same, and every hook and handler is a plain `fn`.
+///
 /// # What it writes
 ///
 /// - Methods with [`#[handler]`](macro@handler) move to an `impl ChatConsumer` block, with their attributes, visibility

@@ -523,3 +523,33 @@ async fn a_hook_that_hangs_is_cancelled_a_while_after_its_connection_has_ended()
     assert_eq!(told(&mut hears).await, "disconnect 1006 (the connection was lost)");
     assert_eq!(layer.group_size("room").await.unwrap(), 0);
 }
+
+#[test]
+fn disconnect_is_told_whether_the_handshake_was_accepted() {
+    struct Tells(tokio::sync::mpsc::UnboundedSender<bool>);
+
+    #[consumer]
+    impl Consumer for Tells {
+        async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+            if cx.scope().query("deny").is_some() {
+                return Err(Deny::forbidden().into());
+            }
+            cx.accept()?;
+            cx.send("welcome")
+        }
+
+        async fn disconnect(&mut self, _: &mut Context, close: &Close) {
+            self.0.send(close.was_accepted()).unwrap();
+        }
+    }
+
+    channels::run(async {
+        for (uri, accepted) in [("/", true), ("/?deny=1", false)] {
+            let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+            let mut client = channels::testing::WebsocketCommunicator::new(move || Tells(told.clone()), uri);
+            assert_eq!(client.connect().await.unwrap().accepted, accepted);
+            client.disconnect(1000).await.unwrap();
+            assert_eq!(tells.recv().await, Some(accepted));
+        }
+    });
+}

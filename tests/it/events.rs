@@ -420,7 +420,7 @@ impl Consumer for Guest {
             "tell" => {
                 let (group, what) = rest.split_once(' ').unwrap_or((rest, ""));
                 let report = cx.group_send(group, event!({"type": "said", "what": what})).await?;
-                return Ok(cx.send(format!("told {}", report.delivered))?);
+                return cx.send(format!("told {}", report.delivered));
             }
             "whisper" => {
                 let (channel, what) = rest.split_once(' ').unwrap_or((rest, ""));

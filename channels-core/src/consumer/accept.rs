@@ -73,7 +73,7 @@ impl Accept {
 #[error("refused with {status}")]
 pub struct Deny {
     status: StatusCode,
-    headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
 }
 

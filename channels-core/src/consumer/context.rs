@@ -4,11 +4,12 @@ use std::{fmt, rc::Rc};
 
 use serde::Serialize;
 
-use super::{Accept, WriteError};
+use super::{Accept, Encoding, WriteError};
 use crate::{
     Close, CloseCode, Message, Result, Scope,
     event::IntoEvent,
     layer::{ChannelName, GroupName, GroupSend, Layer, LayerError, Layers, NameError, Seat, SendError},
+    scope::{Alarm, Deadline},
     session::Port,
 };
 
@@ -45,12 +46,13 @@ pub struct Context {
     layer: Layer,
     seat: Seat,
     groups: Vec<GroupName>,
+    alarm: Option<Alarm>,
 }
 
 impl Context {
     pub(crate) fn new(port: Rc<Port>, scope: Scope, layers: Layers, layer: Layer) -> Self {
         let seat = layer.get_ref().hub().sit_down(port.clone());
-        Self { port, scope, layers, layer, seat, groups: Vec::new() }
+        Self { port, scope, layers, layer, seat, groups: Vec::new(), alarm: None }
     }
 
     pub(crate) fn port(&self) -> &Rc<Port> {
@@ -80,7 +82,7 @@ impl Context {
     /// # Errors
     ///
     /// [`WriteError::AlreadyAccepted`], or [`WriteError::Closed`] when it is refused or the client has gone.
-    pub fn accept(&mut self) -> Result<(), WriteError> {
+    pub fn accept(&self) -> Result<(), WriteError> {
         self.accept_with(Accept::new())
     }
 
@@ -101,7 +103,8 @@ impl Context {
     /// # Errors
     ///
     /// As [`accept`](Self::accept).
-    pub fn accept_with(&mut self, accept: Accept) -> Result<(), WriteError> {
+    pub fn accept_with(&self, mut accept: Accept) -> Result<(), WriteError> {
+        accept.headers.extend(self.scope.answer.take());
         self.port.accept(accept)
     }
 
@@ -121,11 +124,12 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`WriteError`]: not accepted yet, closed already, or more bytes wait for the client than
+    /// A [`WriteError`], which [`Error::write_error`](crate::Error::write_error) gives: not accepted yet, closed already, or more bytes wait for the client than
     /// [`Config::max_waiting_bytes`](crate::Config::max_waiting_bytes) allows; what becomes of the connection then says
     /// [`Config::slow_client`](crate::Config::slow_client).
-    pub fn send(&mut self, message: impl Into<Message>) -> Result<(), WriteError> {
-        self.port.send(message.into())
+    #[track_caller]
+    pub fn send(&self, message: impl Into<Message>) -> Result<()> {
+        Ok(self.port.send(message.into())?)
     }
 
     /// Sends a value as JSON text.
@@ -144,9 +148,28 @@ impl Context {
     ///
     /// When the value cannot be JSON; otherwise as [`send`](Self::send).
     #[track_caller]
-    pub fn send_json(&mut self, value: &(impl Serialize + ?Sized)) -> Result<()> {
-        self.send(Message::json(value)?)?;
-        Ok(())
+    pub fn send_json(&self, value: &(impl Serialize + ?Sized)) -> Result<()> {
+        self.send(Message::json(value)?)
+    }
+
+    /// Sends a value, written as `E`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Context, Result};
+    /// # async fn receive(cx: &mut Context) -> Result<()> {
+    /// cx.send_as::<channels::JsonText>(&["a", "b"])
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the value cannot be written so; otherwise as [`send`](Self::send).
+    #[track_caller]
+    pub fn send_as<E: Encoding>(&self, value: &(impl Serialize + ?Sized)) -> Result<()> {
+        self.send(E::encode(value)?)
     }
 
     /// Sends bytes as a binary message.
@@ -154,8 +177,39 @@ impl Context {
     /// # Errors
     ///
     /// As [`send`](Self::send).
-    pub fn send_bytes(&mut self, bytes: impl Into<bytes::Bytes>) -> Result<(), WriteError> {
+    #[track_caller]
+    pub fn send_bytes(&self, bytes: impl Into<bytes::Bytes>) -> Result<()> {
         self.send(Message::Binary(bytes.into()))
+    }
+
+    /// Runs something that blocks on the pool of threads for it, and waits for it without holding up others: a file, a
+    /// password's hash, a database without `async`.
+    ///
+    /// The pool is that of [`SyncConsumer`](crate::SyncConsumer)s. What blocks goes on when the hook is cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Context, Result};
+    /// # async fn receive(cx: &mut Context) -> Result<()> {
+    /// let text = cx.block(|| std::fs::read_to_string("motd.txt")).await?;
+    /// cx.send(text)
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When `what` panics.
+    pub async fn block<T: Send + 'static>(&self, what: impl FnOnce() -> T + Send + 'static) -> T {
+        match tokio::task::spawn_blocking(what).await {
+            Ok(done) => done,
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime ends, and this hook with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
     }
 
     /// Closes the connection with a code and a reason of at most 123 bytes (the rest is cut), behind what was sent.
@@ -172,13 +226,13 @@ impl Context {
     /// cx.close(4503, "you were banned");
     /// # }
     /// ```
-    pub fn close(&mut self, code: impl Into<CloseCode>, reason: impl AsRef<str>) {
+    pub fn close(&self, code: impl Into<CloseCode>, reason: impl AsRef<str>) {
         self.port.close(Close::new(code, reason));
     }
 
     /// Ends this consumer: Channels' `StopConsumer`. An open connection is closed with 1000, a handshake refused with
     /// 403.
-    pub fn stop(&mut self) {
+    pub fn stop(&self) {
         self.close(CloseCode::NORMAL, "");
     }
 
@@ -295,6 +349,21 @@ impl Context {
     #[must_use]
     pub fn layers(&self) -> &Layers {
         &self.layers
+    }
+
+    /// Does what middleware wants done before `connect`.
+    pub(crate) async fn begin(&mut self) -> Result<(), LayerError> {
+        let deadline = self.scope.deadline.take();
+        self.set_deadline(deadline);
+        for group in std::mem::take(&mut self.scope.joins) {
+            self.group_add(group).await?;
+        }
+        Ok(())
+    }
+
+    /// Closes the connection then, and not at the time that was set before.
+    pub(crate) fn set_deadline(&mut self, deadline: Option<Deadline>) {
+        self.alarm = deadline.map(|deadline| Alarm::set(deadline, &self.port));
     }
 
     /// Leaves every group, and counts the events that nobody will take.

@@ -2,16 +2,25 @@
 
 mod accept;
 mod context;
+mod encoding;
 mod input;
+mod streams;
+mod sync;
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use thiserror::Error;
 
+#[cfg(feature = "msgpack")]
+pub use self::encoding::MessagePack;
+pub(crate) use self::sync::Blocking;
 pub use self::{
     accept::{Accept, Deny},
     context::Context,
+    encoding::{Encoding, JsonText, Typed},
     input::{Binary, FromMessage, InputError, Json, Text},
+    streams::Demultiplexer,
+    sync::{SyncConsumer, SyncContext, SyncError},
 };
 use crate::{Close, Dispatch, Envelope, Message, Result, Scope};
 
@@ -93,6 +102,18 @@ pub trait Consumer: Sized + 'static {
     fn dispatch(&mut self, cx: &mut Context, event: &Envelope) -> impl Future<Output = Result<Dispatch>> {
         let _ = (cx, event);
         async { Ok(Dispatch::Unhandled) }
+    }
+
+    /// The same for an event that may go to another thread.
+    #[doc(hidden)]
+    fn dispatch_shared(&mut self, cx: &mut Context, event: &Arc<Envelope>) -> impl Future<Output = Result<Dispatch>> {
+        self.dispatch(cx, event)
+    }
+
+    /// The name under which it is logged and listed.
+    #[doc(hidden)]
+    fn type_name() -> &'static str {
+        std::any::type_name::<Self>()
     }
 
     /// Gives an event to a pure handler: one without `self`, which runs once for all members of this type. `None` when

@@ -1,5 +1,6 @@
 //! Events: what consumers are told by one another, through a channel layer.
 
+mod close;
 mod envelope;
 mod name;
 mod raw;
@@ -12,6 +13,7 @@ pub(crate) use self::envelope::Rendered;
 #[doc(hidden)]
 pub use self::name::{handler_name, same_event};
 pub use self::{
+    close::CloseConnection,
     envelope::{Dispatch, Envelope, IntoEvent, Payload},
     raw::{RawEvent, raw_event},
     registry::{ConsumerEntry, HandlerEntry, Registry, registry},

@@ -4,15 +4,24 @@
 //! refuses the connection; and it is told when the connection has ended. [`Middleware::wrap`] puts it around a router or
 //! a consumer, on any level.
 
+#[cfg(feature = "limit")]
+mod limit;
 mod origin;
+#[cfg(feature = "session")]
+mod session;
+mod stack;
 
 use std::{future::Future, sync::Arc};
 
 use futures_util::future::LocalBoxFuture;
 
+#[cfg(feature = "limit")]
+pub use self::limit::RateLimit;
 pub use self::origin::{AllowedHosts, OriginError, OriginValidator};
+#[cfg(feature = "session")]
+pub use self::session::{Session, SessionError, Sessions};
 use crate::{
-    Close, Deny, Scope,
+    Close, Deny, Message, Scope,
     routing::{Application, IntoApplication, Outcome, RouteList},
 };
 
@@ -57,6 +66,22 @@ use crate::{
 /// let routes = URLRouter::new([path("ws/", FromHeader.wrap(Greeter::default))])?;
 /// # Ok::<(), channels::PatternError>(())
 /// ```
+///
+/// A stack of several is a tuple, the outermost first:
+///
+/// ```
+/// # use channels_core as channels;
+/// # use channels::{AllowedHosts, Consumer, Deny, Message, Middleware, Scope, URLRouter, path};
+/// # #[derive(Default)] struct Chat;
+/// # impl Consumer for Chat { type Input = Message; }
+/// # struct FromHeader;
+/// # impl Middleware for FromHeader {
+/// #     async fn before(&self, scope: Scope) -> Result<Scope, Deny> { Ok(scope) }
+/// # }
+/// let stack = (AllowedHosts::from(["example.com"]), FromHeader);
+/// let routes = stack.wrap(URLRouter::new([path("ws/", Chat::default)])?);
+/// # Ok::<(), channels::PatternError>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a middleware",
     label = "not a middleware",
@@ -93,6 +118,21 @@ pub trait Middleware: Send + Sync + Sized + 'static {
 pub struct Wrapped<M> {
     middleware: Arc<M>,
     inner: Arc<dyn Application>,
+}
+
+/// What a middleware lets through of what the client sends, before `receive` sees it.
+pub(crate) trait Gate {
+    /// Decides about the next message.
+    fn admit(&self, scope: &Scope) -> Admission;
+}
+
+/// What a gate says of a message.
+#[cfg_attr(not(feature = "limit"), allow(dead_code))]
+pub(crate) enum Admission {
+    Granted,
+    /// It is dropped, and the client told this.
+    Drop(Option<Message>),
+    Close(Close),
 }
 
 /// What a middleware does after a connection, its type forgotten.

@@ -1,7 +1,7 @@
 //! The end of a route: a consumer, its type forgotten.
 
 use std::{
-    any::{TypeId, type_name},
+    any::TypeId,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -62,7 +62,7 @@ where
     C: Consumer,
 {
     fn class(&self) -> Class {
-        Class { id: TypeId::of::<C>(), name: type_name::<C>(), render: C::render }
+        Class { id: TypeId::of::<C>(), name: C::type_name(), render: C::render }
     }
 
     fn layer(&self) -> &'static str {

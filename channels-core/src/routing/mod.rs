@@ -20,7 +20,10 @@ pub use self::{
     protocol::ProtocolTypeRouter,
     url::{Route, URLRouter, path, re_path},
 };
-use crate::{Consumer, Deny, Scope};
+use crate::{
+    Consumer, Deny, Scope,
+    consumer::{Blocking, SyncConsumer},
+};
 
 /// What becomes of a connection.
 #[derive(Debug)]
@@ -107,6 +110,10 @@ pub trait IntoApplication<Kind> {
 #[derive(Debug)]
 pub struct Makes<C>(std::marker::PhantomData<C>);
 
+/// Tells functions that make a synchronous consumer from the others.
+#[derive(Debug)]
+pub struct MakesSync<C>(std::marker::PhantomData<C>);
+
 /// Tells applications from functions that make a consumer.
 #[derive(Debug)]
 pub struct Itself;
@@ -118,6 +125,16 @@ where
 {
     fn into_application(self) -> Arc<dyn Application> {
         Arc::new(Endpoint::new(self))
+    }
+}
+
+impl<F, C> IntoApplication<MakesSync<C>> for F
+where
+    F: Fn() -> C + Send + Sync + 'static,
+    C: SyncConsumer,
+{
+    fn into_application(self) -> Arc<dyn Application> {
+        Arc::new(Endpoint::new(move || Blocking::new(self())))
     }
 }
 
@@ -134,6 +151,8 @@ pub struct RouteList {
     routes: Vec<RouteInfo>,
     /// Whether a router was among what was added.
     nested: bool,
+    /// Whether what was added takes the whole rest of a path, however many consumers it has.
+    ends: bool,
 }
 
 /// One route: the way to it, and the consumer at its end.
@@ -163,7 +182,14 @@ impl RouteList {
         list
     }
 
-    fn within(&mut self, pattern: &str, add: impl FnOnce(&mut Self)) {
+    /// Adds the consumers of one application that takes the whole rest of the path.
+    pub(crate) fn end(&mut self, add: impl FnOnce(&mut Self)) {
+        let nested = self.nested;
+        add(self);
+        (self.nested, self.ends) = (nested, true);
+    }
+
+    pub(crate) fn within(&mut self, pattern: &str, add: impl FnOnce(&mut Self)) {
         self.nested = true;
         let outer = self.prefix.clone();
         if !outer.is_empty() {

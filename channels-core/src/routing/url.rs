@@ -147,7 +147,7 @@ impl URLRouter {
         let step = |route: Route| {
             let mut leads_to = RouteList::default();
             route.application.routes(&mut leads_to);
-            let end = !leads_to.nested && leads_to.routes().len() == 1;
+            let end = !leads_to.nested && (leads_to.ends || leads_to.routes().len() == 1);
             Ok(Step {
                 pattern: route.pattern?,
                 kwargs: route.kwargs,

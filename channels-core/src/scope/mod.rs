@@ -1,17 +1,29 @@
 //! What is known of a connection before its consumer runs.
 
+mod answer;
+mod deadline;
+mod extensions;
 mod headers;
 
 use std::{net::SocketAddr, str::FromStr, sync::Arc};
 
-use actix_http::Extensions;
-use actix_web::cookie::Cookie;
+#[cfg(feature = "auth")]
+use actix_web::http::header::SEC_WEBSOCKET_PROTOCOL;
+use actix_web::{cookie::Cookie, http::header::HeaderValue};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-pub use self::headers::Headers;
-use crate::{middleware::After, server::Change};
+pub(crate) use self::{
+    answer::Answer,
+    deadline::{Alarm, Deadline},
+};
+pub use self::{extensions::Extensions, headers::Headers};
+use crate::{
+    GroupName,
+    middleware::{After, Gate},
+    server::Change,
+};
 
 /// The kind of a connection; [`ProtocolTypeRouter`](crate::ProtocolTypeRouter) chooses by it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -122,6 +134,13 @@ pub struct Scope {
     pub(crate) config_changes: Vec<Change>,
     /// The middleware that is told of the end, outermost first.
     pub(crate) afters: Vec<Arc<dyn After>>,
+    /// The cookies that go with the answer to the handshake.
+    pub(crate) answer: Answer,
+    /// Groups that the connection joins before its consumer's own.
+    pub(crate) joins: Vec<GroupName>,
+    pub(crate) deadline: Option<Deadline>,
+    /// What a message passes before it is received, outermost first.
+    pub(crate) gates: Vec<Box<dyn Gate>>,
     extensions: Extensions,
 }
 
@@ -145,7 +164,11 @@ impl Scope {
             path_remaining: None,
             config_changes: Vec::new(),
             afters: Vec::new(),
-            extensions: Extensions::new(),
+            answer: Answer::default(),
+            joins: Vec::new(),
+            deadline: None,
+            gates: Vec::new(),
+            extensions: Extensions::default(),
         }
     }
 
@@ -267,6 +290,33 @@ impl Scope {
         self.cookies().find(|cookie| cookie.name() == name).map(|cookie| cookie.value().to_owned())
     }
 
+    /// Sets a cookie in the client, with the answer to the handshake: an acceptance, or a refusal by `connect`. Once that
+    /// is out, it does nothing. Channels' `CookieMiddleware.set_cookie`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Context, Result};
+    /// # async fn connect(cx: &mut Context) -> Result<()> {
+    /// use channels::actix_web::cookie::{Cookie, SameSite};
+    ///
+    /// let cookie = Cookie::build("theme", "dark").path("/").http_only(true).same_site(SameSite::Lax).finish();
+    /// cx.scope().set_cookie(&cookie);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When path or domain have characters that a header may not have; name and value are percent-encoded.
+    #[track_caller]
+    pub fn set_cookie(&self, cookie: &Cookie<'_>) {
+        match HeaderValue::try_from(cookie.encoded().to_string()) {
+            Ok(header) => self.answer.push(header),
+            Err(error) => panic!("cookie `{}` cannot be a header: {error}", cookie.name()),
+        }
+    }
+
     /// The address of the client's end of the socket; a proxy's, where one stands between.
     #[must_use]
     pub fn client(&self) -> Option<SocketAddr> {
@@ -283,6 +333,22 @@ impl Scope {
     #[must_use]
     pub fn subprotocols(&self) -> &[String] {
         &self.subprotocols
+    }
+
+    /// Takes the first subprotocol with this prefix out of those that are offered, and out of the headers: what follows
+    /// the prefix is a secret, and must not be chosen as a subprotocol by mistake.
+    #[cfg(feature = "auth")]
+    pub(crate) fn take_subprotocol(&mut self, prefix: &str) -> Option<String> {
+        let at = self.subprotocols.iter().position(|name| name.starts_with(prefix))?;
+        let taken = self.subprotocols.remove(at).split_off(prefix.len());
+        let offered = SEC_WEBSOCKET_PROTOCOL;
+        let others = self.headers.iter().filter(|(name, _)| **name != offered);
+        let mut headers: Vec<_> = others.map(|(name, value)| (name.clone(), value.clone())).collect();
+        if let Ok(left) = HeaderValue::try_from(self.subprotocols.join(", ")) {
+            headers.push((offered, left));
+        }
+        self.headers = headers.into_iter().collect();
+        Some(taken)
     }
 
     /// What the routers found in the path.
@@ -386,6 +452,51 @@ impl Scope {
     /// The same, to add to them.
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.extensions
+    }
+
+    /// The session that the middleware [`Sessions`](crate::middleware::Sessions) loaded.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Context, Result};
+    /// # async fn receive(cx: &mut Context) -> Result<()> {
+    /// let cart: Vec<u32> = cx.scope().session()?.get("cart")?.unwrap_or_default();
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Missing`](crate::middleware::SessionError::Missing) when that middleware is not in front of the
+    /// consumer.
+    #[cfg(feature = "session")]
+    pub fn session(&self) -> Result<&crate::middleware::Session, crate::middleware::SessionError> {
+        self.extensions.get().ok_or(crate::middleware::SessionError::Missing)
+    }
+
+    /// The scope of a stream within this connection. What middleware wants done for the connection is not done again.
+    pub(crate) fn fork(&self) -> Self {
+        Self {
+            protocol: self.protocol,
+            path: self.path.clone(),
+            raw_path: self.raw_path.clone(),
+            query_string: self.query_string.clone(),
+            root_path: self.root_path.clone(),
+            headers: self.headers.clone(),
+            client: self.client,
+            server: self.server,
+            subprotocols: self.subprotocols.clone(),
+            url_route: self.url_route.clone(),
+            path_remaining: self.path_remaining.clone(),
+            config_changes: Vec::new(),
+            afters: Vec::new(),
+            answer: Answer::default(),
+            joins: Vec::new(),
+            deadline: None,
+            gates: Vec::new(),
+            extensions: self.extensions.clone(),
+        }
     }
 
     /// The part of the path that no router has taken yet, without a leading slash; `None` outside of the root path.

@@ -116,6 +116,7 @@ pub struct Server {
     layers: Layers,
     config: Arc<Config>,
     workers: Option<usize>,
+    blocking_threads: Option<usize>,
     listeners: Vec<TcpListener>,
     operations: Operations,
     keepers: Keepers,
@@ -130,6 +131,7 @@ impl Server {
             layers,
             config: Arc::default(),
             workers: None,
+            blocking_threads: None,
             listeners: Vec::new(),
             operations: Operations::default(),
             keepers: Keepers::default(),
@@ -157,6 +159,21 @@ impl Server {
     pub fn workers(mut self, threads: usize) -> Self {
         assert!(threads > 0, "a server needs at least one worker thread");
         self.workers = Some(threads);
+        self
+    }
+
+    /// The same server with so many threads, for each worker thread, on which hooks of a
+    /// [`SyncConsumer`](crate::SyncConsumer), [`Context::block`](crate::Context::block) and `actix_web::web::block` may
+    /// block. Past it, what would block waits. Without it there are 512 divided by the number of processors, started as
+    /// they are needed, as actix-web has it.
+    ///
+    /// # Panics
+    ///
+    /// When `threads` is 0.
+    #[track_caller]
+    pub fn blocking_threads(mut self, threads: usize) -> Self {
+        assert!(threads > 0, "what blocks needs at least one thread");
+        self.blocking_threads = Some(threads);
         self
     }
 
@@ -361,6 +378,9 @@ impl Server {
         let stopping = CancellationToken::new();
         let mut server =
             actix_server::Server::build().shutdown_timeout(self.config.drain_timeout.as_secs()).disable_signals();
+        if let Some(threads) = self.blocking_threads {
+            server = server.worker_max_blocking_threads(threads);
+        }
         if let Some(workers) = self.workers {
             server = server.workers(workers);
         }

@@ -1,6 +1,6 @@
 //! A connection's life, from `connect` to `disconnect`.
 
-use std::{any::Any, fmt::Display};
+use std::{any::Any, fmt::Display, sync::Arc};
 
 use super::{
     access,
@@ -11,9 +11,8 @@ use super::{
     unhandled,
 };
 use crate::{
-    Close, CloseCode, Consumer, Context, Dispatch, Error, FromMessage, InputError, Message, Result,
-    consumer::{Accept, Deny},
-    event::Envelope,
+    Close, CloseCode, Consumer, Context, Dispatch, Error, FromMessage, InputError, Message, Result, consumer::Deny,
+    event::Envelope, middleware::Admission,
 };
 
 /// Runs one consumer's hooks for one connection. Whatever the end is, `disconnect` runs once and all groups are left.
@@ -34,6 +33,7 @@ impl<C: Consumer> Life<C> {
     async fn connect(&mut self) {
         let Self { consumer, cx, line } = self;
         let connect = async {
+            cx.begin().await?;
             for group in consumer.groups(cx.scope()) {
                 cx.group_add(group).await?;
             }
@@ -43,7 +43,7 @@ impl<C: Consumer> Life<C> {
         if let Some(()) = self.judge("connect", ran) {
             let port = self.cx.port();
             if port.phase() == Phase::Connecting && !port.is_ending() {
-                let _ = port.accept(Accept::new());
+                let _ = self.cx.accept();
             }
         }
     }
@@ -60,12 +60,30 @@ impl<C: Consumer> Life<C> {
 
     async fn receive(&mut self, message: Message) {
         self.cx.port().stats.count(|counts| counts.inputs += 1);
+        if !self.admits() {
+            return;
+        }
         let Self { consumer, cx, line } = self;
         let ran = line.run(Hook::Receive, async { consumer.receive(cx, C::Input::from_message(message)?).await }).await;
         self.judge("receive", ran);
     }
 
-    async fn handle(&mut self, event: &Envelope) {
+    /// Whether middleware lets the next message of the client through.
+    fn admits(&self) -> bool {
+        let scope = self.cx.scope();
+        for gate in &scope.gates {
+            match gate.admit(scope) {
+                Admission::Granted => continue,
+                // To a client that reads nothing, nothing can be told.
+                Admission::Drop(told) => drop(told.map(|message| self.cx.port().send(message))),
+                Admission::Close(close) => self.cx.port().close(close),
+            }
+            return false;
+        }
+        true
+    }
+
+    async fn handle(&mut self, event: &Arc<Envelope>) {
         self.cx.port().stats.count(|counts| counts.events += 1);
         if self.cx.port().send_pure(event) {
             return;
@@ -73,7 +91,7 @@ impl<C: Consumer> Life<C> {
         let Self { consumer, cx, line } = self;
         cx.port().stats.lag(event.age());
         cx.port().set_handling(true);
-        let ran = line.run(Hook::Handler, consumer.dispatch(cx, event)).await;
+        let ran = line.run(Hook::Handler, consumer.dispatch_shared(cx, event)).await;
         self.cx.port().set_handling(false);
         if let Some(Dispatch::Unhandled) = self.judge(event.name(), ran) {
             unhandled::note(self.cx.port().class(), event.name());
@@ -84,6 +102,7 @@ impl<C: Consumer> Life<C> {
         let Self { consumer, cx, line } = self;
         let port = cx.port().clone();
         let close = port.ending().map_or_else(|| Close::new(CloseCode::ABNORMAL, ""), |ending| ending.close);
+        let close = close.of_accepted(port.was_accepted());
         let bound = port.config.disconnect_timeout;
         match line.run_last(consumer.disconnect(cx, &close), bound).await {
             Ran::Done(()) => {}
@@ -127,7 +146,10 @@ impl<C: Consumer> Life<C> {
         // Later it is an error like any other, with the line that it came from.
         let error = match port.phase() {
             Phase::Connecting => match error.into_deny() {
-                Ok(deny) => return port.refuse(deny),
+                Ok(mut deny) => {
+                    deny.headers.extend(self.cx.scope().answer.take());
+                    return port.refuse(deny);
+                }
                 Err(error) => error,
             },
             _ => error,

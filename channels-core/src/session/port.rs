@@ -26,7 +26,7 @@ use super::{
 use crate::{
     Close, CloseCode, Message, Result, Scope,
     consumer::{Accept, Deny, WriteError},
-    event::{Envelope, Rendered},
+    event::{CloseConnection, Envelope, Rendered},
     frame::{Outgoing, Shared},
     layer::{ChannelName, Delivery, Hub},
     scope::Protocol,
@@ -133,8 +133,8 @@ impl Port {
             clientless: scope.protocol() == Protocol::Channel,
             stats,
             phase: Cell::new(Phase::Connecting),
-            accepted: Cell::default(),
             answer: RefCell::default(),
+            accepted: Cell::default(),
             ending: RefCell::default(),
             events: RefCell::default(),
             place: OnceCell::new(),
@@ -160,7 +160,7 @@ impl Port {
     }
 
     /// Whether a client's handshake was accepted.
-    pub(super) fn was_accepted(&self) -> bool {
+    pub(crate) fn was_accepted(&self) -> bool {
         self.accepted.get() && !self.clientless
     }
 
@@ -520,6 +520,10 @@ impl Port {
         let phase = self.phase();
         if matches!(phase, Phase::Closing | Phase::Closed) || self.is_ending() {
             return Delivery::Gone;
+        }
+        if let Some(close) = CloseConnection::asked_by(event) {
+            self.close(close);
+            return Delivery::Delivered;
         }
         if phase == Phase::Open && self.events.borrow().is_empty() && !self.handling.get() {
             match self.render(event) {

@@ -7,12 +7,13 @@ use syn::{
 };
 
 use super::{
-    model::{Call, HOOKS, Handler, Input, MEMBER, Model, PURE, Shape, cfgs},
+    model::{Call, HOOKS, Handler, Input, MEMBER, Manner, Model, PURE, Shape, cfgs},
     parse, signature,
 };
 use crate::{diagnostics::Diagnostics, name, paths::Facade, spell::spell};
 
 pub(super) fn check(facade: Facade, mut item: ItemImpl, diagnostics: &mut Diagnostics) -> Model {
+    let manner = Manner::of(&item);
     let is_static = check_self_type(&item.self_ty, diagnostics);
     let (mut handlers, mut strays) = (Vec::new(), Vec::new());
     let mut has_handlers = false;
@@ -27,12 +28,12 @@ pub(super) fn check(facade: Facade, mut item: ItemImpl, diagnostics: &mut Diagno
         let hook = HOOKS.iter().find(|hook| method.sig.ident == hook.name);
         match (hook, attributes.is_empty()) {
             (Some(shape), true) => {
-                if signature::check(shape, &method.sig, diagnostics) {
+                if signature::check(shape, manner, &method.sig, diagnostics) {
                     item.items.push(ImplItem::Fn(method));
                 }
             }
             (Some(_), false) => refuse_handler_on_hook(&attributes, &method, diagnostics),
-            (None, false) => handlers.extend(check_handler(attributes, method, diagnostics)),
+            (None, false) => handlers.extend(check_handler(attributes, manner, method, diagnostics)),
             (None, true) => {
                 refuse_stray(&method, &self_ty, diagnostics);
                 strays.push(method);
@@ -44,7 +45,7 @@ pub(super) fn check(facade: Facade, mut item: ItemImpl, diagnostics: &mut Diagno
     }
     refuse_two_for_one(&handlers, diagnostics);
     let input = input(&item);
-    Model { facade, item, handlers, strays, input, is_static }
+    Model { facade, item, handlers, strays, input, manner, is_static }
 }
 
 fn check_self_type(self_ty: &Type, diagnostics: &mut Diagnostics) -> bool {
@@ -114,7 +115,12 @@ fn refuse_two_for_one(handlers: &[Handler], diagnostics: &mut Diagnostics) {
     }
 }
 
-fn check_handler(attributes: Vec<Attribute>, method: ImplItemFn, diagnostics: &mut Diagnostics) -> Option<Handler> {
+fn check_handler(
+    attributes: Vec<Attribute>,
+    manner: Manner,
+    method: ImplItemFn,
+    diagnostics: &mut Diagnostics,
+) -> Option<Handler> {
     let mut attributes = attributes.into_iter();
     let attribute = attributes.next()?;
     for second in attributes {
@@ -124,7 +130,7 @@ fn check_handler(attributes: Vec<Attribute>, method: ImplItemFn, diagnostics: &m
 
     let sig = &method.sig;
     let shape: &Shape = if sig.receiver().is_some() { &MEMBER } else { &PURE };
-    let mut sound = signature::check(shape, sig, diagnostics);
+    let mut sound = signature::check(shape, manner, sig, diagnostics);
     for param in sig.generics.params.iter().filter(|param| !matches!(param, GenericParam::Lifetime(_))) {
         let text = format!("a handler is for one type of event: name it, and remove `{}`", spell(param));
         diagnostics.at(param, text);

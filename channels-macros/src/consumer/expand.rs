@@ -6,7 +6,7 @@ use syn::{Attribute, FnArg, GenericParam, ImplItem, ItemImpl, Meta, ReturnType, 
 
 use super::{
     check::find_ident,
-    model::{Call, Handler, Model, cfgs},
+    model::{Call, Handler, Manner, Model, cfgs},
 };
 use crate::spell::spell;
 
@@ -101,7 +101,9 @@ fn dispatch(model: &Model) -> TokenStream {
     }
     let facade = &model.facade;
     let distinct = distinct(model, Place::Dispatch);
-    let rendered = model.handlers.iter().any(Handler::is_pure).then(|| {
+    // A synchronous consumer's pure handlers are called where its connection lives, before this.
+    let renders = model.manner == Manner::Async && model.handlers.iter().any(Handler::is_pure);
+    let rendered = renders.then(|| {
         quote! {
             if let ::core::option::Option::Some(message) = Self::render(event) {
                 cx.send(message?)?;
@@ -113,13 +115,19 @@ fn dispatch(model: &Model) -> TokenStream {
         let Call::Member { awaits } = handler.call else { return None };
         Some(arm(model, handler, awaits))
     });
+    let (keyword, context, result) = match model.manner {
+        Manner::Async => (quote!(async fn), quote!(Context), quote!(#facade::Result<#facade::Dispatch>)),
+        Manner::Sync => {
+            (quote!(fn), quote!(SyncContext), quote!(::core::result::Result<#facade::Dispatch, #facade::SyncError>))
+        }
+    };
     quote! {
         #[allow(unused_variables)]
-        async fn dispatch(
+        #keyword dispatch(
             &mut self,
-            cx: &mut #facade::Context,
+            cx: &mut #facade::#context,
             event: &#facade::Envelope,
-        ) -> #facade::Result<#facade::Dispatch> {
+        ) -> #result {
             #distinct
             #rendered
             #(#arms)*

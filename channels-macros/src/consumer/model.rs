@@ -13,6 +13,7 @@ pub(super) struct Model {
     /// Methods that are neither hooks nor handlers: each a mistake.
     pub(super) strays: Vec<ImplItemFn>,
     pub(super) input: Input,
+    pub(super) manner: Manner,
     /// Whether the type can be a consumer at all.
     pub(super) is_static: bool,
 }
@@ -56,6 +57,22 @@ impl Handler {
 
 pub(super) fn cfgs(attrs: &[Attribute]) -> Vec<&Attribute> {
     attrs.iter().filter(|attr| attr.path().is_ident("cfg")).collect()
+}
+
+/// How hooks are called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// `impl Consumer`: they are awaited.
+    Async,
+    /// `impl SyncConsumer`: they may block.
+    Sync,
+}
+
+impl Manner {
+    pub(super) fn of(item: &ItemImpl) -> Self {
+        let last = item.trait_.as_ref().and_then(|(path, _)| path.segments.last());
+        if last.is_some_and(|last| last.ident == "SyncConsumer") { Self::Sync } else { Self::Async }
+    }
 }
 
 /// What the signature of a hook or handler must be.

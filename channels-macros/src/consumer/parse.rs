@@ -2,7 +2,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use syn::{
-    Attribute, ImplItemFn, Item, ItemImpl, LitStr, Meta, Token,
+    Attribute, ImplItemFn, Item, ItemImpl, LitStr, Meta, Path, Token,
     ext::IdentExt,
     parse::{ParseStream, Parser},
 };
@@ -36,7 +36,7 @@ pub(super) fn consumer_impl(item: TokenStream) -> syn::Result<ItemImpl> {
     };
     let self_ty = spell(&item.self_ty);
     match &item.trait_ {
-        Some((path, _)) if path.segments.last().is_some_and(|last| last.ident == "Consumer") => Ok(item),
+        Some((path, _)) if is_consumer(path) => Ok(item),
         Some((path, _)) => {
             let text = format!(
                 "`#[consumer]` goes on `impl Consumer for {self_ty}`, and this is an impl of `{}`: remove the attribute",
@@ -49,6 +49,10 @@ pub(super) fn consumer_impl(item: TokenStream) -> syn::Result<ItemImpl> {
             Err(syn::Error::new_spanned(&item.self_ty, text))
         }
     }
+}
+
+fn is_consumer(path: &Path) -> bool {
+    path.segments.last().is_some_and(|last| last.ident == "Consumer" || last.ident == "SyncConsumer")
 }
 
 /// Takes the `#[handler]` attributes off a method.

@@ -5,17 +5,17 @@ use syn::{
     FnArg, GenericArgument, PatType, PathArguments, ReceiverKind, ReturnType, Safety, Signature, Type, TypeReference,
 };
 
-use super::model::{Asyncness, MEMBER, PURE, Param, Receiver, Shape};
+use super::model::{Asyncness, MEMBER, Manner, PURE, Param, Receiver, Shape};
 use crate::{diagnostics::Diagnostics, spell::spell};
 
 /// Notes every way in which `sig` differs from `shape`; true when there is none.
-pub(super) fn check(shape: &Shape, sig: &Signature, diagnostics: &mut Diagnostics) -> bool {
+pub(super) fn check(shape: &Shape, manner: Manner, sig: &Signature, diagnostics: &mut Diagnostics) -> bool {
     let before = diagnostics.len();
     let params = sig.inputs.iter().filter_map(|input| match input {
         FnArg::Typed(param) => Some(param),
         FnArg::Receiver(_) => None,
     });
-    let mut checker = Checker { shape, sig, params: params.collect(), diagnostics };
+    let mut checker = Checker { shape, manner, sig, params: params.collect(), diagnostics };
     checker.safety();
     checker.asyncness();
     checker.receiver();
@@ -40,6 +40,7 @@ pub(super) fn peel(ty: &Type) -> &Type {
 
 struct Checker<'a> {
     shape: &'a Shape,
+    manner: Manner,
     sig: &'a Signature,
     params: Vec<&'a PatType>,
     diagnostics: &'a mut Diagnostics,
@@ -48,12 +49,26 @@ struct Checker<'a> {
 impl<'a> Checker<'a> {
     /// The whole signature as it should be.
     fn fix(&self, shape: &Shape) -> String {
-        let keyword = match shape.is_async {
+        let keyword = match self.asyncness_of(shape) {
             Asyncness::Always | Asyncness::Either => "async fn",
             Asyncness::Never => "fn",
         };
         let written = shape.written.replace("EVENT", &self.event()).replace("MESSAGE", &self.message());
+        let written = match self.manner {
+            Manner::Sync if !shape.params.contains(&Param::Context) => written,
+            Manner::Sync => {
+                written.replace("&mut Context", "&mut SyncContext").replace("-> Result<()>", "-> Result<(), SyncError>")
+            }
+            Manner::Async => written,
+        };
         format!("`{keyword} {}{written}`", self.sig.ident)
+    }
+
+    fn asyncness_of(&self, shape: &Shape) -> Asyncness {
+        match self.manner {
+            Manner::Async => shape.is_async,
+            Manner::Sync => Asyncness::Never,
+        }
     }
 
     /// The parameter for the message, as the user wrote it if there is one.
@@ -93,7 +108,7 @@ impl<'a> Checker<'a> {
 
     fn asyncness(&mut self) {
         let (sig, ident) = (self.sig, &self.sig.ident);
-        match (self.shape.is_async, &sig.asyncness) {
+        match (self.asyncness_of(self.shape), &sig.asyncness) {
             (Asyncness::Always, None) if !returns_impl(sig) => {
                 let fn_token = &sig.fn_token;
                 self.wrong(quote!(#fn_token #ident), "must be async");
@@ -105,6 +120,9 @@ impl<'a> Checker<'a> {
                     self.fix(&MEMBER)
                 );
                 self.diagnostics.at(token, text);
+            }
+            (Asyncness::Never, Some(token)) if self.manner == Manner::Sync => {
+                self.wrong(token, "is a hook or handler of a `SyncConsumer`, which may block and cannot be async");
             }
             (Asyncness::Never, Some(token)) => self.wrong(token, "cannot be async"),
             _ => {}
@@ -261,7 +279,9 @@ fn fits(param: Param, ty: &Type) -> bool {
 fn is_context(ty: &Type) -> bool {
     match peel(ty) {
         Type::Reference(reference) => is_context(&reference.elem),
-        Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "Context"),
+        Type::Path(path) => {
+            path.path.segments.last().is_some_and(|last| last.ident == "Context" || last.ident == "SyncContext")
+        }
         _ => false,
     }
 }

@@ -1,0 +1,57 @@
+//! Refusing strangers.
+
+use std::{any::type_name, fmt, marker::PhantomData};
+
+use actix_web::http::{StatusCode, header::WWW_AUTHENTICATE};
+
+use super::users;
+use crate::{Deny, Middleware, Scope};
+
+/// Middleware that refuses whoever is not logged in as a `U`: 401, and `WWW-Authenticate: Bearer`. It goes inside of
+/// [`AuthMiddleware`](crate::auth::AuthMiddleware); without that, every handshake is refused with 500.
+///
+/// A consumer that takes its token from the first message cannot stand behind it: see
+/// [`expect_login`](crate::auth::expect_login).
+///
+/// # Examples
+///
+/// ```
+/// # use channels_core as channels;
+/// # use channels::{Consumer, Message, Middleware, URLRouter, path};
+/// # #[derive(Default)] struct Chat; #[derive(Default)] struct Lobby; struct User;
+/// # impl Consumer for Chat { type Input = Message; }
+/// # impl Consumer for Lobby { type Input = Message; }
+/// use channels::auth::require_auth;
+///
+/// let routes = URLRouter::new([
+///     path("ws/lobby/", Lobby::default),
+///     path("ws/chat/", require_auth::<User>().wrap(Chat::default)),
+/// ])?;
+/// # Ok::<(), channels::PatternError>(())
+/// ```
+#[must_use]
+pub fn require_auth<U: 'static>() -> RequireAuth<U> {
+    RequireAuth(PhantomData)
+}
+
+/// Middleware that refuses strangers. [`require_auth`] makes it.
+pub struct RequireAuth<U>(PhantomData<fn() -> U>);
+
+impl<U: 'static> Middleware for RequireAuth<U> {
+    async fn before(&self, scope: Scope) -> Result<Scope, Deny> {
+        if let Err(error) = users::<U>(&scope) {
+            tracing::error!(path = scope.path(), %error, "nobody can be let in");
+            return Err(Deny::new(StatusCode::INTERNAL_SERVER_ERROR));
+        }
+        match scope.user::<U>() {
+            Some(_) => Ok(scope),
+            None => Err(Deny::new(StatusCode::UNAUTHORIZED).header((WWW_AUTHENTICATE, "Bearer"))),
+        }
+    }
+}
+
+impl<U> fmt::Debug for RequireAuth<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RequireAuth").field(&type_name::<U>()).finish()
+    }
+}

@@ -1,0 +1,482 @@
+//! Who a connection belongs to.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
+
+use actix_session::Session;
+use channels::{
+    InMemoryChannelLayer, Layer, Server,
+    actix_web::{http::StatusCode, web},
+    auth::{self, AuthMiddleware, AuthMiddlewareStack, Credentials, UserBackend, require_auth},
+    event::CloseConnection,
+    middleware::Sessions,
+    prelude::*,
+    testing::WebsocketCommunicator,
+};
+
+use crate::{
+    store::Store,
+    support::{Served, Socket, serve},
+    visitor::Visitor,
+};
+
+#[derive(Clone)]
+struct User {
+    id: String,
+    password: String,
+}
+
+/// Users by their id. `ann:300` is a token of ann's that holds for 300 ms, `ann:` one that holds for good.
+#[derive(Clone)]
+struct Users(Arc<Mutex<HashMap<String, User>>>);
+
+impl Default for Users {
+    fn default() -> Self {
+        let user = |id: &str| (id.to_owned(), User { id: id.to_owned(), password: "old".to_owned() });
+        Self(Arc::new(Mutex::new([user("ann"), user("bob@example.org")].into())))
+    }
+}
+
+impl UserBackend for Users {
+    type User = User;
+
+    fn id(&self, user: &User) -> String {
+        user.id.clone()
+    }
+
+    async fn get_user(&self, id: &str) -> Result<Option<User>> {
+        if id == "trouble" {
+            return Err(channels::Error::msg("no database"));
+        }
+        Ok(self.0.lock().unwrap().get(id).cloned())
+    }
+
+    async fn verify_token(&self, token: &str) -> Result<Option<Credentials<User>>> {
+        let Some((id, holds)) = token.split_once(':') else { return Ok(None) };
+        let Some(user) = self.get_user(id).await? else { return Ok(None) };
+        let credentials = Credentials::new(user);
+        Ok(Some(match holds.parse() {
+            Ok(millis) => credentials.until(SystemTime::now() + Duration::from_millis(millis)),
+            Err(_) => credentials,
+        }))
+    }
+
+    fn session_auth_hash(&self, user: &User) -> Option<String> {
+        Some(format!("mac of {}", user.password))
+    }
+}
+
+/// Tells its client who it is, and does as it is told.
+struct Doorman(Users);
+
+#[consumer]
+impl Consumer for Doorman {
+    async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+        if let Some(id) = cx.scope().query("login") {
+            let user = self.0.get_user(&id).await?.unwrap();
+            auth::login(cx, user).await?;
+        }
+        if let Some(millis) = cx.scope().query("expect") {
+            auth::expect_login(cx, Duration::from_millis(millis.parse()?));
+        }
+        match cx.scope().subprotocols().first().cloned() {
+            Some(offered) => cx.accept_with(Accept::new().subprotocol(offered))?,
+            None => cx.accept()?,
+        }
+        Ok(())
+    }
+
+    async fn receive(&mut self, cx: &mut Context, Text(command): Text) -> Result<()> {
+        let answer = match command.split_once(' ').unwrap_or((&command, "")) {
+            ("who", _) => name(cx.scope().user::<User>()),
+            ("now", _) => name(auth::get_user::<User>(cx.scope()).await?.as_ref()),
+            ("offered", _) => {
+                let headers = cx.scope().headers().get_all("Sec-WebSocket-Protocol").collect::<Vec<_>>().join(",");
+                format!("{:?} {headers}", cx.scope().subprotocols())
+            }
+            ("token", token) => auth::authenticate::<User>(cx, token).await?.to_string(),
+            ("login", id) => {
+                let user = self.0.get_user(id).await?.unwrap();
+                auth::login(cx, user).await.map_or_else(|error| error.to_string(), |()| "in".to_owned())
+            }
+            ("logout", _) => auth::logout(cx).await.map(|()| "out".to_owned())?,
+            ("keys", _) => cx.scope().session()?.keys().join(" "),
+            ("put", key) => cx.scope().session()?.insert(key, 1).map(|()| "put".to_owned())?,
+            ("groups", _) => format!("{:?}", cx.groups().iter().map(|group| group.as_str()).collect::<Vec<_>>()),
+            ("fail", _) => return Err(channels::Error::msg("as it was told")),
+            other => format!("{other:?}?"),
+        };
+        cx.send(answer)?;
+        Ok(())
+    }
+}
+
+fn name(user: Option<&User>) -> String {
+    user.map_or_else(|| "a stranger".to_owned(), |user| user.id.clone())
+}
+
+struct House {
+    served: Served,
+    layer: Layer,
+    users: Users,
+    store: Store,
+}
+
+impl House {
+    fn new() -> Self {
+        let (store, users) = (Store::default(), Users::default());
+        let layer = Layer::from(InMemoryChannelLayer::default());
+        let sessions = store.sessions();
+        let doorman = {
+            let users = users.clone();
+            move || Doorman(users.clone())
+        };
+        let routes = [path("ws/", doorman.clone()), path("private/", require_auth::<User>().wrap(doorman))];
+        let stack = AuthMiddlewareStack::new(Sessions::new(sessions.clone()), users.clone());
+        let app = ProtocolTypeRouter::new().websocket(stack.wrap(URLRouter::new(routes).unwrap()));
+        let (backend, to_end) = (users.clone(), layer.clone());
+        let app = app.http(move |config| {
+            let (users, layer) = (backend.clone(), to_end.clone());
+            let who = users.clone();
+            let login = move |session: Session, id: web::Path<String>| {
+                let users = users.clone();
+                async move {
+                    let user = users.get_user(&id).await.unwrap().unwrap();
+                    auth::view::login(&session, &users, &user).unwrap();
+                    "in"
+                }
+            };
+            let backend = who.clone();
+            let login_for_a_while = move |session: Session, id: web::Path<String>| {
+                let users = backend.clone();
+                async move {
+                    let user = users.get_user(&id).await.unwrap().unwrap();
+                    let expires = SystemTime::now() + Duration::from_secs(2);
+                    auth::view::login_until(&session, &users, &user, expires).unwrap();
+                    "in"
+                }
+            };
+            let logout = move |session: Session| {
+                let layer = layer.clone();
+                async move {
+                    let id = auth::view::logout(&session).unwrap_or_default();
+                    auth::disconnect_user(&layer, &id).await.unwrap().delivered.to_string()
+                }
+            };
+            let whoami = move |session: Session| {
+                let users = who.clone();
+                async move { name(auth::view::get_user(&session, &users).await.unwrap().as_ref()) }
+            };
+            let pages = web::scope("/page")
+                .wrap(sessions())
+                .route("/login/{id}", web::get().to(login))
+                .route("/login-for-a-while/{id}", web::get().to(login_for_a_while))
+                .route("/logout", web::get().to(logout))
+                .route("/who", web::get().to(whoami));
+            config.service(pages);
+        });
+        let served = serve(Server::new(app).layers(layer.clone()).workers(2));
+        Self { served, layer, users, store }
+    }
+
+    async fn page(&self, visitor: &mut Visitor, path: &str) -> String {
+        visitor.get(self.served.address, path).await.body
+    }
+
+    async fn socket(&self, visitor: &mut Visitor) -> Socket {
+        visitor.socket(&self.served, "/ws/").await.unwrap()
+    }
+
+    async fn socket_with(&self, headers: &[(&'static str, &str)]) -> Result<Socket, StatusCode> {
+        let answer = Visitor::default().socket_with(&self.served, "/private/", headers).await;
+        answer.map_err(|status| StatusCode::from_u16(status.as_u16()).unwrap())
+    }
+}
+
+async fn asked(socket: &mut Socket, command: &str) -> String {
+    socket.send(command).await;
+    socket.text().await
+}
+
+#[tokio::test]
+async fn who_logged_in_on_a_page_is_known_to_a_consumer() {
+    let house = House::new();
+    let mut visitor = Visitor::default();
+    let mut before = house.socket(&mut visitor).await;
+    assert_eq!(asked(&mut before, "who").await, "a stranger");
+    house.page(&mut visitor, "/page/login/ann").await;
+    let mut socket = house.socket(&mut visitor).await;
+    assert_eq!(asked(&mut socket, "who").await, "ann");
+    assert_eq!(asked(&mut socket, "now").await, "ann");
+    assert_eq!(asked(&mut socket, "groups").await, r#"["channels.user.ann"]"#);
+    assert_eq!(asked(&mut before, "who").await, "a stranger", "each connection is somebody of its own");
+}
+
+#[tokio::test]
+async fn who_logs_in_while_the_handshake_is_open_is_logged_in_on_the_pages() {
+    let house = House::new();
+    let mut visitor = Visitor::default();
+    let mut socket = visitor.socket(&house.served, "/ws/?login=ann").await.unwrap();
+    assert_eq!(asked(&mut socket, "who").await, "ann");
+    assert_eq!(house.page(&mut visitor, "/page/who").await, "ann");
+}
+
+#[tokio::test]
+async fn another_user_gets_a_new_session_and_nothing_of_the_old_one() {
+    let house = House::new();
+    let mut visitor = Visitor::default();
+    house.page(&mut visitor, "/page/login/ann").await;
+    let before = house.store.keys();
+    let mut socket = house.socket(&mut visitor).await;
+    assert_eq!(asked(&mut socket, "put cart").await, "put");
+    assert_eq!(asked(&mut socket, "login ann").await, "in");
+    assert_eq!(asked(&mut socket, "keys").await, "_auth_user_hash _auth_user_id cart");
+    let again = house.store.keys();
+    assert!(again.len() == 1 && again != before, "a login moves the session to a new key");
+    assert_eq!(asked(&mut socket, "login bob@example.org").await, "in");
+    assert_eq!(asked(&mut socket, "keys").await, "_auth_user_hash _auth_user_id");
+    assert!(house.store.keys().len() == 1 && house.store.keys() != again);
+    assert_eq!(asked(&mut socket, "who").await, "bob@example.org");
+    assert_eq!(asked(&mut socket, "groups").await, r#"["channels.user.bob_40example_2eorg"]"#);
+}
+
+#[tokio::test]
+async fn a_logout_ends_the_session_and_is_harmless_for_strangers() {
+    let house = House::new();
+    let mut visitor = Visitor::default();
+    house.page(&mut visitor, "/page/login/ann").await;
+    let mut socket = house.socket(&mut visitor).await;
+    for _ in 0..2 {
+        assert_eq!(asked(&mut socket, "logout").await, "out");
+        assert_eq!(asked(&mut socket, "who").await, "a stranger");
+        assert_eq!(asked(&mut socket, "groups").await, "[]");
+    }
+    assert_eq!(house.store.keys(), [""; 0]);
+    assert_eq!(house.page(&mut visitor, "/page/who").await, "a stranger");
+}
+
+#[tokio::test]
+async fn a_logout_on_a_page_closes_the_sockets_of_this_user_and_no_others() {
+    let house = House::new();
+    let (mut ann, mut bob) = (Visitor::default(), Visitor::default());
+    house.page(&mut ann, "/page/login/ann").await;
+    house.page(&mut bob, "/page/login/bob@example.org").await;
+    let mut anns = [house.socket(&mut ann).await, house.socket(&mut ann).await];
+    let mut bobs = house.socket(&mut bob).await;
+    assert_eq!(house.page(&mut ann, "/page/logout").await, "2");
+    for socket in &mut anns {
+        assert_eq!(socket.closed().await, (4503, "logged out".to_owned()));
+    }
+    assert_eq!(asked(&mut bobs, "who").await, "bob@example.org");
+    assert_eq!(ann.socket(&house.served, "/private/").await.err().map(|status| status.as_u16()), Some(401));
+}
+
+#[tokio::test]
+async fn a_kick_does_not_wait_behind_a_consumer_that_is_busy() {
+    struct Busy;
+    #[consumer]
+    impl Consumer for Busy {
+        async fn receive(&mut self, cx: &mut Context, _: Message) -> Result<()> {
+            cx.send("busy")?;
+            std::future::pending().await
+        }
+    }
+    let layer = Layer::from(InMemoryChannelLayer::default().capacity(1));
+    let stack = AuthMiddleware::new(Users::default()).wrap(|| Busy);
+    let app = ProtocolTypeRouter::new().websocket(URLRouter::new([path("ws/", stack)]).unwrap());
+    let served = serve(Server::new(app).layers(layer.clone()).workers(1));
+    let bearer = [("authorization", "Bearer ann:")];
+    let mut socket = Visitor::default().socket_with(&served, "/ws/", &bearer).await.unwrap();
+    socket.send("x").await;
+    assert_eq!(socket.text().await, "busy");
+    for _ in 0..3 {
+        layer.group_send("channels.user.ann", channels::event!({"type": "x"})).await.unwrap();
+    }
+    auth::disconnect_user(&layer, "ann").await.unwrap();
+    assert_eq!(socket.closed().await, (4503, "logged out".to_owned()));
+}
+
+#[tokio::test]
+async fn an_event_as_another_language_writes_it_closes_connections_too() {
+    let house = House::new();
+    let mut visitor = Visitor::default();
+    house.page(&mut visitor, "/page/login/ann").await;
+    let mut socket = house.socket(&mut visitor).await;
+    let broken = channels::event!({"type": "channels.close", "code": "many"});
+    house.layer.group_send("channels.user.ann", broken).await.unwrap();
+    assert_eq!(asked(&mut socket, "who").await, "ann");
+    let event = channels::event!({"type": "channels.close", "code": 4000});
+    house.layer.group_send("channels.user.ann", event).await.unwrap();
+    assert_eq!(socket.closed().await, (4000, String::new()));
+    assert_eq!(CloseConnection::new(4503, "x").code, 4503);
+}
+
+#[tokio::test]
+async fn tokens_come_by_the_authorization_header_or_by_a_subprotocol() {
+    let house = House::new();
+    let mut by_header = house.socket_with(&[("authorization", "bEARER ann:")]).await.unwrap();
+    assert_eq!(asked(&mut by_header, "who").await, "ann");
+    assert_eq!(asked(&mut by_header, "now").await, "ann");
+
+    let mut by_protocol = house.socket_with(&[("sec-websocket-protocol", "chat.v1, bearer.ann:")]).await;
+    // `:` is no character of a subprotocol's name; the server does not mind.
+    let by_protocol = by_protocol.as_mut().unwrap();
+    assert_eq!(asked(by_protocol, "who").await, "ann");
+    assert_eq!(asked(by_protocol, "offered").await, r#"["chat.v1"] chat.v1"#);
+}
+
+#[tokio::test]
+async fn strangers_are_refused_with_401_however_they_try() {
+    let house = House::new();
+    for headers in [
+        &[][..],
+        &[("authorization", "Bearer")],
+        &[("authorization", "Bearer nobody:")],
+        &[("authorization", "Bearer ann:0")],
+        &[("authorization", "Basic ann:")],
+        &[("sec-websocket-protocol", "chat, bearer.mallory")],
+        &[("cookie", "id=forged")],
+    ] {
+        assert_eq!(house.socket_with(headers).await.err(), Some(StatusCode::UNAUTHORIZED), "{headers:?}");
+    }
+    let mut visitor = Visitor::default();
+    let url = "/private/?token=ann:&access_token=ann:";
+    assert_eq!(visitor.socket(&house.served, url).await.err().map(|status| status.as_u16()), Some(401));
+    // A token that is refused is not made good by a session.
+    house.page(&mut visitor, "/page/login/ann").await;
+    let bad = [("authorization", "Bearer nobody:")];
+    let refused = visitor.socket_with(&house.served, "/private/", &bad).await;
+    assert_eq!(refused.err().map(|status| status.as_u16()), Some(401));
+    // A backend that fails lets nobody in.
+    assert_eq!(
+        house.socket_with(&[("authorization", "Bearer trouble:")]).await.err(),
+        Some(StatusCode::INTERNAL_SERVER_ERROR)
+    );
+}
+
+#[tokio::test]
+async fn a_token_in_the_first_message_lets_a_stranger_in() {
+    let house = House::new();
+    let mut socket = Visitor::default().socket(&house.served, "/ws/?expect=60000").await.unwrap();
+    assert_eq!(asked(&mut socket, "token nobody:").await, "false");
+    assert_eq!(asked(&mut socket, "who").await, "a stranger");
+    assert_eq!(asked(&mut socket, "token ann:").await, "true");
+    assert_eq!(asked(&mut socket, "who").await, "ann");
+    auth::disconnect_user(&house.layer, "ann").await.unwrap();
+    assert_eq!(socket.closed().await.0, 4503);
+}
+
+#[tokio::test]
+async fn who_does_not_log_in_in_time_is_closed_with_4501_and_who_does_is_not() {
+    let house = House::new();
+    let mut silent = Visitor::default().socket(&house.served, "/ws/?expect=50").await.unwrap();
+    assert_eq!(silent.closed().await, (4501, "nobody logged in in time".to_owned()));
+    let mut quick = Visitor::default().socket(&house.served, "/ws/?expect=700").await.unwrap();
+    assert_eq!(asked(&mut quick, "token ann:").await, "true");
+    let mut later = Visitor::default().socket(&house.served, "/ws/?expect=900").await.unwrap();
+    // The one whose time is over later is closed; the first has been spared by then.
+    assert_eq!(later.closed().await.0, 4501);
+    assert_eq!(asked(&mut quick, "who").await, "ann");
+}
+
+#[tokio::test]
+async fn a_socket_whose_credentials_expire_is_closed_with_4501() {
+    let house = House::new();
+    let expired = (4501, "the credentials have expired".to_owned());
+    let mut socket = house.socket_with(&[("authorization", "Bearer ann:2000")]).await.unwrap();
+    assert_eq!(asked(&mut socket, "who").await, "ann");
+    assert_eq!(socket.closed().await, expired);
+    let mut socket = Visitor::default().socket(&house.served, "/ws/").await.unwrap();
+    assert_eq!(asked(&mut socket, "token ann:300").await, "true");
+    assert_eq!(socket.closed().await, expired);
+}
+
+#[tokio::test]
+async fn a_login_for_a_while_ends_its_sockets_and_is_a_strangers_then() {
+    let house = House::new();
+    let mut visitor = Visitor::default();
+    house.page(&mut visitor, "/page/login-for-a-while/ann").await;
+    let mut socket = house.socket(&mut visitor).await;
+    assert_eq!(asked(&mut socket, "who").await, "ann");
+    assert_eq!(socket.closed().await.0, 4501);
+    assert_eq!(house.page(&mut visitor, "/page/who").await, "a stranger");
+    let mut socket = house.socket(&mut visitor).await;
+    assert_eq!(asked(&mut socket, "who").await, "a stranger");
+}
+
+#[tokio::test]
+async fn a_session_from_before_a_new_password_or_of_a_user_who_is_gone_is_a_strangers() {
+    let house = House::new();
+    let mut visitor = Visitor::default();
+    house.page(&mut visitor, "/page/login/ann").await;
+    let mut socket = house.socket(&mut visitor).await;
+    house.users.0.lock().unwrap().get_mut("ann").unwrap().password = "new".to_owned();
+    assert_eq!(asked(&mut socket, "now").await, "a stranger");
+    assert_eq!(asked(&mut socket, "who").await, "ann", "who it was when they came in");
+    let mut other = house.socket(&mut visitor).await;
+    assert_eq!(asked(&mut other, "who").await, "a stranger");
+    house.page(&mut visitor, "/page/login/ann").await;
+    house.users.0.lock().unwrap().remove("ann");
+    let mut other = house.socket(&mut visitor).await;
+    assert_eq!(asked(&mut other, "who").await, "a stranger");
+}
+
+#[test]
+fn what_needs_a_middleware_says_which_and_where_it_goes() {
+    channels::run(async {
+        // No `AuthMiddleware`.
+        let make = || Doorman(Users::default());
+        let mut client = WebsocketCommunicator::new(make, "/");
+        client.connect().await.unwrap();
+        client.send_to("login ann").await.unwrap();
+        let said = client.receive_text_from().await.unwrap();
+        assert!(said.starts_with("the scope knows no users of type `it::auth::User`: put the middleware"), "{said}");
+        assert!(said.contains("AuthMiddlewareStack::new(sessions, backend).wrap(URLRouter::new(…)?)"), "{said}");
+
+        // No `Sessions`.
+        let mut client = WebsocketCommunicator::new(AuthMiddleware::new(Users::default()).wrap(make), "/");
+        client.connect().await.unwrap();
+        client.send_to("login ann").await.unwrap();
+        let said = client.receive_text_from().await.unwrap();
+        assert!(
+            said.starts_with("the scope has no session: put the middleware `Sessions` around the routes"),
+            "{said}"
+        );
+
+        // Neither, where somebody must be logged in.
+        let mut client = WebsocketCommunicator::new(require_auth::<User>().wrap(make), "/");
+        assert_eq!(client.connect().await.unwrap().status, 500);
+    });
+}
+
+#[test]
+fn a_stack_is_passed_like_its_members_one_by_one() {
+    use std::sync::Mutex;
+    struct Logs(&'static str, Arc<Mutex<Vec<String>>>);
+    impl Middleware for Logs {
+        async fn before(&self, scope: Scope) -> Result<Scope, Deny> {
+            self.1.lock().unwrap().push(format!("before {}", self.0));
+            if scope.query("stop").as_deref() == Some(self.0) { Err(Deny::forbidden()) } else { Ok(scope) }
+        }
+        async fn after(&self, _: &mut Scope, close: &Close) {
+            self.1.lock().unwrap().push(format!("after {} {}", self.0, close.code));
+        }
+    }
+    channels::run(async {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let stack = || {
+            let [a, b, c] = ["a", "b", "c"].map(|name| Logs(name, log.clone()));
+            (a, b, c).wrap(|| Doorman(Users::default()))
+        };
+        let mut client = WebsocketCommunicator::new(stack(), "/");
+        assert!(client.connect().await.unwrap().accepted);
+        client.disconnect(1000).await.unwrap();
+        let passed = std::mem::take(&mut *log.lock().unwrap());
+        assert_eq!(passed, ["before a", "before b", "before c", "after c 1000", "after b 1000", "after a 1000"]);
+        assert!(!WebsocketCommunicator::new(stack(), "/?stop=b").connect().await.unwrap().accepted);
+        assert_eq!(*log.lock().unwrap(), ["before a", "before b"]);
+    });
+}
