@@ -98,43 +98,6 @@ async fn an_unknown_route_is_404_and_the_log_names_the_routes_that_were_tried() 
 }
 
 #[tokio::test]
-async fn a_request_that_is_no_handshake_is_told_what_is_missing() {
-    let server = serve(server());
-    let good = raw::handshake("/ws/text/", "");
-    assert_eq!(answer(server.address, &good).await.status, 101);
-    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let version = "Sec-WebSocket-Version: 13\r\n";
-    let answers = [
-        (key, "", 400),
-        (key, "Sec-WebSocket-Key: \r\n", 400),
-        (key, "Sec-WebSocket-Key: too short\r\n", 400),
-        (key, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ\r\n", 400),
-        (key, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZSBpcyBsb25n\r\n", 400),
-        (key, "Sec-WebSocket-Key: ????????????????????????\r\n", 400),
-        (version, "", 400),
-        (version, "Sec-WebSocket-Version: 12\r\n", 426),
-        (version, "Sec-WebSocket-Version: 8\r\n", 426),
-        (version, "Sec-WebSocket-Version: thirteen\r\n", 426),
-        ("Connection: Upgrade\r\n", "", 400),
-        ("Connection: Upgrade\r\n", "Connection: close\r\n", 400),
-        ("GET ", "POST ", 405),
-    ];
-    for (from, to, status) in answers {
-        assert!(good.contains(from));
-        let response = answer(server.address, good.replacen(from, to, 1)).await;
-        assert_eq!(response.status, status, "{from:?} as {to:?}");
-        if status == 426 {
-            assert_eq!(response.header("Sec-WebSocket-Version"), Some("13"));
-        }
-        assert!(!response.body.is_empty(), "it says why");
-    }
-    // Without `Upgrade` it is plain HTTP.
-    let plain = good.replace("Upgrade: websocket\r\n", "").replace("Connection: Upgrade\r\n", "");
-    let response = answer(server.address, plain).await;
-    assert_eq!((response.status, response.header("Upgrade")), (426, Some("websocket")));
-}
-
-#[tokio::test]
 async fn json_that_does_not_parse_or_fit_is_1007_and_the_reason_says_where() {
     let server = serve(server());
     let cases = [

@@ -4,6 +4,7 @@
 mod support;
 
 mod logs;
+mod mirror;
 mod puppet;
 mod raw;
 
@@ -21,6 +22,8 @@ mod middleware;
 mod mount;
 mod operations;
 mod registry;
+mod rfc6455;
+mod rfc7692;
 mod routing;
 mod shutdown;
 mod websocket;
