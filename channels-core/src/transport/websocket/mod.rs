@@ -1,6 +1,8 @@
 //! RFC 6455: the handshake, and frames in and out. The only file that names the frame codec.
 
 mod deflate;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 
 use std::{
     io::Cursor,
