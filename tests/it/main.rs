@@ -17,6 +17,7 @@ mod events;
 mod failures;
 mod fanout;
 mod frames;
+mod hostile;
 mod layer;
 mod middleware;
 mod mount;

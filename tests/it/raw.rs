@@ -113,6 +113,16 @@ impl Raw {
         within(self.stream.write_all(bytes.as_ref())).await.is_ok()
     }
 
+    /// Says that nothing more will be written.
+    pub(crate) async fn hang_up(&mut self) {
+        let _ = self.stream.shutdown().await;
+    }
+
+    /// Reads up to the end, whatever it is.
+    pub(crate) async fn rest(&mut self) {
+        let _ = self.stream.read_to_end(&mut self.buffer).await;
+    }
+
     /// The next bytes, which stay where they are.
     pub(crate) async fn peek(&mut self, length: usize) -> &[u8] {
         assert!(self.fill(length).await, "the connection is open");
