@@ -79,9 +79,10 @@ fn key_of_a_good_handshake(method: &Method, version: Version, headers: &[(Header
     let has_token = |name, token: &str| {
         values(name).iter().flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case(token))
     };
-    let one = |name| match values(name)[..] {
-        [value] => Some(value),
-        _ => None,
+    let one = |name: &str| {
+        let mut values = headers.iter().filter(|(key, _)| key == name).map(|(_, value)| value.to_str().ok());
+        let first = values.next()?;
+        if values.next().is_none() { first } else { None }
     };
     let key = one("sec-websocket-key")?;
     let good = method == Method::GET

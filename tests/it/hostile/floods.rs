@@ -18,7 +18,7 @@ async fn a_million_fragments_of_one_message_are_refused_with_1009() {
     client.try_write(fragments).await;
     assert_eq!(client.close().await, (1009, "the message has more than 1024 fragments".to_owned()));
     assert_eq!(target.end_of("/flood"), "1009 (the message has more than 1024 fragments)");
-    target.is_unharmed_within(16).await;
+    target.survives_within(16).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -35,7 +35,7 @@ async fn a_million_fragments_of_a_thousand_messages_are_joined() {
             assert_eq!(client.frame().await, Some((FIN | BINARY, vec![b'x'; FRAGMENTS])));
         }
     }
-    target.is_unharmed_within(16).await;
+    target.survives_within(16).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -53,7 +53,7 @@ async fn of_a_flood_of_pings_whose_answers_nobody_reads_only_the_newest_waits() 
         }
         assert_eq!(payload, [7; 125]);
     }
-    target.is_unharmed_within(16).await;
+    target.survives_within(16).await;
 }
 
 /// So many mebibytes of zeros, deflated: a thousandth of it. One, over and over.
@@ -84,5 +84,5 @@ async fn deflate_bombs_are_refused_with_1009_before_they_go_off() {
     });
     join_all(throw).await;
     // 32 frames of half a mebibyte, some of them inflated to the limit of one: not 16 GiB.
-    target.is_unharmed_within(128).await;
+    target.survives_within(128).await;
 }

@@ -117,5 +117,5 @@ async fn ten_thousand_strangers_with_random_bytes_harm_nobody() {
     for first in (seed..seed + STRANGERS).step_by(AT_ONCE as usize) {
         join_all((first..first + AT_ONCE).map(|seed| talk(&target, seed))).await;
     }
-    target.is_unharmed_within(64).await;
+    target.survives_within(64).await;
 }

@@ -39,7 +39,7 @@ async fn handshakes_that_come_byte_by_byte_are_given_up() {
         within(talk).await;
     });
     join_all(trickle).await;
-    target.is_unharmed_within(32).await;
+    target.survives_within(32).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -53,7 +53,7 @@ async fn a_handshake_whose_headers_never_end_is_refused() {
         sent += line.len();
     }
     assert!(sent < 64 << 20, "all of it is read");
-    target.is_unharmed_within(32).await;
+    target.survives_within(32).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,6 +74,6 @@ async fn clients_that_send_and_never_read_are_cut_and_cost_no_more_than_what_may
         assert!(end.starts_with("1006"), "{end}");
     }
     // A mebibyte of what may wait for each, and as much on its way in.
-    target.is_unharmed_within(2 * CLIENTS as u64 + 32).await;
+    target.survives_within(2 * CLIENTS as u64 + 32).await;
     drop(clients);
 }

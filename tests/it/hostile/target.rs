@@ -103,7 +103,7 @@ impl Target {
 
     /// Expects the server to be up and to have taken at most so many MiB more at any time; its other client to have had its
     /// answers in order; nothing to wait for anybody; and no panic.
-    pub(super) async fn is_unharmed_within(mut self, mib: u64) {
+    pub(super) async fn survives_within(mut self, mib: u64) {
         let peak = memory(&self.process, "VmHWM").saturating_sub(self.before);
         assert!(peak <= mib * MIB, "{} MiB more than before at the worst; {mib} are allowed", peak / MIB);
         self.bystander.stop().await;
