@@ -27,6 +27,10 @@ ui:
 bench *arguments:
     cargo run --release -p channels-bench -- {{ arguments }}
 
+# Look for bytes that do harm: `just fuzz frames 60`
+fuzz *arguments:
+    scripts/fuzz {{ arguments }}
+
 # Licences, advisories and sources of the dependencies (cargo install cargo-deny)
 deny:
     cargo deny check

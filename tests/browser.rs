@@ -3,21 +3,14 @@
 //! These tests start the examples that `cargo test` has built, and drive Debian's `chromium` through its `chromedriver`
 //! (`apt-get install chromium chromium-driver`). Each window is one person.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+mod chromium;
 
-use fantoccini::wd::WindowHandle;
-use fantoccini::{Client, ClientBuilder, Locator};
-use hyper_util::client::legacy::connect::HttpConnector;
+use std::{env, process::Command, time::Instant};
+
+use fantoccini::{Client, Locator, wd::WindowHandle};
 use serde_json::json;
 
-/// What should happen happens within this time, or does not happen.
-const DEADLINE: Duration = Duration::from_secs(30);
+use self::chromium::{Browser, DEADLINE, Process};
 
 const CONNECTED: &str = "[连接成功]";
 const DISCONNECTED: &str = "[断开连接]";
@@ -231,7 +224,7 @@ impl Person<'_> {
                 let page = self.texts("#status, #members, #log").await.join(" | ");
                 assert_eq!(seen, expected, "{css}, after {DEADLINE:.0?}, on a page that reads: {page}");
             }
-            tokio::time::sleep(Duration::from_millis(20)).await; // between two looks
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await; // between two looks
         }
     }
 
@@ -247,7 +240,7 @@ impl Person<'_> {
             if started.elapsed() > DEADLINE {
                 assert_eq!(seen, expected, "members after {DEADLINE:.0?}");
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     }
 
@@ -260,38 +253,7 @@ impl Person<'_> {
     }
 }
 
-/// A headless browser of its own, with an empty profile.
-struct Browser {
-    client: Client,
-    _driver: Driver,
-}
-
 impl Browser {
-    async fn start(profile: &str) -> Self {
-        let chromium = ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(installed);
-        let chromium =
-            chromium.expect("chromium is not installed; on Debian: apt-get install chromium chromium-driver");
-        let driver = Driver::start(profile);
-        let capabilities = json!({
-            "unhandledPromptBehavior": "ignore", // a script that got in and calls `alert` fails the next command
-            "goog:chromeOptions": {
-                "binary": chromium,
-                "args": [
-                    "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-                    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                    "--window-size=1280,800", format!("--user-data-dir={}", driver.profile.display()),
-                ],
-            },
-        });
-        let serde_json::Value::Object(capabilities) = capabilities else { unreachable!("an object, as written above") };
-        let client = ClientBuilder::new(HttpConnector::new())
-            .capabilities(capabilities)
-            .connect(&format!("http://127.0.0.1:{}", driver.port))
-            .await
-            .expect("chromedriver starts chromium (are both of one version?)");
-        Self { client, _driver: driver }
-    }
-
     async fn open(&self, url: &str) -> Person<'_> {
         let window = self.client.new_window(false).await.expect("a new window").handle;
         let person = Person { browser: self, window };
@@ -303,37 +265,6 @@ impl Browser {
     async fn at(&self, person: &Person<'_>) -> &Client {
         self.client.switch_to_window(person.window.clone()).await.expect("the window");
         &self.client
-    }
-}
-
-/// `chromedriver`; with it ends the browser that it has started.
-struct Driver {
-    _process: Process,
-    port: u16,
-    profile: PathBuf,
-}
-
-impl Driver {
-    fn start(profile: &str) -> Self {
-        let chromedriver = installed("chromedriver");
-        let chromedriver =
-            chromedriver.expect("chromedriver is not installed; on Debian: apt-get install chromium chromium-driver");
-        let (process, line) = Process::start(Command::new(chromedriver).arg("--port=0"), "successfully on port ");
-        let port = line.trim_end_matches('.').parse().expect("the port of chromedriver");
-        let profile = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("browser-{profile}-{}", std::process::id()));
-        Self { _process: process, port, profile }
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        // To kill chromedriver would leave its browser behind; asked to shut down, it ends both.
-        if let Ok(mut driver) = TcpStream::connect(("127.0.0.1", self.port)) {
-            let _ = driver.set_read_timeout(Some(Duration::from_secs(10)));
-            let _ = driver.write_all(b"GET /shutdown HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
-            let _ = driver.read_to_end(&mut Vec::new());
-        }
-        let _ = fs::remove_dir_all(&self.profile);
     }
 }
 
@@ -355,40 +286,4 @@ impl Server {
         let port = line.split('/').next().and_then(|port| port.parse().ok()).expect("the port of the example");
         Self { _process: process, port, url: format!("http://127.0.0.1:{port}/") }
     }
-}
-
-/// A child process that does not outlive its owner.
-struct Process(Child);
-
-impl Process {
-    /// Starts it, and waits for the line that says where it listens; returns what follows `announcement` in that line.
-    fn start(command: &mut Command, announcement: &'static str) -> (Self, String) {
-        let program = command.get_program().to_string_lossy().into_owned();
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect(&program);
-        let output = BufReader::new(child.stdout.take().expect("a pipe, as asked for"));
-        let process = Self(child);
-        let (found, line) = mpsc::channel();
-        thread::spawn(move || {
-            // Reads on after that line, so that the process never waits for a full pipe.
-            for line in output.lines().map_while(Result::ok) {
-                if let Some((_, after)) = line.split_once(announcement) {
-                    let _ = found.send(after.to_owned());
-                }
-            }
-        });
-        let line = line.recv_timeout(DEADLINE);
-        (process, line.unwrap_or_else(|_| panic!("{program} did not print a line with “{announcement}”")))
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Where a program is, if it is in the `PATH`.
-fn installed(program: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(program)).find(|path| path.is_file())
 }

@@ -80,3 +80,10 @@ pub mod __private {
 
     pub use crate::event::{ConsumerEntry, HandlerEntry, Payload, handler_name, raw_event, same_event};
 }
+
+/// What the targets in `fuzz/` reach. Not part of the API, and only there with `--cfg fuzzing`.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod __fuzz {
+    pub use crate::transport::websocket::fuzz::{Agreed, Limits, Seen, answer, decode, encode};
+}

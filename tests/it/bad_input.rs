@@ -1,14 +1,11 @@
 //! What strangers send, line by line: each is refused with a status or a code that says why, and nothing panics.
 
-use channels::{Config, InMemoryChannelLayer, Layer, event, prelude::*};
-use futures_util::future::join_all;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use channels::{event, prelude::*};
 
 use crate::{
     logs,
-    puppet::{panics, quiet_panics},
     raw::{self, FIN, Raw, Response},
-    support::{serve, within},
+    support::serve,
 };
 
 /// What is wanted of a client.
@@ -98,43 +95,6 @@ async fn an_unknown_route_is_404_and_the_log_names_the_routes_that_were_tried() 
 }
 
 #[tokio::test]
-async fn a_request_that_is_no_handshake_is_told_what_is_missing() {
-    let server = serve(server());
-    let good = raw::handshake("/ws/text/", "");
-    assert_eq!(answer(server.address, &good).await.status, 101);
-    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let version = "Sec-WebSocket-Version: 13\r\n";
-    let answers = [
-        (key, "", 400),
-        (key, "Sec-WebSocket-Key: \r\n", 400),
-        (key, "Sec-WebSocket-Key: too short\r\n", 400),
-        (key, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ\r\n", 400),
-        (key, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZSBpcyBsb25n\r\n", 400),
-        (key, "Sec-WebSocket-Key: ????????????????????????\r\n", 400),
-        (version, "", 400),
-        (version, "Sec-WebSocket-Version: 12\r\n", 426),
-        (version, "Sec-WebSocket-Version: 8\r\n", 426),
-        (version, "Sec-WebSocket-Version: thirteen\r\n", 426),
-        ("Connection: Upgrade\r\n", "", 400),
-        ("Connection: Upgrade\r\n", "Connection: close\r\n", 400),
-        ("GET ", "POST ", 405),
-    ];
-    for (from, to, status) in answers {
-        assert!(good.contains(from));
-        let response = answer(server.address, good.replacen(from, to, 1)).await;
-        assert_eq!(response.status, status, "{from:?} as {to:?}");
-        if status == 426 {
-            assert_eq!(response.header("Sec-WebSocket-Version"), Some("13"));
-        }
-        assert!(!response.body.is_empty(), "it says why");
-    }
-    // Without `Upgrade` it is plain HTTP.
-    let plain = good.replace("Upgrade: websocket\r\n", "").replace("Connection: Upgrade\r\n", "");
-    let response = answer(server.address, plain).await;
-    assert_eq!((response.status, response.header("Upgrade")), (426, Some("websocket")));
-}
-
-#[tokio::test]
 async fn json_that_does_not_parse_or_fit_is_1007_and_the_reason_says_where() {
     let server = serve(server());
     let cases = [
@@ -196,84 +156,6 @@ async fn a_malformed_name_is_an_error_that_names_the_character() {
     client.send("").await;
     assert_eq!([client.text().await, client.text().await], ["", ""]);
     assert_eq!(client.text().await, "a channel name cannot be empty");
-}
-
-/// Numbers without a pattern, the same in every run (xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % sides as u64).expect("less than `sides`")
-    }
-
-    fn bytes(&mut self, most: usize) -> Vec<u8> {
-        let length = self.roll(most);
-        (0..length).map(|_| self.roll(256) as u8).collect()
-    }
-
-    /// Frames that are nearly right.
-    fn frames(&mut self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for _ in 0..self.roll(20) {
-            let first = match self.roll(3) {
-                0 => self.roll(256),
-                _ => self.roll(2) << 7 | [0, 1, 2, 8, 9, 10][self.roll(6)],
-            };
-            let payload = match self.roll(3) {
-                0 => self.bytes(200),
-                1 => br#"{"number": 7}"#.to_vec(),
-                _ => "读".repeat(self.roll(60)).into_bytes(),
-            };
-            bytes.extend(raw::frame(first as u8, payload));
-        }
-        for _ in 0..self.roll(3) {
-            let at = self.roll(bytes.len() + 1);
-            bytes.truncate(at);
-            bytes.extend(self.bytes(20));
-        }
-        bytes
-    }
-}
-
-#[tokio::test]
-async fn whatever_strangers_send_nothing_panics_and_the_others_live_on() {
-    quiet_panics();
-    let layer = Layer::new(InMemoryChannelLayer::default());
-    let config = Config { compression: Some(channels::Compression::default()), ..Config::default() };
-    let server = serve(server().layers(layer.clone()).config(config).workers(2));
-    let mut others = [server.connect("/ws/text/").await, server.connect("/ws/text/").await];
-    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
-    for round in 0..40 {
-        let mut strangers = Vec::new();
-        for path in ["/ws/strict/", "/ws/text/", "/ws/binary/", "/ws/7/trusting/"] {
-            let deflated = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
-            let headers = [deflated, ""][dice.roll(2)];
-            let open = [raw::handshake(path, headers).into_bytes(), dice.frames()].concat();
-            let handshake = [raw::handshake(path, "").as_bytes(), &dice.bytes(300)].concat();
-            let mut spoilt = raw::handshake(path, headers).into_bytes();
-            for _ in 0..3 {
-                let at = dice.roll(spoilt.len());
-                spoilt[at] = dice.roll(256) as u8;
-            }
-            strangers.extend([open, handshake, spoilt, dice.bytes(2_000)]);
-        }
-        let talk = strangers.into_iter().map(async |bytes| {
-            let mut client = Raw::connect(server.address).await;
-            // It may be refused before all of it is written.
-            let _ = client.stream.write_all(&bytes).await;
-            let _ = client.stream.shutdown().await;
-            let _ = within(client.stream.read_to_end(&mut Vec::new())).await;
-        });
-        join_all(talk).await;
-        for (n, other) in others.iter_mut().enumerate() {
-            other.send(format!("{round} {n}")).await;
-            assert_eq!(other.text().await, format!("{round} {n}"));
-        }
-    }
-    assert_eq!(panics(), [""; 0]);
 }
 
 #[tokio::test]

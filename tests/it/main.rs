@@ -4,6 +4,7 @@
 mod support;
 
 mod logs;
+mod mirror;
 mod puppet;
 mod raw;
 
@@ -22,6 +23,7 @@ mod example_auth;
 mod failures;
 mod fanout;
 mod frames;
+mod hostile;
 mod layer;
 mod limit;
 mod limits;
@@ -30,6 +32,8 @@ mod mount;
 mod operations;
 mod reference;
 mod registry;
+mod rfc6455;
+mod rfc7692;
 mod routing;
 mod session;
 mod shutdown;

@@ -108,6 +108,27 @@ impl Raw {
         within(self.stream.write_all(bytes.as_ref())).await.expect("the connection is open");
     }
 
+    /// Writes, unless the connection has ended.
+    pub(crate) async fn try_write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        within(self.stream.write_all(bytes.as_ref())).await.is_ok()
+    }
+
+    /// Says that nothing more will be written.
+    pub(crate) async fn hang_up(&mut self) {
+        let _ = self.stream.shutdown().await;
+    }
+
+    /// Reads up to the end, whatever it is.
+    pub(crate) async fn rest(&mut self) {
+        let _ = self.stream.read_to_end(&mut self.buffer).await;
+    }
+
+    /// The next bytes, which stay where they are.
+    pub(crate) async fn peek(&mut self, length: usize) -> &[u8] {
+        assert!(self.fill(length).await, "the connection is open");
+        &self.buffer[..length]
+    }
+
     /// Reads until there are `length` bytes; `false` when the connection ends before.
     async fn fill(&mut self, length: usize) -> bool {
         while self.buffer.len() < length {

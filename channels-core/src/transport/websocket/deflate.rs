@@ -48,7 +48,7 @@ fn accept(offer: &str, settings: &Compression) -> Option<Agreed> {
     let (mut server_bits, mut client_bits) = (settings.server_max_window_bits.clamp(MIN_BITS, MAX_BITS), None);
     for part in parts {
         let (name, value) = match part.split_once('=') {
-            Some((name, value)) => (name.trim(), Some(value.trim().trim_matches('"'))),
+            Some((name, value)) => (name.trim(), Some(unquoted(value.trim()))),
             None => (part, None),
         };
         if seen.contains(&name) {
@@ -87,6 +87,11 @@ fn accept(offer: &str, settings: &Compression) -> Option<Agreed> {
     }
     let client_bits = client_bits.unwrap_or(MAX_BITS).max(MIN_BITS);
     Some(Agreed { server_takeover, client_takeover, server_bits, client_bits, answer })
+}
+
+/// The value of a parameter, which may stand in quotes (RFC 6455, section 9.1).
+fn unquoted(value: &str) -> &str {
+    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
 }
 
 /// A window's size: 8 to 15, without a leading zero.
@@ -209,7 +214,10 @@ fn deflate(window: &mut Compress, mut payload: &[u8]) -> Vec<u8> {
         }
         deflated.reserve(deflated.capacity());
     }
-    if deflated.ends_with(&TAIL) {
+    if deflated.is_empty() {
+        // Nothing was added since the last flush: an empty block says so (section 7.2.3.6).
+        deflated.push(0);
+    } else if deflated.ends_with(&TAIL) {
         deflated.truncate(deflated.len() - TAIL.len());
     }
     deflated
@@ -241,6 +249,7 @@ mod tests {
             ("permessage-deflate; server_max_window_bits", None),
             ("permessage-deflate; server_max_window_bits=16", None),
             ("permessage-deflate; server_max_window_bits=010", None),
+            ("permessage-deflate; server_max_window_bits=\"9", None),
             ("permessage-deflate; server_no_context_takeover=1", None),
             ("permessage-deflate; server_no_context_takeover; server_no_context_takeover", None),
             ("permessage-deflate; unknown", None),
@@ -279,11 +288,27 @@ mod tests {
     #[test]
     fn what_is_deflated_comes_back_with_and_without_takeover_in_any_window() {
         for takeover in [false, true] {
-            let settings = Compression { server_context_takeover: takeover, ..Compression::default() };
+            let settings = Compression {
+                server_context_takeover: takeover,
+                client_context_takeover: takeover,
+                ..Compression::default()
+            };
             both_ways(&settings, "permessage-deflate");
             for bits in 9..=15 {
                 both_ways(&settings, &format!("permessage-deflate; server_max_window_bits={bits}"));
             }
+        }
+    }
+
+    #[test]
+    fn empty_messages_in_a_window_that_is_kept_are_empty_blocks() {
+        let settings =
+            Compression { server_context_takeover: true, client_context_takeover: true, ..Compression::default() };
+        let agreed = negotiate(["permessage-deflate"].into_iter(), &settings).unwrap();
+        let (mut deflate, mut inflate) = (Deflate::new(&agreed, &settings), Inflate::new(&agreed));
+        for text in ["", "", "not empty", "", ""] {
+            let deflated = deflate.message(text.as_bytes()).unwrap();
+            assert_eq!(inflate.message(&deflated, 100).unwrap(), text, "{deflated:x?}");
         }
     }
 

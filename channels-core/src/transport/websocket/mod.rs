@@ -1,6 +1,8 @@
 //! RFC 6455: the handshake, and frames in and out. The only file that names the frame codec.
 
 mod deflate;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 
 use std::{
     io::Cursor,
@@ -8,7 +10,13 @@ use std::{
 };
 
 use actix_http::ws::{HandshakeError, handshake, verify_handshake};
-use actix_web::{HttpRequest, HttpResponse, http::header};
+use actix_web::{
+    HttpRequest, HttpResponse, HttpResponseBuilder,
+    http::{
+        Version,
+        header::{self, HeaderName},
+    },
+};
 use bytes::{Buf, Bytes, BytesMut};
 use bytestring::ByteString;
 use tungstenite::protocol::frame::{
@@ -74,7 +82,10 @@ struct Sizes {
 /// 405 for another method than GET, 426 with the supported version for a version that is not 13, 400 for what else is
 /// wrong or missing (RFC 6455, sections 4.2.1 and 4.4).
 pub(crate) fn refusal(request: &HttpRequest) -> Option<HttpResponse> {
-    let error = verify_handshake(request.head()).err()?;
+    let error = match verify_handshake(request.head()) {
+        Ok(()) => return lets_through(request).map(|why| refuse(&mut HttpResponse::BadRequest(), why)),
+        Err(error) => error,
+    };
     let mut response = match error {
         HandshakeError::GetMethodRequired => {
             let mut response = HttpResponse::MethodNotAllowed();
@@ -88,7 +99,33 @@ pub(crate) fn refusal(request: &HttpRequest) -> Option<HttpResponse> {
         }
         _ => HttpResponse::BadRequest(),
     };
-    Some(response.content_type("text/plain; charset=utf-8").body(error.to_string()))
+    Some(refuse(&mut response, error.to_string()))
+}
+
+fn refuse(response: &mut HttpResponseBuilder, why: impl Into<String>) -> HttpResponse {
+    response.content_type("text/plain; charset=utf-8").body(why.into())
+}
+
+/// What actix lets through and section 4.2.1 does not.
+fn lets_through(request: &HttpRequest) -> Option<&'static str> {
+    let times = |name| request.headers().get_all(name).count();
+    if request.version() < Version::HTTP_11 {
+        Some("the handshake is not HTTP/1.1")
+    } else if !names(request, header::UPGRADE, "websocket") {
+        Some("the upgrade is not one to `websocket`")
+    } else if !names(request, header::CONNECTION, "upgrade") {
+        Some("the connection is not one to upgrade")
+    } else if times(header::SEC_WEBSOCKET_KEY) != 1 || times(header::SEC_WEBSOCKET_VERSION) != 1 {
+        Some("the key or the version is there twice") // sections 11.3.1 and 11.3.5
+    } else {
+        None
+    }
+}
+
+/// Whether a header that is a list, perhaps on several lines, has this word, in capitals or not.
+fn names(request: &HttpRequest, list: HeaderName, word: &str) -> bool {
+    let lines = request.headers().get_all(list).filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|named| named.trim().eq_ignore_ascii_case(word))
 }
 
 /// The answer 101 to a handshake without a [`refusal`].
@@ -102,7 +139,17 @@ pub(crate) fn accept(
         response.insert_header((header::SEC_WEBSOCKET_EXTENSIONS, extension));
     }
     if let Some(subprotocol) = &accept.subprotocol {
-        response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, subprotocol.as_str()));
+        // A client fails a connection whose subprotocol it did not offer (section 4.2.2); their case counts.
+        let offers = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).filter_map(|line| line.to_str().ok());
+        if offers.flat_map(|line| line.split(',')).any(|offer| offer.trim() == subprotocol) {
+            response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, subprotocol.as_str()));
+        } else {
+            tracing::warn!(
+                path = request.path(),
+                subprotocol,
+                "a subprotocol that the client did not offer is left out"
+            );
+        }
     }
     for header in &accept.headers {
         response.append_header(header.clone());
