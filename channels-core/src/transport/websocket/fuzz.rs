@@ -1,19 +1,16 @@
 //! What the targets in `fuzz/` reach of the codec. There only with `--cfg fuzzing`.
 #![allow(missing_docs, reason = "not part of the API")]
 
-use std::{
-    convert::Infallible,
-    task::{Context, Poll, Waker},
-};
+use std::task::{Context, Poll, Waker};
 
 use actix_web::{HttpRequest, HttpResponse};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{Encoder, Sizes, WebSocket, accept, deflate, refusal};
 use crate::{
     Accept, Close, Compression, Message,
     frame::{Incoming, Outgoing},
-    transport::Transport,
+    transport::{Inflow, Transport},
 };
 
 /// What a client did, as its frames say.
@@ -34,10 +31,20 @@ pub struct Limits {
     pub fragments: usize,
 }
 
+struct Pieces(std::vec::IntoIter<Bytes>);
+
+impl Inflow for Pieces {
+    fn poll_read(&mut self, _: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<usize> {
+        let piece = self.0.find(|piece| !piece.is_empty()).unwrap_or_default();
+        buffer.extend_from_slice(&piece);
+        Poll::Ready(piece.len())
+    }
+}
+
 /// What stands in bytes that arrive in these pieces, up to their end.
 pub fn decode(pieces: Vec<Bytes>, limits: Limits, agreed: Option<&Agreed>) -> Vec<Seen> {
     let sizes = Sizes { frame: limits.frame, message: limits.message, fragments: limits.fragments };
-    let bytes = futures_util::stream::iter(pieces.into_iter().map(Ok::<_, Infallible>));
+    let bytes = Pieces(pieces.into_iter());
     let mut socket = WebSocket::new(bytes, sizes, agreed.map(|agreed| deflate::Inflate::new(&agreed.0)));
     let mut seen = Vec::new();
     loop {
@@ -97,7 +104,7 @@ impl Agreed {
 
 /// The answer to a handshake.
 pub fn answer(request: &HttpRequest) -> HttpResponse {
-    refusal(request).unwrap_or_else(|| match accept(request, &Accept::new(), None, Bytes::new()) {
+    refusal(request).unwrap_or_else(|| match accept(request, &Accept::new(), None) {
         Ok(response) => response,
         Err(error) => unreachable!("it was not refused: {error}"),
     })
