@@ -3,3 +3,6 @@
 mod websocket;
 
 pub use self::websocket::{Connected, TestError, WebsocketCommunicator};
+
+#[cfg(feature = "redis")]
+pub use crate::layer::redis::driver::StubBroker;

@@ -54,6 +54,16 @@ pub(super) struct Walked {
     pub(super) gone: usize,
 }
 
+impl Walked {
+    fn count(&mut self, delivery: Delivery) {
+        match delivery {
+            Delivery::Delivered => self.report.delivered += 1,
+            Delivery::Full(_) => self.report.full += 1,
+            Delivery::Gone => self.gone += 1,
+        }
+    }
+}
+
 impl Local {
     /// The connections of `hub` on this thread, if there are or were any.
     pub(super) fn of(hub: &Hub) -> Option<Rc<Self>> {
@@ -136,15 +146,26 @@ impl Local {
         port.deliver(event)
     }
 
+    pub(super) fn post_each(&self, seats: &[SeatId], event: &Arc<Envelope>) -> Walked {
+        let mut walked = Walked { report: GroupReport::default(), gone: 0 };
+        for seat in seats {
+            walked.count(self.post(*seat, event));
+        }
+        walked
+    }
+
+    pub(super) fn post_all(&self, event: &Arc<Envelope>) {
+        let ports: Vec<_> = self.seats.borrow().iter().map(|(_, occupied)| occupied.port.clone()).collect();
+        for port in ports {
+            port.deliver(event);
+        }
+    }
+
     pub(super) fn walk(&self, group: &GroupName, event: &Arc<Envelope>) -> Walked {
         let mut walked = Walked { report: GroupReport::default(), gone: 0 };
         if let Some(members) = self.groups.borrow().get(group) {
             for port in members.values() {
-                match port.deliver(event) {
-                    Delivery::Delivered => walked.report.delivered += 1,
-                    Delivery::Full(_) => walked.report.full += 1,
-                    Delivery::Gone => walked.gone += 1,
-                }
+                walked.count(port.deliver(event));
             }
         }
         walked
@@ -187,7 +208,7 @@ impl Seat {
             let entry = seats.vacant_entry();
             let nonce = Uuid::new_v4().as_fields().0;
             let id = SeatId { thread: local.thread, key: entry.key(), nonce };
-            let name = Address::Session(id).name(hub.node());
+            let name = Address::Session(id).name(hub.head());
             port.seat(name.clone(), hub.clone());
             entry.insert(Occupied { nonce, port, name: name.clone(), groups: Vec::new() });
             (id, name)
