@@ -60,10 +60,11 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `metrics` | no | [`metrics`]: counts and times for the `metrics` facade, and a Prometheus endpoint |
+//! | `redis` | no | [`layer::redis`]: channel layers over Redis, for many processes and for Django on the other side |
 //! | `testing` | no | [`testing`]: consumers driven without a port |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without their features there is nothing that links to them could lead to.
-#![cfg_attr(not(all(feature = "metrics", feature = "testing")), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(not(all(feature = "metrics", feature = "redis", feature = "testing")), allow(rustdoc::broken_intra_doc_links))]
 
 pub mod guide;
 pub mod prelude;
@@ -75,7 +76,7 @@ pub use channels_core::actix_web;
 #[cfg(feature = "metrics")]
 pub use channels_core::metrics;
 #[cfg(feature = "testing")]
-pub use channels_core::testing;
+pub use channels_core::{layer_suite, testing};
 pub use channels_core::{
     Accept, AllowedHosts, ArgError, Binary, ChannelLayer, ChannelName, ChannelNameRouter, Close, CloseCode, ClosedBy,
     Compression, Config, ConfigError, Consumer, ConsumerEntry, Context, DecodeError, Deny, Dispatch, Envelope, Error,

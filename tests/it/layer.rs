@@ -26,6 +26,18 @@ use tokio::{
 
 use crate::support::{DEADLINE, within};
 
+/// What every layer promises.
+mod promises {
+    use channels::{InMemoryChannelLayer, Layer, layer::Limits, testing::suite::Subject};
+
+    fn in_memory(limits: Limits) -> Subject {
+        let layer = Layer::new(InMemoryChannelLayer::new(limits));
+        Subject::new(layer.clone(), layer)
+    }
+
+    channels::layer_suite!(in_memory);
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 const NOTHING: [usize; 0] = [];
 

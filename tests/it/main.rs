@@ -20,6 +20,7 @@ mod layer;
 mod middleware;
 mod mount;
 mod operations;
+mod redis;
 mod registry;
 mod routing;
 mod shutdown;

@@ -178,6 +178,17 @@ fn named(event: &str) -> Result<Envelope, EventError> {
     RawEvent::new(event, serde_json::Map::new())?.into_event()
 }
 
+/// Waits until this process hears what is sent to it, when it has only begun or a broker is away.
+pub(super) async fn hears<M: Mode>(mode: &M) -> Result<(), LayerError> {
+    let (base, own) = (mode.base(), mode.own_channel());
+    for (broker, driver) in base.shards.all().iter().enumerate() {
+        if !base.health.is_up(broker) {
+            base.judge(driver, &own, driver.subscribe(&own).await)?;
+        }
+    }
+    Ok(())
+}
+
 /// Says that a broker is back: what this process left meanwhile is left, where it stayed it is joined again.
 pub(super) async fn come_back<M: Mode>(mode: &M, broker: usize) -> Result<(), DriverError> {
     let base = mode.base();

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::{
     RedisOptions, RedisOptionsError,
-    base::{Base, Mode, listen, probe, renew},
+    base::{Base, Mode, hears, listen, probe, renew},
     body::{Codec, To},
     driver::DriverError,
     groups::Groups,
@@ -348,7 +348,11 @@ impl ChannelLayer for RedisLayer {
     }
 
     fn new_channel(&self) -> LayerFuture<'_, Result<ChannelName, LayerError>> {
-        Box::pin(async { Ok(self.hub().new_channel()) })
+        let own = self.own.clone();
+        Box::pin(self.io.run(async move {
+            hears(&*own).await?;
+            Ok(own.base.hub.new_channel())
+        }))
     }
 
     fn group_add<'a>(

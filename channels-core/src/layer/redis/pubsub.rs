@@ -9,7 +9,7 @@ use tokio::{
 
 use super::{
     RedisOptions, RedisOptionsError,
-    base::{Base, Mode, listen, probe},
+    base::{Base, Mode, hears, listen, probe},
     body::{Codec, To},
     driver::DriverError,
     groups::Groups,
@@ -212,7 +212,11 @@ impl ChannelLayer for RedisPubSubChannelLayer {
     }
 
     fn new_channel(&self) -> LayerFuture<'_, Result<ChannelName, LayerError>> {
-        Box::pin(async { Ok(self.hub().new_channel()) })
+        let pubsub = self.pubsub.clone();
+        Box::pin(self.io.run(async move {
+            hears(&*pubsub).await?;
+            Ok(pubsub.base.hub.new_channel())
+        }))
     }
 
     fn group_add<'a>(
