@@ -64,7 +64,10 @@
 //! | `testing` | no | [`testing`]: consumers driven without a port |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without their features there is nothing that links to them could lead to.
-#![cfg_attr(not(all(feature = "metrics", feature = "redis", feature = "testing")), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(
+    not(all(feature = "metrics", feature = "redis", feature = "testing")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 pub mod guide;
 pub mod prelude;
@@ -75,8 +78,6 @@ pub use channels_core::__private;
 pub use channels_core::actix_web;
 #[cfg(feature = "metrics")]
 pub use channels_core::metrics;
-#[cfg(feature = "testing")]
-pub use channels_core::{layer_suite, testing};
 pub use channels_core::{
     Accept, AllowedHosts, ArgError, Binary, ChannelLayer, ChannelName, ChannelNameRouter, Close, CloseCode, ClosedBy,
     Compression, Config, ConfigError, Consumer, ConsumerEntry, Context, DecodeError, Deny, Dispatch, Envelope, Error,
@@ -86,6 +87,8 @@ pub use channels_core::{
     URLRouter, UrlRoute, Worker, WriteError, consumer, error, event, layer, middleware, path, re_path, registry,
     routing, run, scope, server,
 };
+#[cfg(feature = "testing")]
+pub use channels_core::{layer_suite, testing};
 pub use channels_macros::{Event, consumer, handler};
 
 #[cfg(doctest)]

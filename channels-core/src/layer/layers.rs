@@ -34,6 +34,40 @@ impl Layer {
         Self(Arc::new(layer))
     }
 
+    /// The layer of an address: `memory://`, or with the feature `redis` that of a broker for a
+    #[cfg_attr(feature = "redis", doc = "[`RedisLayer`](super::redis::RedisLayer)")]
+    #[cfg_attr(not(feature = "redis"), doc = "`RedisLayer`")]
+    /// (`redis://`, `rediss://`, `unix://`). For a flag or a variable of the environment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// use channels::{Layer, Layers};
+    ///
+    /// let layers = Layers::from(Layer::from_url("memory://")?);
+    /// # Ok::<(), channels::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::LayerUrl`](crate::ConfigError::LayerUrl) when it is no such address.
+    pub fn from_url(url: &str) -> Result<Self, crate::ConfigError> {
+        let wrong = |source| crate::ConfigError::LayerUrl { url: url.to_owned(), source };
+        match url.split_once("://") {
+            Some(("memory", "")) => Ok(Self::new(InMemoryChannelLayer::default())),
+            #[cfg(feature = "redis")]
+            Some(("redis" | "rediss" | "unix", _)) => match super::redis::RedisLayer::new(url) {
+                Ok(layer) => Ok(Self::new(layer)),
+                Err(error) => Err(crate::ConfigError::LayerUrl {
+                    url: super::redis::Host::from(url).to_string(),
+                    source: Some(Box::new(error)),
+                }),
+            },
+            _ => Err(wrong(None)),
+        }
+    }
+
     /// The layer behind the handle.
     #[must_use]
     pub fn get_ref(&self) -> &dyn ChannelLayer {

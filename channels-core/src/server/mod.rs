@@ -50,6 +50,15 @@ pub enum ConfigError {
         /// Which alias is missing.
         source: LayerError,
     },
+    /// The address of a channel layer is none: write `memory://`, or with the feature `redis` one like
+    /// `redis://127.0.0.1:6379`.
+    #[error("`{url}` is not the address of a channel layer; there are memory:// and redis://host:port")]
+    LayerUrl {
+        /// The address, without a password.
+        url: String,
+        /// What the layer says.
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
     /// The name of the host is not known here.
     #[error("cannot find the address to listen on")]
     Resolve(#[source] io::Error),

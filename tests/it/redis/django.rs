@@ -15,7 +15,10 @@ use channels::{
 use serde_json::{Value, json};
 use tokio_tungstenite::client_async;
 
-use super::server::{prefix, shared};
+use super::{
+    server::{prefix, shared},
+    until_ready,
+};
 use crate::support::{Socket, within};
 
 /// Daphne, with the Channels project in `tests/django`. Dropping it kills it.
@@ -108,15 +111,6 @@ fn edges(has_bytes: bool) -> Edges {
     }
 }
 
-async fn is_ready(layer: &Layer) {
-    within(async {
-        while !layer.is_ready() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-}
-
 async fn next_edges(layer: &Layer, channel: &ChannelName) -> Edges {
     let event = within(layer.receive(channel)).await.expect("it can be received on");
     assert_eq!(event.decode::<RawEvent>().expect("any event is one").get::<u64>("high"), Some(u64::MAX));
@@ -146,7 +140,7 @@ async fn share_groups_and_channels<L: ChannelLayer>(
     let options = RedisOptions::hosts(hosts.iter().map(String::as_str)).prefix(&prefix);
     let options = options.symmetric_encryption_keys(keys.iter().copied()).serializer_format(format);
     let layer = Layer::new(make(options));
-    is_ready(&layer).await;
+    until_ready(&layer, true).await;
     let (mut first, theirs) = django.connect().await;
     let (mut second, _) = django.connect().await;
 

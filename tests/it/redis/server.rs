@@ -2,7 +2,7 @@
 
 use std::{
     net::{TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{LazyLock, Mutex},
     time::{Duration, Instant},
@@ -66,7 +66,7 @@ impl RedisServer {
     }
 }
 
-fn spawn(port: u16, directory: &PathBuf, options: &[String]) -> Child {
+fn spawn(port: u16, directory: &Path, options: &[String]) -> Child {
     let mut command = Command::new("redis-server");
     command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"]);
     command.arg("--dir").arg(directory).args(["--unixsocket", "redis.sock"]).args(options);
@@ -81,21 +81,63 @@ impl Drop for RedisServer {
     }
 }
 
+/// A Sentinel that watches a server under the name `main`. Dropping it kills it.
+pub(crate) struct Sentinel {
+    pub(crate) port: u16,
+    directory: PathBuf,
+    child: Child,
+}
+
+impl Sentinel {
+    pub(crate) fn of(server: &RedisServer) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = free.local_addr().expect("it has one").port();
+        drop(free);
+        let directory = std::env::temp_dir().join(format!("channels-sentinel-{}-{port}", std::process::id()));
+        std::fs::create_dir_all(&directory).expect("a temporary directory");
+        let config = directory.join("sentinel.conf");
+        let text = format!("bind 127.0.0.1\nport {port}\nsentinel monitor main 127.0.0.1 {} 1\n", server.port);
+        std::fs::write(&config, text).expect("it can be written");
+        let mut command = Command::new("redis-server");
+        command.arg(&config).arg("--sentinel").current_dir(&directory).stdout(Stdio::null());
+        let child = command.spawn().expect("redis-server, of Debian's package of that name");
+        let deadline = Instant::now() + DEADLINE;
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < deadline, "the Sentinel does not answer");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Self { port, directory, child }
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
 /// Two brokers that the tests share which only add to them: each test has a prefix of its own.
 pub(crate) fn shared() -> [String; 2] {
     static SERVERS: LazyLock<Mutex<Vec<RedisServer>>> = LazyLock::new(Mutex::default);
     let mut servers = SERVERS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if servers.is_empty() {
-        servers.extend([RedisServer::with(DIES_WITH_US), RedisServer::with(DIES_WITH_US)]);
+        servers.extend([RedisServer::start(), RedisServer::start()]);
         let pids: Vec<_> = servers.iter().map(|server| server.child.id().to_string()).collect();
         // Nothing is dropped at the end of a test program; a shell waits for it in its place.
-        let wait = format!("while kill -0 {} 2> /dev/null; do sleep 0.2; done; kill {}", std::process::id(), pids.join(" "));
-        Command::new("sh").args(["-c", &wait]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a shell");
+        let wait =
+            format!("while kill -0 {} 2> /dev/null; do sleep 0.2; done; kill {}", std::process::id(), pids.join(" "));
+        Command::new("sh")
+            .args(["-c", &wait])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a shell");
     }
     [servers[0].url(), servers[1].url()]
 }
-
-const DIES_WITH_US: &[&str] = &[];
 
 /// A prefix that nobody else has.
 pub(crate) fn prefix() -> String {

@@ -27,7 +27,13 @@ pub struct Host(Kind);
 #[derive(Clone)]
 enum Kind {
     Url(String),
-    Sentinel { sentinels: Vec<(String, u16)>, master: String, db: i64, username: Option<String>, password: Option<String> },
+    Sentinel {
+        sentinels: Vec<(String, u16)>,
+        master: String,
+        db: i64,
+        username: Option<String>,
+        password: Option<String>,
+    },
 }
 
 impl Host {
@@ -169,7 +175,9 @@ mod tests {
 
     #[test]
     fn what_channels_calls_a_host_is_one() {
-        for url in ["redis://localhost:6379/1", "rediss://:pw@h:6380", "unix:///run/redis.sock?db=1&pass=x", "redis+unix:///a"] {
+        for url in
+            ["redis://localhost:6379/1", "rediss://:pw@h:6380", "unix:///run/redis.sock?db=1&pass=x", "redis+unix:///a"]
+        {
             assert!(Host::from(url).connector().is_ok(), "{url}");
         }
         assert!(Host::from("localhost").connector().is_err());

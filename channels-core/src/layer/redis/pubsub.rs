@@ -2,10 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use tokio::{
-    sync::Mutex,
-    time::sleep,
-};
+use tokio::{sync::Mutex, time::sleep};
 
 use super::{
     RedisOptions, RedisOptionsError,
@@ -73,7 +70,9 @@ impl RedisPubSubChannelLayer {
             ttl: None,
             limit: options.max_message_size,
         };
-        if options.prefix.len() > 16 || ChannelName::new(format!("{}x", options.prefix)).is_err() || options.prefix.contains('!')
+        if options.prefix.len() > 16
+            || ChannelName::new(format!("{}x", options.prefix)).is_err()
+            || options.prefix.contains('!')
         {
             return Err(RedisOptionsError::Prefix { prefix: options.prefix });
         }
@@ -150,7 +149,8 @@ impl Mode for PubSub {
         }
         let Some(mail) = self.base.decode(channel, body) else { return };
         let event = Arc::new(mail.event);
-        let group = channel.strip_prefix(self.base.options.prefix.as_str()).and_then(|rest| rest.strip_prefix("__group__"));
+        let group =
+            channel.strip_prefix(self.base.options.prefix.as_str()).and_then(|rest| rest.strip_prefix("__group__"));
         match group.map(GroupName::new) {
             Some(Ok(group)) if self.groups.contains(&group).await => {
                 self.base.hub.group_send(&group, event).await;

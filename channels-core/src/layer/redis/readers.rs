@@ -118,12 +118,20 @@ async fn fetch(base: Arc<Base>, driver: Arc<dyn Driver>, channel: ChannelName, m
     }
 }
 
-async fn take(base: &Base, driver: &Arc<dyn Driver>, key: &str, channel: &ChannelName, popped: Popped, is_wanted: bool) {
+async fn take(
+    base: &Base,
+    driver: &Arc<dyn Driver>,
+    key: &str,
+    channel: &ChannelName,
+    popped: Popped,
+    is_wanted: bool,
+) {
     if popped.sent + base.hub.limits().expiry.as_secs_f64() < now() {
         return base.hub.count_expired(1);
     }
     if !is_wanted {
-        let back = Push { sent: popped.sent, capacity: usize::MAX, ..base.message(key.to_owned(), channel, popped.body) };
+        let back =
+            Push { sent: popped.sent, capacity: usize::MAX, ..base.message(key.to_owned(), channel, popped.body) };
         if let Err(error) = driver.push(vec![back]).await {
             tracing::warn!(%channel, %error, "an event that was fetched for somebody who gave up is lost");
             base.hub.count_gone(1);

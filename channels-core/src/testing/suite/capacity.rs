@@ -58,7 +58,9 @@ pub async fn the_first_pattern_that_fits_says_how_much_a_channel_holds(make: Mak
     if subject.broadcasts || !subject.is_ordered {
         return;
     }
-    for (channel, capacity) in [("mail.urgent", 3), ("mail.slow", 1), ("mail", 4), ("numbers.7", 2), ("my.numbers.7", 4)] {
+    for (channel, capacity) in
+        [("mail.urgent", 3), ("mail.slow", 1), ("mail", 4), ("numbers.7", 2), ("my.numbers.7", 4)]
+    {
         for n in 0..capacity {
             subject.near.send(channel, numbered(n)).await.expect("there is room");
         }

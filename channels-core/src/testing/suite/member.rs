@@ -5,9 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::DEADLINE;
-use crate::{
-    Consumer, Context, Dispatch, Envelope, Layer, RawEvent, Result, Text, testing::WebsocketCommunicator,
-};
+use crate::{Consumer, Context, Dispatch, Envelope, Layer, RawEvent, Result, Text, testing::WebsocketCommunicator};
 
 #[derive(Clone)]
 struct Member {

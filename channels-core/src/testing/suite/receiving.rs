@@ -18,9 +18,7 @@ pub async fn those_who_wait_on_one_channel_share_its_events(make: Make) {
     let receivers: Vec<_> = [&subject.near, &subject.near, &subject.far]
         .map(|layer| {
             let (layer, tell) = (layer.clone(), tell.clone());
-            actix_rt::spawn(async move {
-                while tell.send(next(&layer, "shared").await).is_ok() {}
-            })
+            actix_rt::spawn(async move { while tell.send(next(&layer, "shared").await).is_ok() {} })
         })
         .into();
     for n in 0..EVENTS {

@@ -101,8 +101,9 @@ impl Link {
     }
 
     async fn connect(&self, patience: Duration) -> Result<MultiplexedConnection, DriverError> {
-        let config =
-            AsyncConnectionConfig::new().set_connection_timeout(Some(self.timeout)).set_response_timeout(Some(patience));
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.timeout))
+            .set_response_timeout(Some(patience));
         let client = self.connector.client().await.map_err(error)?;
         client.get_multiplexed_async_connection_with_config(&config).await.map_err(error)
     }
@@ -157,7 +158,8 @@ impl Link {
         // Under the lock, so that nobody's subscription falls between the list and the connection.
         let mut current = self.sink.lock().await;
         let wanted: Vec<String> = self.wanted().iter().cloned().collect();
-        let (patterns, channels): (Vec<_>, Vec<_>) = wanted.iter().map(String::as_str).partition(|name| is_pattern(name));
+        let (patterns, channels): (Vec<_>, Vec<_>) =
+            wanted.iter().map(String::as_str).partition(|name| is_pattern(name));
         for channels in channels.chunks(1_000) {
             self.run(async { sink.subscribe(channels).await.map_err(error) }).await?;
         }
@@ -319,7 +321,12 @@ impl Driver for Link {
 impl Link {
     /// Hands on what comes, until the connection ends or is to be made anew. The `redis` crate's own queue has no bound, so it
     /// is emptied at once; the bound is that of `notices`.
-    async fn forward(&self, stream: &mut PubSubStream, notices: &mpsc::Sender<Notice>, overflow: &(dyn Fn() + Send + Sync)) {
+    async fn forward(
+        &self,
+        stream: &mut PubSubStream,
+        notices: &mpsc::Sender<Notice>,
+        overflow: &(dyn Fn() + Send + Sync),
+    ) {
         loop {
             let message: Option<Msg> = tokio::select! {
                 message = stream.next() => message,
@@ -362,7 +369,8 @@ fn read<T: FromRedisValue>(value: Value) -> Result<T, DriverError> {
 }
 
 fn error(error: RedisError) -> DriverError {
-    let lost = error.is_io_error() || error.is_connection_dropped() || error.is_timeout() || error.is_unrecoverable_error();
+    let lost =
+        error.is_io_error() || error.is_connection_dropped() || error.is_timeout() || error.is_unrecoverable_error();
     // A broker that was a master and is a replica now, or that is still loading, is as good as away.
     let away = matches!(error.code(), Some("READONLY" | "LOADING" | "MASTERDOWN"));
     if lost || away { DriverError::Lost(Arc::new(error)) } else { DriverError::Refused(Arc::new(error)) }

@@ -111,7 +111,11 @@ pub trait Driver: Send + Sync + 'static {
     /// Keeps the connection for subscriptions, and tells what happens, until the receiver is dropped. It is called once.
     ///
     /// What is not taken in time is dropped and counted in `overflow`.
-    fn listen(&self, notices: mpsc::Sender<Notice>, overflow: Arc<dyn Fn() + Send + Sync>) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+    fn listen(
+        &self,
+        notices: mpsc::Sender<Notice>,
+        overflow: Arc<dyn Fn() + Send + Sync>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
     /// Makes the connection for subscriptions anew: it looks open and carries nothing.
     fn reset(&self);

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -44,6 +44,7 @@ pub struct StubBroker(Arc<Shared>);
 
 struct Shared {
     running: watch::Sender<bool>,
+    muted: AtomicBool,
     published: AtomicU64,
     arrived: Notify,
     state: Mutex<State>,
@@ -67,7 +68,13 @@ struct Listener {
 impl Default for StubBroker {
     fn default() -> Self {
         let (running, _) = watch::channel(true);
-        Self(Arc::new(Shared { running, published: AtomicU64::new(0), arrived: Notify::new(), state: Mutex::default() }))
+        Self(Arc::new(Shared {
+            running,
+            muted: AtomicBool::new(false),
+            published: AtomicU64::new(0),
+            arrived: Notify::new(),
+            state: Mutex::default(),
+        }))
     }
 }
 
@@ -94,6 +101,11 @@ impl StubBroker {
     /// Brings it back.
     pub fn start(&self) {
         self.0.running.send_replace(true);
+    }
+
+    /// Has it swallow what is published, as a connection does that looks open and carries nothing; or no more.
+    pub fn mute(&self, muted: bool) {
+        self.0.muted.store(muted, Ordering::Relaxed);
     }
 
     /// How many messages were published so far.
@@ -234,6 +246,9 @@ impl Driver for StubDriver {
     fn publish<'a>(&'a self, channel: &'a str, body: Vec<u8>) -> DriverFuture<'a, usize> {
         Box::pin(async move {
             let listeners = self.broker.state()?.listeners.clone();
+            if self.broker.0.muted.load(Ordering::Relaxed) {
+                return Ok(0);
+            }
             self.broker.0.published.fetch_add(1, Ordering::Relaxed);
             let hears = |listener: &&Arc<Listener>| {
                 let fits = |name: &String| match name.strip_suffix('*') {

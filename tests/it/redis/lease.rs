@@ -1,0 +1,66 @@
+//! Membership is leased by its process, and a group message is one message of the broker for each.
+
+use std::time::Duration;
+
+use channels::{
+    Layer, event,
+    layer::redis::{RedisLayer, RedisOptions},
+    testing::StubBroker,
+};
+
+use super::until_ready;
+use crate::support::within;
+
+const LEASE: Duration = Duration::from_millis(300);
+
+async fn layer(broker: &StubBroker) -> Layer {
+    let options = RedisOptions::drivers([broker.driver()]).lease(LEASE);
+    let layer = Layer::new(RedisLayer::new(options).unwrap());
+    until_ready(&layer, true).await;
+    layer
+}
+
+#[tokio::test]
+async fn members_of_a_process_that_dies_are_gone_with_its_lease_and_others_stay() {
+    let broker = StubBroker::default();
+    let (near, far) = (layer(&broker).await, layer(&broker).await);
+    let (mine, theirs) = (near.new_channel().await.unwrap(), far.new_channel().await.unwrap());
+    near.group_add("room", &mine).await.unwrap();
+    far.group_add("room", &theirs).await.unwrap();
+    assert_eq!(near.group_size("room").await.unwrap(), 2);
+
+    // It says nothing to the broker: as after `kill -9`.
+    drop(far);
+    within(async {
+        while near.group_size("room").await.unwrap() > 1 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    // A living process renews its lease: it is a member still when several of them have passed.
+    for _ in 0..4 {
+        tokio::time::sleep(LEASE).await;
+        assert_eq!(near.group_channels("room").await.unwrap(), [mine.clone()]);
+    }
+    let left: Vec<_> = broker.set("asgi:{room}:members").into_iter().map(|(_, name)| name).collect();
+    assert_eq!(left, [mine.as_bytes()], "the dead are taken out");
+}
+
+#[tokio::test]
+async fn a_group_message_is_published_once_however_many_members_there_are() {
+    let broker = StubBroker::default();
+    let (near, far) = (layer(&broker).await, layer(&broker).await);
+    for members in [1, 10, 100] {
+        let group = format!("room-{members}");
+        for _ in 0..members {
+            for layer in [&near, &far] {
+                let channel = layer.new_channel().await.unwrap();
+                layer.group_add(group.as_str(), &channel).await.unwrap();
+            }
+        }
+        let before = broker.published();
+        let report = near.group_send(group.as_str(), event!({"type": "numbered"})).await.unwrap();
+        assert_eq!((report.delivered, report.processes), (members, 1));
+        assert_eq!(broker.published() - before, 1);
+    }
+}
