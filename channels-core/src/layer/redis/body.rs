@@ -70,6 +70,7 @@ impl BodyError {
             Self::Fields(FieldsError::Key(_)) => "key",
             Self::Fields(_) => "fields",
             Self::Json(_) => "json",
+            Self::Event(EventError::NoType) => "type",
             Self::Event(_) => "event",
             Self::Channel => "channel",
         }

@@ -112,9 +112,15 @@ impl Link {
     async fn judge<T>(&self, answer: Result<T, RedisError>) -> Result<T, DriverError> {
         let answer = answer.map_err(error);
         if matches!(answer, Err(DriverError::Lost(_))) {
-            *self.shared.lock().await = None;
+            self.forget_connections().await;
         }
         answer
+    }
+
+    /// When one connection is lost the others most likely are: they are made anew, before anybody's call finds out.
+    async fn forget_connections(&self) {
+        *self.shared.lock().await = None;
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     async fn pop_blocking(&self, key: &str, wait: Duration, most: usize) -> Result<Vec<Popped>, DriverError> {
@@ -126,7 +132,8 @@ impl Link {
         connection.set_response_timeout(wait + self.timeout);
         let first: Option<(String, Vec<u8>, f64)> = {
             let command = cmd("BZPOPMIN").arg(key).arg(wait.as_secs_f64()).to_owned();
-            read(connection.req_packed_command(&command).await.map_err(error)?)?
+            let answer = connection.req_packed_command(&command).await;
+            read(self.judge(answer).await?)?
         };
         let mut popped = Vec::new();
         if let Some((_, body, sent)) = first {
@@ -290,6 +297,7 @@ impl Driver for Link {
                         }
                         self.forward(&mut stream, &notices, &*overflow).await;
                         self.connected.send_replace(false);
+                        self.forget_connections().await;
                         *self.sink.lock().await = None;
                         if notices.send(Notice::Lost).await.is_err() {
                             return;
