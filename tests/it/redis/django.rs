@@ -82,6 +82,9 @@ async fn does(socket: &mut Socket, what: Value) {
     assert_eq!(told(socket).await, json!({ "did": what["do"] }));
 }
 
+/// A list of unlike things, as Python has them.
+type Mixed = (u8, String, Option<u8>);
+
 #[derive(Serialize, Deserialize, Event, Clone, PartialEq, Debug)]
 #[event("edges")]
 struct Edges {
@@ -93,7 +96,7 @@ struct Edges {
     none: Option<u8>,
     yes: bool,
     half: f64,
-    nested: BTreeMap<String, BTreeMap<String, (u8, String, Option<u8>)>>,
+    nested: BTreeMap<String, BTreeMap<String, Mixed>>,
 }
 
 /// What `EDGES` in `tests/django/consumers.py` says; JSON has no bytes.

@@ -127,13 +127,13 @@ pub(crate) fn shared() -> [String; 2] {
         let pids: Vec<_> = servers.iter().map(|server| server.child.id().to_string()).collect();
         // Nothing is dropped at the end of a test program; a shell waits for it in its place.
         let wait =
-            format!("while kill -0 {} 2> /dev/null; do sleep 0.2; done; kill {}", std::process::id(), pids.join(" "));
+            format!("(while kill -0 {} 2> /dev/null; do sleep 0.2; done; kill {}) &", std::process::id(), pids.join(" "));
         Command::new("sh")
             .args(["-c", &wait])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .spawn()
+            .status()
             .expect("a shell");
     }
     [servers[0].url(), servers[1].url()]

@@ -79,7 +79,7 @@ impl Host {
                     // Another part of the program may have chosen one already.
                     let _ = rustls::crypto::ring::default_provider().install_default();
                 }
-                Ok(Connector::One(Client::open(info)?))
+                Ok(Connector::One(Box::new(Client::open(info)?)))
             }
             Kind::Sentinel { sentinels, master, db, username, password } => {
                 let sentinels = sentinels.iter().map(|(host, port)| ConnectionAddr::Tcp(host.clone(), *port));
@@ -140,7 +140,7 @@ impl fmt::Debug for Host {
 
 /// What makes connections to a host.
 pub(super) enum Connector {
-    One(Client),
+    One(Box<Client>),
     Sentinel(Box<tokio::sync::Mutex<SentinelClient>>),
 }
 
@@ -148,7 +148,7 @@ impl Connector {
     /// How to reach the broker now: a Sentinel is asked each time, since the master may be another one.
     pub(super) async fn client(&self) -> Result<Client, RedisError> {
         match self {
-            Self::One(client) => Ok(client.clone()),
+            Self::One(client) => Ok(Client::clone(client)),
             Self::Sentinel(sentinel) => sentinel.lock().await.async_get_client().await,
         }
     }
