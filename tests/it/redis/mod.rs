@@ -2,6 +2,8 @@
 
 mod addresses;
 mod bad_input;
+mod chatroom;
+mod crowd;
 mod django;
 mod lease;
 mod server;

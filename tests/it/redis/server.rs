@@ -125,9 +125,14 @@ pub(crate) fn shared() -> [String; 2] {
     if servers.is_empty() {
         servers.extend([RedisServer::start(), RedisServer::start()]);
         let pids: Vec<_> = servers.iter().map(|server| server.child.id().to_string()).collect();
+        let directories: Vec<_> = servers.iter().map(|server| server.directory.display().to_string()).collect();
         // Nothing is dropped at the end of a test program; a shell waits for it in its place.
-        let wait =
-            format!("(while kill -0 {} 2> /dev/null; do sleep 0.2; done; kill {}) &", std::process::id(), pids.join(" "));
+        let wait = format!(
+            "(while kill -0 {} 2> /dev/null; do sleep 0.2; done; kill {}; rm -rf {}) &",
+            std::process::id(),
+            pids.join(" "),
+            directories.join(" ")
+        );
         Command::new("sh")
             .args(["-c", &wait])
             .stdin(Stdio::null())
