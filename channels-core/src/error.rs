@@ -13,11 +13,18 @@
 //! | [`NameError`] | a channel or group name that is not one |
 //! | [`OriginError`] | a pattern of `OriginValidator` |
 //! | [`PatternError`] | a route's pattern |
+#![cfg_attr(feature = "redis", doc = "| [`RedisOptionsError`] | the options of a Redis layer |")]
+#![cfg_attr(
+    feature = "redis",
+    doc = "| [`DriverError`] | what a Redis layer's driver cannot do; the source of [`LayerError::Broker`] |"
+)]
 //! | [`SendError`] | `send` to a channel |
 //! | [`WriteError`] | `cx.send`, `cx.accept`, `cx.close` at a moment when they cannot be |
 
 use std::{error::Error as StdError, fmt, panic::Location};
 
+#[cfg(feature = "redis")]
+pub use crate::layer::redis::{DriverError, RedisOptionsError};
 pub use crate::{
     consumer::{Deny, InputError, WriteError},
     event::{DecodeError, EventError},

@@ -64,3 +64,19 @@ async fn a_group_message_is_published_once_however_many_members_there_are() {
         assert_eq!(broker.published() - before, 1);
     }
 }
+
+#[tokio::test]
+async fn a_member_that_the_broker_has_lost_is_put_back() {
+    let broker = StubBroker::default();
+    let near = layer(&broker).await;
+    let mine = near.new_channel().await.unwrap();
+    near.group_add("room", &mine).await.unwrap();
+    broker.driver().leave("asgi:{room}:members", vec![mine.to_string()]).await.unwrap();
+    assert_eq!(near.group_size("room").await.unwrap(), 0);
+    within(async {
+        while near.group_size("room").await.unwrap() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}

@@ -229,7 +229,8 @@ impl Own {
         self.base.shards.of(node).lease(&self.lease_key(node), self.base.options.lease).await
     }
 
-    /// Takes connections out of their groups that ended without leaving them.
+    /// Has the broker know who of this process is in which group: takes those out that ended without leaving, and puts
+    /// those in that it has lost.
     async fn sweep(&self) -> Result<(), LayerError> {
         for group in self.groups.all().await {
             let driver = self.base.shards.of(&group);
@@ -241,9 +242,15 @@ impl Own {
             let (_, listed) = self.base.judge(driver, &key, driver.members(&key, 0.0).await)?;
             // Asked after the broker: who joins meanwhile is here, or is not there yet.
             let here: BTreeSet<String> = self.base.own_members(&group).await.into_iter().collect();
-            let gone: Vec<_> = listed.into_iter().filter(|name| self.is_own(name) && !here.contains(name)).collect();
+            let listed: BTreeSet<String> = listed.into_iter().filter(|name| self.is_own(name)).collect();
+            let gone: Vec<_> = listed.difference(&here).cloned().collect();
             if !gone.is_empty() {
                 self.base.judge(driver, &key, driver.leave(&key, gone).await)?;
+            }
+            let missing: Vec<_> = here.difference(&listed).cloned().collect();
+            if !missing.is_empty() {
+                let expiry = self.base.hub.limits().group_expiry;
+                self.base.judge(driver, &key, driver.join(&key, missing, now(), expiry).await)?;
             }
         }
         Ok(())

@@ -168,16 +168,17 @@ async fn waiting(sender: &Layer, layer: &Layer, channel: &str) -> Vec<usize> {
 ///
 /// ```
 /// # use channels_core as channels;
-/// mod my_layer {
-///     use channels::{InMemoryChannelLayer, Layer, layer::Limits, testing::suite::Subject};
+/// use channels::{InMemoryChannelLayer, Layer, layer::Limits, testing::suite::Subject};
 ///
-///     fn make(limits: Limits) -> Subject {
-///         let layer = Layer::new(InMemoryChannelLayer::new(limits));
-///         Subject::new(layer.clone(), layer)
-///     }
-///
-///     channels::layer_suite!(make);
+/// fn make(limits: Limits) -> Subject {
+///     let layer = Layer::new(InMemoryChannelLayer::new(limits));
+///     Subject::new(layer.clone(), layer)
 /// }
+///
+/// # #[allow(unnameable_test_items)]
+/// # fn main() {
+/// channels::layer_suite!(make);
+/// # }
 /// ```
 #[macro_export]
 macro_rules! layer_suite {
