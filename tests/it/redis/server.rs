@@ -51,6 +51,13 @@ impl RedisServer {
         self.child.wait().expect("it ends");
     }
 
+    /// Has it stand still, with its connections open; or go on.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        let signal = if frozen { "-STOP" } else { "-CONT" };
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(sent.expect("there is such a program").success());
+    }
+
     /// Starts it again, on its port, with nothing in it.
     pub(crate) fn restart(&mut self) {
         self.child = spawn(self.port, &self.directory, &self.options);

@@ -172,3 +172,38 @@ async fn a_connection_that_carries_nothing_makes_the_layer_not_ready() {
         until_ready(&layer, true).await;
     }
 }
+
+/// A broker that stands still with its connections open is as bad as one that is gone.
+async fn is_not_held_up<L: ChannelLayer, E: std::fmt::Debug>(make: fn(RedisOptions) -> Result<L, E>) {
+    let server = RedisServer::start();
+    let options = RedisOptions::from(server.url()).timeout(Duration::from_millis(300));
+    let layer = Layer::new(make(options.probe_interval(Duration::from_millis(200))).unwrap());
+    until_ready(&layer, true).await;
+    let mut client = member(&layer).await;
+    server.freeze(true);
+    let asked = Instant::now();
+    let error = layer.group_send("room", event!({"type": "numbered", "n": 1})).await.unwrap_err();
+    assert!(matches!(error, LayerError::Broker { .. }), "{error}");
+    assert!(asked.elapsed() < RESUMES, "an error within the deadline, not a hang");
+    until_ready(&layer, false).await;
+    server.freeze(false);
+    until_ready(&layer, true).await;
+    layer.group_send("room", event!({"type": "numbered", "n": 2})).await.unwrap();
+    // Whether the first was delivered in the end the sender cannot know.
+    while told(&mut client).await != "2" {}
+}
+
+#[channels::actix_web::test]
+async fn our_own_layer_is_not_held_up_by_a_broker_that_stands_still() {
+    is_not_held_up(RedisLayer::new).await;
+}
+
+#[channels::actix_web::test]
+async fn the_core_layer_is_not_held_up_by_a_broker_that_stands_still() {
+    is_not_held_up(RedisChannelLayer::new).await;
+}
+
+#[channels::actix_web::test]
+async fn the_pubsub_layer_is_not_held_up_by_a_broker_that_stands_still() {
+    is_not_held_up(RedisPubSubChannelLayer::new).await;
+}

@@ -234,6 +234,8 @@ pub(super) async fn probe<M: Mode>(mode: Arc<M>) {
     let base = mode.base();
     loop {
         let number = base.health.next_probe();
+        // What is sent while a connection is being made cannot come back, and says nothing of it.
+        let were_up: Vec<bool> = (0..base.shards.all().len()).map(|broker| base.health.is_up(broker)).collect();
         for (broker, driver) in base.shards.all().iter().enumerate() {
             if let Err(error) = mode.probe(broker, number).await {
                 tracing::debug!(broker = driver.name(), %error, "a probe could not be sent");
@@ -241,8 +243,9 @@ pub(super) async fn probe<M: Mode>(mode: Arc<M>) {
         }
         sleep(base.options.probe_interval).await;
         for (broker, driver) in base.shards.all().iter().enumerate() {
-            if base.health.is_up(broker) && !base.health.has_probe(broker, number) {
+            if were_up[broker] && base.health.is_up(broker) && !base.health.has_probe(broker, number) {
                 tracing::warn!(broker = driver.name(), "what this process sends itself does not come back");
+                base.set_up(broker, false).await;
                 driver.reset();
             }
         }

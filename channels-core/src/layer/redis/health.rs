@@ -39,6 +39,10 @@ impl Health {
         let mut up = self.up.lock().unwrap_or_else(PoisonError::into_inner);
         let before = up.iter().all(|up| *up);
         up[broker] = is_up;
+        if is_up {
+            // What was sent before is lost; from now on everything has to come back.
+            self.probe_came(broker, self.sent.load(Ordering::Relaxed));
+        }
         let after = up.iter().all(|up| *up);
         match (before, after) {
             (true, false) => Some(Change::Lost),
@@ -102,5 +106,10 @@ mod tests {
         health.probe_came(0, first);
         assert!(health.is_ready());
         assert!(!health.has_probe(0, second));
+        health.next_probe();
+        assert!(!health.is_ready());
+        health.set(0, false);
+        health.set(0, true);
+        assert!(health.is_ready(), "what was lost with a connection is not asked of the next");
     }
 }

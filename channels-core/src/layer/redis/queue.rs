@@ -245,6 +245,12 @@ async fn read_mailbox(queue: Arc<Queue>, broker: usize) {
                         for popped in popped {
                             queue.deliver(broker, &key, popped).await;
                         }
+                        // It was given up because nothing came back, and it answers.
+                        if !base.health.is_up(broker)
+                            && let Err(error) = come_back(&*queue, broker).await
+                        {
+                            break error;
+                        }
                     }
                     Err(error) => break error,
                 }

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -44,7 +44,7 @@ pub struct StubBroker(Arc<Shared>);
 
 struct Shared {
     running: watch::Sender<bool>,
-    muted: AtomicBool,
+    muted: watch::Sender<bool>,
     published: AtomicU64,
     arrived: Notify,
     state: Mutex<State>,
@@ -60,6 +60,7 @@ struct State {
 #[derive(Default)]
 struct Listener {
     open: watch::Sender<bool>,
+    reset: Notify,
     channels: Mutex<BTreeSet<String>>,
     notices: Mutex<Option<mpsc::Sender<Notice>>>,
     overflow: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
@@ -70,7 +71,7 @@ impl Default for StubBroker {
         let (running, _) = watch::channel(true);
         Self(Arc::new(Shared {
             running,
-            muted: AtomicBool::new(false),
+            muted: watch::Sender::new(false),
             published: AtomicU64::new(0),
             arrived: Notify::new(),
             state: Mutex::default(),
@@ -105,7 +106,7 @@ impl StubBroker {
 
     /// Has it swallow what is published, as a connection does that looks open and carries nothing; or no more.
     pub fn mute(&self, muted: bool) {
-        self.0.muted.store(muted, Ordering::Relaxed);
+        self.0.muted.send_replace(muted);
     }
 
     /// How many messages were published so far.
@@ -246,7 +247,7 @@ impl Driver for StubDriver {
     fn publish<'a>(&'a self, channel: &'a str, body: Vec<u8>) -> DriverFuture<'a, usize> {
         Box::pin(async move {
             let listeners = self.broker.state()?.listeners.clone();
-            if self.broker.0.muted.load(Ordering::Relaxed) {
+            if *self.broker.0.muted.borrow() {
                 return Ok(0);
             }
             self.broker.0.published.fetch_add(1, Ordering::Relaxed);
@@ -295,11 +296,17 @@ impl Driver for StubDriver {
             *lock(&self.listener.notices) = Some(notices.clone());
             *lock(&self.listener.overflow) = Some(overflow);
             let mut running = self.broker.0.running.subscribe();
+            let mut muted = self.broker.0.muted.subscribe();
             while running.wait_for(|running| *running).await.is_ok() {
+                // Over a network that carries nothing there is no new connection either.
+                let _ = muted.wait_for(|muted| !*muted).await;
                 self.listener.open.send_replace(true);
-                let back = notices.send(Notice::Back).await;
-                if back.is_err() || running.wait_for(|running| !*running).await.is_err() {
+                if notices.send(Notice::Back).await.is_err() {
                     return;
+                }
+                tokio::select! {
+                    _ = running.wait_for(|running| !*running) => {}
+                    () = self.listener.reset.notified() => {}
                 }
                 self.listener.open.send_replace(false);
                 if notices.send(Notice::Lost).await.is_err() {
@@ -309,7 +316,9 @@ impl Driver for StubDriver {
         })
     }
 
-    fn reset(&self) {}
+    fn reset(&self) {
+        self.listener.reset.notify_one();
+    }
 
     fn flush<'a>(&'a self, prefix: &'a str) -> DriverFuture<'a, ()> {
         Box::pin(async move {
