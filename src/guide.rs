@@ -43,6 +43,7 @@ pub mod topics {
     //! - [Consumers](consumers): hooks, and the life of a connection.
     //! - [Events](events): types, handlers, sending.
     //! - [Channel layers](layers): groups, bounds, reports.
+    #![cfg_attr(feature = "redis", doc = "- [Redis](redis): many processes, and Django on the other side.")]
     //! - [Workers](worker): consumers that read named channels.
     //! - [Testing](testing): what a communicator can do.
     //! - [Deploying](deploying): settings, proxies, stopping, watching.
@@ -72,6 +73,10 @@ pub mod topics {
 
     #[doc = include_str!("../docs/topics/layers.md")]
     pub mod layers {}
+
+    #[cfg(feature = "redis")]
+    #[doc = include_str!("../docs/topics/redis.md")]
+    pub mod redis {}
 
     #[doc = include_str!("../docs/topics/worker.md")]
     pub mod worker {}

@@ -64,6 +64,7 @@
 //! | `limit` | no | [`RateLimit`](middleware::RateLimit): how often a client may send |
 //! | `metrics` | no | [`metrics`]: counts and times for the `metrics` facade, and a Prometheus endpoint |
 //! | `msgpack` | no | [`MessagePack`]: an encoding of messages |
+//! | `redis` | no | [`layer::redis`]: channel layers over Redis, for many processes and for Django on the other side |
 //! | `session` | no | [`Sessions`](middleware::Sessions): actix-session's sessions in consumers |
 //! | `testing` | no | [`testing`]: consumers driven without a port, live servers, `#[channels::test]` |
 //! | `toml` | no | [`LayersConfig::read`](layer::LayersConfig): channel layers from a TOML file |
@@ -75,6 +76,7 @@
         feature = "limit",
         feature = "metrics",
         feature = "msgpack",
+        feature = "redis",
         feature = "testing",
         feature = "toml"
     )),
@@ -94,8 +96,6 @@ pub use channels_core::actix_web;
 pub use channels_core::auth;
 #[cfg(feature = "metrics")]
 pub use channels_core::metrics;
-#[cfg(feature = "testing")]
-pub use channels_core::testing;
 pub use channels_core::{
     Accept, AllowedHosts, ArgError, Binary, ChannelLayer, ChannelName, ChannelNameRouter, Close, CloseCode, ClosedBy,
     Compression, Config, ConfigError, Consumer, ConsumerEntry, Context, DecodeError, Demultiplexer, Deny, Dispatch,
@@ -106,6 +106,8 @@ pub use channels_core::{
     URLRouter, UrlRoute, Worker, WriteError, consumer, error, event, layer, middleware, path, re_path, registry,
     routing, run, scope, server,
 };
+#[cfg(feature = "testing")]
+pub use channels_core::{layer_suite, testing};
 #[cfg(feature = "testing")]
 pub use channels_macros::test;
 pub use channels_macros::{Event, consumer, handler};

@@ -43,7 +43,7 @@ fn a_mistake_is_told_in_one_line() {
         ),
         (
             &["send", "pigeon://coop", "news", EVENT],
-            "layer: no channel layer has the scheme `pigeon://` (there are: memory://, redis://, rediss://)",
+            "layer: no channel layer has the scheme `pigeon://` (there are: memory://, redis://, rediss://, unix://)",
         ),
     ] {
         let said = channels(arguments);

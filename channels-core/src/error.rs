@@ -15,6 +15,11 @@
 //! | [`NameError`] | a channel or group name that is not one |
 //! | [`OriginError`] | a pattern of `OriginValidator` |
 //! | [`PatternError`] | a route's pattern |
+#![cfg_attr(feature = "redis", doc = "| [`RedisOptionsError`] | the options of a Redis layer |")]
+#![cfg_attr(
+    feature = "redis",
+    doc = "| [`DriverError`] | what a Redis layer's driver cannot do; the source of [`LayerError::Broker`] |"
+)]
 //! | [`SendError`] | `send` to a channel |
 //! | [`TestError`](crate::testing::TestError) | what a test expected and did not get (feature `testing`) |
 //! | `SessionError` | a session that is not there, has ended, or cannot be saved (feature `session`) |
@@ -25,6 +30,8 @@ use std::{error::Error as StdError, fmt, panic::Location};
 
 #[cfg(feature = "auth")]
 pub use crate::auth::AuthError;
+#[cfg(feature = "redis")]
+pub use crate::layer::redis::{DriverError, RedisOptionsError};
 #[cfg(feature = "session")]
 pub use crate::middleware::SessionError;
 pub use crate::{

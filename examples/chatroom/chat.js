@@ -131,6 +131,9 @@ function receive(message) {
     case "members":
       present = message.members;
       return showMembers();
+    case "here":
+      present = present.filter(({ id }) => id !== message.member.id).concat(message.member);
+      return showMembers();
     case "joined":
     case "left": {
       const { type, member } = message; // a newcomer may already have a list with those who come in just then

@@ -25,6 +25,7 @@ enum Tell<'a> {
     Welcome { text: &'a str, you: &'a Member, room: &'a str },
     Members { members: &'a [Member] },
     Joined { member: &'a Member },
+    Here { member: &'a Member },
     Left { member: &'a Member },
     Message { from: &'a Member, text: &'a str, at: u64 },
 }
@@ -43,6 +44,20 @@ struct ChatMessage {
 #[derive(Serialize, Deserialize, Event)]
 #[event("chat.joined")]
 struct Joined {
+    member: Member,
+}
+
+/// Somebody who came wants to know who is there, in other processes too.
+#[derive(Serialize, Deserialize, Event)]
+#[event("chat.who")]
+struct Who {
+    reply_to: String,
+}
+
+/// The answer to it.
+#[derive(Serialize, Deserialize, Event)]
+#[event("chat.here")]
+struct IsHere {
     member: Member,
 }
 
@@ -87,6 +102,7 @@ impl Consumer for ChatConsumer {
         let members = self.rooms.enter(&room, me.clone());
         cx.send_json(&Tell::Members { members: &members })?;
         self.here = Some(Here { room, group: group.clone(), me: me.clone() });
+        cx.group_send(&group, Who { reply_to: cx.channel_name().to_string() }).await?;
         cx.group_send(group, Joined { member: me }).await?;
         Ok(())
     }
@@ -101,6 +117,24 @@ impl Consumer for ChatConsumer {
         let message = ChatMessage { from: here.me.clone(), text: said.text, at: at.try_into()? };
         cx.group_send(&here.group, message).await?;
         Ok(())
+    }
+
+    #[handler]
+    async fn chat_who(&mut self, cx: &mut Context, event: &Who) -> Result<()> {
+        let process = |channel: &str| channel.split('!').next().map(ToOwned::to_owned);
+        let Some(here) = &self.here else { return Ok(()) };
+        // Those of this process the newcomer has from its `Rooms`.
+        if process(&event.reply_to) != process(cx.channel_name())
+            && let Err(error) = cx.send_to(&event.reply_to, IsHere { member: here.me.clone() }).await
+        {
+            tracing::debug!(%error, "a newcomer was not told who is here");
+        }
+        Ok(())
+    }
+
+    #[handler]
+    async fn chat_here(&mut self, cx: &mut Context, event: &IsHere) -> Result<()> {
+        cx.send_json(&Tell::Here { member: &event.member })
     }
 
     // What follows is the same for every member: without `self`, it is made once for all of them.

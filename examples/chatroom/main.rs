@@ -1,7 +1,13 @@
 //! A chat with rooms: `cargo run --example chatroom`, then open the address that it prints, in two windows.
 //!
 //! `HOST` and `PORT`, or `--host` and `--port`, say where it listens; 127.0.0.1:8000 unless said otherwise, and with
-//! port 0 a free one.
+//! port 0 a free one. `LAYER` or `--layer` names the channel layer: `memory://`, or a Redis that several processes share, and
+//! then they are one chat:
+//!
+//! ```text
+//! cargo run --example chatroom -- --port 8000 --layer redis://127.0.0.1:6379
+//! cargo run --example chatroom -- --port 8001 --layer redis://127.0.0.1:6379
+//! ```
 
 mod args;
 mod chat;
@@ -10,7 +16,7 @@ mod rooms;
 
 use std::error::Error;
 
-use channels::prelude::*;
+use channels::{Layer, prelude::*};
 use tracing_subscriber::EnvFilter;
 
 use self::{args::Args, chat::ChatConsumer, rooms::Rooms};
@@ -24,7 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let join = move || ChatConsumer::new(rooms.clone());
     let routes = URLRouter::new([re_path(r"^ws/(?P<group>[A-Za-z0-9_-]{1,50})/$", join)])?;
     let app = ProtocolTypeRouter::new().http(page::serve).websocket(routes);
-    let server = Server::new(app).bind((args.host.as_str(), args.port))?;
+    let layer = Layer::from_url(&args.layer)?;
+    let server = Server::new(app).layers(layer).readiness("/readyz").bind((args.host.as_str(), args.port))?;
     for address in server.addresses() {
         println!("open http://{address}/ in two windows");
     }

@@ -30,6 +30,7 @@ mod limits;
 mod middleware;
 mod mount;
 mod operations;
+mod redis;
 mod reference;
 mod registry;
 mod rfc6455;

@@ -260,11 +260,16 @@ impl Context {
         G: TryInto<GroupName, Error: Into<NameError>>,
     {
         let group = group.try_into().map_err(Into::into)?;
-        self.layer.get_ref().group_add(&group, self.seat.name()).await?;
-        if !self.groups.contains(&group) {
-            self.groups.push(group);
+        let is_new = !self.groups.contains(&group);
+        if is_new {
+            // Before it is known to have joined: a hook that is cancelled here leaves the group at its end.
+            self.groups.push(group.clone());
         }
-        Ok(())
+        let joined = self.layer.get_ref().group_add(&group, self.seat.name()).await;
+        if joined.is_err() && is_new {
+            self.groups.retain(|name| *name != group);
+        }
+        joined
     }
 
     /// Leaves a group; not being in it is no error. Every group is left after `disconnect` anyway.

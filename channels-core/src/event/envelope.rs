@@ -9,6 +9,8 @@ use std::{
 
 use tokio::time::Instant;
 
+#[cfg(feature = "redis")]
+use super::msgpack::{Fields, FieldsError};
 use super::{DecodeError, Event, EventError, RawEvent, name};
 use crate::{Result, frame::Shared, once::OnceList};
 
@@ -60,11 +62,21 @@ pub struct Envelope {
 
 #[derive(Debug)]
 enum Body {
-    Typed { value: Box<dyn Any + Send + Sync>, to_raw: ToRaw },
+    Typed {
+        value: Box<dyn Any + Send + Sync>,
+        to_raw: ToRaw,
+        #[cfg(feature = "redis")]
+        to_fields: ToFields,
+    },
     Raw(RawEvent),
+    /// From another process.
+    #[cfg(feature = "redis")]
+    Fields(Fields),
 }
 
 type ToRaw = fn(&(dyn Any + Send + Sync)) -> Result<RawEvent, EventError>;
+#[cfg(feature = "redis")]
+type ToFields = fn(&(dyn Any + Send + Sync)) -> Result<Fields, FieldsError>;
 
 impl Envelope {
     fn new(name: Cow<'static, str>, body: Body) -> Self {
@@ -90,6 +102,23 @@ impl Envelope {
     /// [`DecodeError`] when the content does not fit `T`.
     pub fn decode<T: Payload>(&self) -> Result<&T, DecodeError> {
         T::from_envelope(self)
+    }
+
+    /// An event from another process.
+    #[cfg(feature = "redis")]
+    pub(crate) fn from_fields(name: String, fields: Fields) -> Result<Self, EventError> {
+        name::check(&name)?;
+        Ok(Self::new(Cow::Owned(name), Body::Fields(fields)))
+    }
+
+    /// The event's fields, for another process.
+    #[cfg(feature = "redis")]
+    pub(crate) fn to_fields(&self) -> Result<Cow<'_, Fields>, FieldsError> {
+        match &self.body {
+            Body::Typed { value, to_fields, .. } => to_fields(&**value).map(Cow::Owned),
+            Body::Raw(raw) => Fields::of(raw.fields()).map(Cow::Owned),
+            Body::Fields(fields) => Ok(Cow::Borrowed(fields)),
+        }
     }
 
     /// How long ago the event was sent, as far as this process knows.
@@ -119,7 +148,11 @@ impl Envelope {
     fn raw(&self) -> Result<&RawEvent, DecodeError> {
         match &self.body {
             Body::Raw(raw) => Ok(raw),
-            Body::Typed { value, to_raw } => self.convert(|| to_raw(&**value).map_err(|error| error.to_string())),
+            Body::Typed { value, to_raw, .. } => self.convert(|| to_raw(&**value).map_err(|error| error.to_string())),
+            #[cfg(feature = "redis")]
+            Body::Fields(fields) => self.convert(|| {
+                RawEvent::new(self.name.clone().into_owned(), fields.to_json()).map_err(|error| error.to_string())
+            }),
         }
     }
 }
@@ -150,6 +183,10 @@ impl<E: Event> Payload for E {
             && let Some(value) = value.downcast_ref()
         {
             return Ok(value);
+        }
+        #[cfg(feature = "redis")]
+        if let Body::Fields(fields) = &envelope.body {
+            return envelope.convert(|| fields.to_typed().map_err(|error| error.to_string()));
         }
         let raw = envelope.raw()?;
         envelope.convert(|| raw.to_typed().map_err(|error| error.to_string()))
@@ -184,7 +221,13 @@ impl<E: Event> IntoEvent for E {
         name::check(E::NAME)?;
         let to_raw: ToRaw =
             |value| RawEvent::from_typed(value.downcast_ref::<E>().expect("the value this function was made with"));
-        Ok(Envelope::new(Cow::Borrowed(E::NAME), Body::Typed { value: Box::new(self), to_raw }))
+        let body = Body::Typed {
+            value: Box::new(self),
+            to_raw,
+            #[cfg(feature = "redis")]
+            to_fields: |value| Fields::of(value.downcast_ref::<E>().expect("the value this function was made with")),
+        };
+        Ok(Envelope::new(Cow::Borrowed(E::NAME), body))
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod close;
 mod envelope;
+#[cfg(feature = "redis")]
+mod msgpack;
 mod name;
 mod raw;
 mod registry;
@@ -10,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub(crate) use self::envelope::Rendered;
+#[cfg(feature = "redis")]
+pub(crate) use self::msgpack::{Fields, FieldsError};
 #[doc(hidden)]
 pub use self::name::{handler_name, same_event};
 pub use self::{
@@ -81,6 +85,24 @@ pub enum EventError {
         name: String,
         /// What serde says.
         source: serde_json::Error,
+    },
+    /// The content cannot be written for other processes: the keys of its maps must be text.
+    #[error("event `{name}` cannot be written for other processes")]
+    Encode {
+        /// The event's name.
+        name: String,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The event is larger than its layer carries between processes: send less, and let receivers fetch the rest.
+    #[error("event `{name}` has {size} bytes on its way to other processes; the most is {limit}")]
+    TooLarge {
+        /// The event's name.
+        name: String,
+        /// Its size in bytes.
+        size: usize,
+        /// How many bytes it may have.
+        limit: usize,
     },
 }
 

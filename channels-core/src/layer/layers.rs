@@ -190,6 +190,12 @@ impl Layer {
         self.0.flush().await
     }
 
+    /// Whether events get through: `false` while the layer's broker is away.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.is_ready()
+    }
+
     /// What this process has dropped on this layer, and why.
     #[must_use]
     pub fn dropped(&self) -> Dropped {

@@ -16,6 +16,8 @@ mod layers;
 mod limits;
 mod memory;
 mod name;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -63,6 +65,9 @@ pub struct GroupReport {
     pub full: usize,
     /// Named channels whose membership had expired; they are members no longer.
     pub expired: usize,
+    /// Other processes that were handed the event for their members: over Redis. What became of it there they count
+    /// themselves.
+    pub processes: usize,
 }
 
 impl std::ops::AddAssign for GroupReport {
@@ -70,6 +75,7 @@ impl std::ops::AddAssign for GroupReport {
         self.delivered += other.delivered;
         self.full += other.full;
         self.expired += other.expired;
+        self.processes += other.processes;
     }
 }
 
@@ -123,6 +129,25 @@ pub enum LayerError {
         /// The aliases there are.
         known: String,
     },
+    /// The broker could not be reached in time, or refused; whether it did what was asked is not known. Later calls may succeed:
+    /// the layer connects again by itself.
+    #[error("broker `{broker}` failed")]
+    Broker {
+        /// Its address, without a password.
+        broker: String,
+        /// What went wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The layer does not know the members of its groups, so it can neither leave one out nor find one that is in two of
+    /// them: send to one whole group, or use another layer.
+    #[error("this layer sends to one whole group at a time")]
+    WholeGroupsOnly,
+    /// The channel belongs to another process, which alone can receive on it or put it into a group.
+    #[error("channel \"{channel}\" is another process's")]
+    Foreign {
+        /// The channel.
+        channel: ChannelName,
+    },
 }
 
 /// A way for events between consumers: the seam behind [`Layer`].
@@ -132,6 +157,11 @@ pub enum LayerError {
 pub trait ChannelLayer: Send + Sync + 'static {
     /// The part of the layer that is in this process: connections sit down there.
     fn hub(&self) -> &Hub;
+
+    /// Whether events get through: `false` while the layer's broker is away. A server's readiness follows it.
+    fn is_ready(&self) -> bool {
+        true
+    }
 
     /// Delivers an event to one channel.
     fn send<'a>(&'a self, channel: &'a ChannelName, event: Arc<Envelope>) -> LayerFuture<'a, Result<(), SendError>>;

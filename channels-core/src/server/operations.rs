@@ -26,9 +26,10 @@ impl Operations {
             service.route(path, web::get().to(HttpResponse::Ok));
         }
         if let Some(path) = &self.readiness {
-            let keepers = keepers.clone();
+            let (keepers, layers) = (keepers.clone(), layers.clone());
             let ready = move || {
-                ready(if keepers.is_draining() { HttpResponse::ServiceUnavailable() } else { HttpResponse::Ok() })
+                let serves = !keepers.is_draining() && layers.iter().all(|(_, layer)| layer.is_ready());
+                ready(if serves { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() })
             };
             service.route(path, web::get().to(ready));
         }

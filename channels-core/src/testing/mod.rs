@@ -13,6 +13,7 @@ mod error;
 mod http;
 mod live;
 mod run;
+pub mod suite;
 mod websocket;
 
 #[doc(hidden)]
@@ -24,3 +25,5 @@ pub use self::{
     live::LiveServer,
     websocket::WebsocketCommunicator,
 };
+#[cfg(feature = "redis")]
+pub use crate::layer::redis::driver::StubBroker;

@@ -7,10 +7,19 @@ use crate::layer::{InMemoryChannelLayer, Layer, Limits};
 type Open = fn(&str, Limits, &mut Settings) -> Result<Layer, LayersConfigError>;
 
 /// What stands before `://`, and what it makes.
-const BACKENDS: &[(&str, Open)] = &[("memory", memory)];
+const BACKENDS: &[(&str, Open)] = &[
+    ("memory", memory),
+    #[cfg(feature = "redis")]
+    ("redis", redis),
+    #[cfg(feature = "redis")]
+    ("rediss", redis),
+    #[cfg(feature = "redis")]
+    ("unix", redis),
+];
 
 /// Layers that are compiled in with a feature.
-const FEATURES: &[(&str, &str)] = &[("redis", "redis"), ("rediss", "redis")];
+const FEATURES: &[(&str, &str)] =
+    if cfg!(feature = "redis") { &[] } else { &[("redis", "redis"), ("rediss", "redis"), ("unix", "redis")] };
 
 /// The layer of these settings. They say `url`, which may have a query of further ones.
 pub(super) fn open(mut settings: Settings) -> Result<Layer, LayersConfigError> {
@@ -49,4 +58,26 @@ fn memory(url: &str, limits: Limits, settings: &mut Settings) -> Result<Layer, L
         return Err(LayersConfigError::Value { place, key, wanted, got });
     }
     Ok(Layer::new(InMemoryChannelLayer::new(limits)))
+}
+
+/// Settings of its own: `mode`, which is `own` (the default), `core` or `pubsub`, and `prefix`.
+#[cfg(feature = "redis")]
+fn redis(url: &str, limits: Limits, settings: &mut Settings) -> Result<Layer, LayersConfigError> {
+    use crate::layer::redis::{RedisChannelLayer, RedisLayer, RedisOptions, RedisPubSubChannelLayer};
+
+    let (place, key) = (settings.place.clone(), format!("{}mode", settings.prefix));
+    let mut options = RedisOptions::from(url).limits(limits);
+    if let Some(prefix) = settings.text("prefix")? {
+        options = options.prefix(prefix);
+    }
+    let layer = match settings.text("mode")?.as_deref() {
+        None | Some("own") => RedisLayer::new(options).map(Layer::new),
+        Some("core") => RedisChannelLayer::new(options).map(Layer::new),
+        Some("pubsub") => RedisPubSubChannelLayer::new(options).map(Layer::new),
+        Some(other) => {
+            let (wanted, got) = ("`own`, `core` or `pubsub`".to_owned(), format!("`{other}`"));
+            return Err(LayersConfigError::Value { place, key, wanted, got });
+        }
+    };
+    layer.map_err(|source| LayersConfigError::Redis { place, source })
 }

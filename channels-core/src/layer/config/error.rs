@@ -99,4 +99,13 @@ pub enum LayersConfigError {
         /// The layer's alias.
         alias: String,
     },
+    /// The Redis layer cannot be made: its source says what to correct.
+    #[cfg(feature = "redis")]
+    #[error("{place}: a layer over redis cannot be made")]
+    Redis {
+        /// Where it stands.
+        place: String,
+        /// What is wrong.
+        source: crate::layer::redis::RedisOptionsError,
+    },
 }

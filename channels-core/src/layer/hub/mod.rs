@@ -5,7 +5,7 @@ mod queues;
 mod thread;
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     future::Future,
     marker::PhantomData,
     rc::Rc,
@@ -24,7 +24,7 @@ use uuid::Uuid;
 use self::{
     address::{Address, SeatId},
     queues::Queues,
-    thread::{HubThread, Local, Run},
+    thread::{HubThread, Local, Run, Walked},
 };
 use super::{Audience, ChannelName, GroupName, GroupReport, Limits, SendError};
 use crate::{event::Envelope, session::Port};
@@ -41,6 +41,8 @@ pub struct Hub(Arc<Shared>);
 
 struct Shared {
     node: String,
+    /// What the names of this process's own channels begin with.
+    head: String,
     limits: Limits,
     groups: papaya::HashMap<GroupName, Reach>,
     queues: Queues,
@@ -85,10 +87,18 @@ impl Hub {
     /// An empty hub with these limits.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
+        Self::with_prefix(limits, "")
+    }
+
+    /// The same, with something that the names of its channels begin with, before `specific.`: at most 16 characters that a
+    /// channel's name may have.
+    #[must_use]
+    pub fn with_prefix(limits: Limits, prefix: &str) -> Self {
         let node = Uuid::new_v4().simple().to_string();
         Self(Arc::new(Shared {
             queues: Queues::new(limits.expiry),
             limits,
+            head: format!("{prefix}specific.{node}!"),
             node,
             groups: papaya::HashMap::new(),
             threads: papaya::HashMap::new(),
@@ -101,6 +111,12 @@ impl Hub {
     #[must_use]
     pub fn node(&self) -> &str {
         &self.0.node
+    }
+
+    /// What the names of this process's own channels begin with: `specific.`, the [`node`](Self::node), and `!`.
+    #[must_use]
+    pub fn head(&self) -> &str {
+        &self.0.head
     }
 
     /// What this process keeps, and how long.
@@ -120,7 +136,7 @@ impl Hub {
     /// A new name for a channel that this process will read.
     #[must_use]
     pub fn new_channel(&self) -> ChannelName {
-        Address::Queue.name(&self.0.node)
+        Address::Queue.name(&self.0.head)
     }
 
     /// Gives a connection of this thread a place, and with it its channel name.
@@ -143,7 +159,7 @@ impl Hub {
             move |capacity| SendError::ChannelFull { channel, capacity }
         };
         let (hub, slow) = (self.clone(), channel.clone());
-        match Address::parse(channel, &self.0.node) {
+        match Address::parse(channel, &self.0.head) {
             Address::Session(seat) => {
                 let posted = self.on(seat.thread, move |local| local.post(seat, &event));
                 Either::Left(async move {
@@ -180,9 +196,15 @@ impl Hub {
         self.0.queues.pop(channel).await
     }
 
+    /// How many events wait in a named channel, in this process.
+    #[must_use]
+    pub fn queued(&self, channel: &ChannelName) -> usize {
+        self.0.queues.len(channel)
+    }
+
     /// Adds a channel of this process to a group.
     pub async fn group_add(&self, group: &GroupName, channel: &ChannelName) {
-        match Address::parse(channel, &self.0.node) {
+        match Address::parse(channel, &self.0.head) {
             Address::Session(seat) => {
                 let group = group.clone();
                 self.on(seat.thread, move |local| local.join(seat, &group)).await;
@@ -196,7 +218,7 @@ impl Hub {
 
     /// Takes a channel of this process out of a group.
     pub async fn group_discard(&self, group: &GroupName, channel: &ChannelName) {
-        match Address::parse(channel, &self.0.node) {
+        match Address::parse(channel, &self.0.head) {
             Address::Session(seat) => {
                 let group = group.clone();
                 self.on(seat.thread, move |local| local.leave(seat, &group)).await;
@@ -237,6 +259,57 @@ impl Hub {
         report
     }
 
+    /// Delivers an event to each of these channels of this process.
+    pub async fn send_to_each(&self, channels: &[ChannelName], event: Arc<Envelope>) -> GroupReport {
+        let mut report = GroupReport::default();
+        let mut seats: BTreeMap<u32, Vec<SeatId>> = BTreeMap::new();
+        for channel in channels {
+            match Address::parse(channel, &self.0.head) {
+                Address::Session(seat) => seats.entry(seat.thread).or_default().push(seat),
+                Address::Queue => {
+                    let capacity = self.0.limits.capacity_of(channel);
+                    match self.0.queues.push(channel, event.clone(), capacity) {
+                        Ok(()) => report.delivered += 1,
+                        Err(()) => report.full += 1,
+                    }
+                }
+            }
+        }
+        let walks = seats.into_iter().map(|(thread, seats)| {
+            let (event, count) = (event.clone(), seats.len());
+            let walk = self.on(thread, move |local| local.post_each(&seats, &event));
+            async move { walk.await.unwrap_or(Walked { report: GroupReport::default(), gone: count }) }
+        });
+        for walked in join_all(walks.collect::<Vec<_>>()).await {
+            report += walked.report;
+            self.count_gone(walked.gone);
+        }
+        self.count_full(report.full);
+        report
+    }
+
+    /// Delivers an event to every connection of this process.
+    pub async fn send_to_all(&self, event: Arc<Envelope>) {
+        let threads: Vec<u32> = self.0.threads.pin().keys().copied().collect();
+        let post = |thread| {
+            let event = event.clone();
+            self.on(thread, move |local| local.post_all(&event))
+        };
+        join_all(threads.into_iter().map(post)).await;
+    }
+
+    /// Whether a group has members in this process.
+    #[must_use]
+    pub fn has_members(&self, group: &GroupName) -> bool {
+        self.0.groups.pin().contains_key(group)
+    }
+
+    /// The groups that have members in this process.
+    #[must_use]
+    pub fn group_names(&self) -> Vec<GroupName> {
+        self.0.groups.pin().keys().cloned().collect()
+    }
+
     /// The members of a group in this process.
     pub async fn group_channels(&self, group: &GroupName) -> Vec<ChannelName> {
         let Reach { threads, queues } = self.reach(group);
@@ -263,7 +336,7 @@ impl Hub {
 
     /// The groups that have members in this process, and how many.
     pub async fn groups(&self) -> Vec<(GroupName, usize)> {
-        let names: Vec<GroupName> = self.0.groups.pin().keys().cloned().collect();
+        let names = self.group_names();
         let mut groups = Vec::with_capacity(names.len());
         for name in names {
             let size = self.group_size(&name).await;
@@ -275,8 +348,7 @@ impl Hub {
     /// Forgets all groups and all events that wait.
     pub async fn flush(&self) {
         self.0.queues.clear();
-        let groups: Vec<GroupName> = self.0.groups.pin().keys().cloned().collect();
-        for group in &groups {
+        for group in &self.group_names() {
             self.change(group, |reach| reach.queues.clear());
         }
         // Each thread takes itself out of the index: one that is joined again meanwhile stays in it.
@@ -335,7 +407,7 @@ impl Hub {
     }
 
     fn seat_of(&self, channel: &ChannelName) -> Option<SeatId> {
-        match Address::parse(channel, &self.0.node) {
+        match Address::parse(channel, &self.0.head) {
             Address::Session(seat) => Some(seat),
             Address::Queue => None,
         }

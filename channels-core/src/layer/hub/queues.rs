@@ -88,6 +88,10 @@ impl Queues {
         }
     }
 
+    pub(super) fn len(&self, channel: &ChannelName) -> usize {
+        self.state().queues.get(channel).map_or(0, |queue| queue.events.len())
+    }
+
     pub(super) fn clear(&self) {
         let mut state = self.state();
         for queue in state.queues.values_mut() {

@@ -147,6 +147,21 @@ impl Local {
         port.deliver(event)
     }
 
+    pub(super) fn post_each(&self, seats: &[SeatId], event: &Arc<Envelope>) -> Walked {
+        let mut walked = Walked::default();
+        for seat in seats {
+            walked.count(self.post(*seat, event));
+        }
+        walked
+    }
+
+    pub(super) fn post_all(&self, event: &Arc<Envelope>) {
+        let ports: Vec<_> = self.seats.borrow().iter().map(|(_, occupied)| occupied.port.clone()).collect();
+        for port in ports {
+            port.deliver(event);
+        }
+    }
+
     /// Delivers an event to the members of a group but some.
     pub(super) fn walk(&self, group: &GroupName, skip: &[SeatId], event: &Arc<Envelope>) -> Walked {
         let skip = self.keys(skip);
@@ -226,7 +241,7 @@ impl Seat {
             let entry = seats.vacant_entry();
             let nonce = Uuid::new_v4().as_fields().0;
             let id = SeatId { thread: local.thread, key: entry.key(), nonce };
-            let name = Address::Session(id).name(hub.node());
+            let name = Address::Session(id).name(hub.head());
             port.seat(name.clone(), hub.clone());
             entry.insert(Occupied { nonce, port, name: name.clone(), groups: Vec::new() });
             (id, name)

@@ -1,7 +1,8 @@
 //! Channel layers: what is sent arrives once, in order, in time, and at those it is meant for.
 
+mod crowd;
+
 use std::{
-    collections::HashSet,
     error::Error,
     sync::{
         Arc,
@@ -12,7 +13,7 @@ use std::{
 };
 
 use channels::{
-    ChannelName, ConfigError, GroupReport, InMemoryChannelLayer, Layer, LayerError, SendError, event,
+    ChannelName, ConfigError, GroupReport, InMemoryChannelLayer, Layer, event,
     layer::{CapacityPattern, Dropped},
     prelude::*,
     testing::{TestError, WebsocketCommunicator},
@@ -25,6 +26,18 @@ use tokio::{
 };
 
 use crate::support::{DEADLINE, within};
+
+/// What every layer promises.
+mod promises {
+    use channels::{InMemoryChannelLayer, Layer, layer::Limits, testing::suite::Subject};
+
+    fn in_memory(limits: Limits) -> Subject {
+        let layer = Layer::new(InMemoryChannelLayer::new(limits));
+        Subject::new(layer.clone(), layer)
+    }
+
+    channels::layer_suite!(in_memory);
+}
 
 const SECOND: Duration = Duration::from_secs(1);
 const NOTHING: [usize; 0] = [];
@@ -146,19 +159,6 @@ impl Client {
     }
 }
 
-// test_layers: send_receive; test_inmemorychannel: send_receive
-#[tokio::test]
-async fn what_is_sent_to_a_channel_is_received_there_once() {
-    let layer = small();
-    layer.send("test-channel-1", event!({"type": "test.message", "text": "Ahoy-hoy!"})).await.unwrap();
-    let event = within(layer.receive("test-channel-1")).await.unwrap();
-    assert_eq!(event.name(), "test.message");
-    assert_eq!(event.decode::<RawEvent>().unwrap()["text"], "Ahoy-hoy!");
-    assert!(layer.receive("test-channel-1").now_or_never().is_none());
-    assert!(layer.receive("test-channel-2").now_or_never().is_none());
-    assert_eq!(layer.dropped(), Dropped::default());
-}
-
 // test_layers: send_receive. What is sent as a Rust type is lent as it is, and so need not be compared field by field.
 #[tokio::test]
 async fn a_typed_event_is_received_as_the_same_value() {
@@ -197,23 +197,6 @@ async fn one_who_waits_is_served_whatever_becomes_of_the_queue() {
     layer.send("test-channel-1", numbered(3)).await.unwrap();
     let event = within(waits).await.unwrap();
     assert_eq!(event.decode::<RawEvent>().unwrap()["n"], 3);
-}
-
-// test_inmemorychannel: send_capacity
-#[tokio::test]
-async fn a_full_channel_refuses_what_is_sent_until_there_is_room() {
-    let layer = small();
-    for n in 0..3 {
-        layer.send("test-channel-1", numbered(n)).await.unwrap();
-    }
-    let error = layer.send("test-channel-1", numbered(3)).await.unwrap_err();
-    assert_eq!(error.to_string(), "channel \"test-channel-1\" is full (3 messages)");
-    assert!(matches!(error, SendError::ChannelFull { capacity: 3, .. }));
-    assert_eq!(layer.dropped(), dropped(1, 0, 0));
-
-    assert_eq!(next(&layer, "test-channel-1").await, 0);
-    layer.send("test-channel-1", numbered(4)).await.unwrap();
-    assert_eq!(waiting(&layer, "test-channel-1").await, [1, 2, 4]);
 }
 
 // test_inmemorychannel: send_capacity, groups_channel_full, for connections
@@ -277,35 +260,6 @@ async fn the_first_pattern_that_fits_says_how_much_a_channel_holds() {
     assert!(error.to_string().ends_with("is full (0 messages)"), "{error}");
 }
 
-// test_inmemorychannel: process_local_send_receive; channels_redis test_core: random_reset__channel_name
-#[tokio::test]
-async fn a_new_channel_has_a_name_of_its_own_and_takes_part_in_groups() {
-    let layer = small();
-    let mut names = HashSet::new();
-    for _ in 0..100 {
-        assert!(names.insert(layer.new_channel().await.unwrap()), "a name is given once");
-    }
-    let channel = layer.new_channel().await.unwrap();
-    layer.send(&channel, numbered(1)).await.unwrap();
-    layer.group_add("test-group", &channel).await.unwrap();
-    layer.group_send("test-group", numbered(2)).await.unwrap();
-    assert_eq!(waiting(&layer, &channel).await, [1, 2]);
-}
-
-// test_inmemorychannel: multi_send_receive
-#[tokio::test]
-async fn events_arrive_in_the_order_in_which_they_were_sent() {
-    let layer = small();
-    for n in 1..=3 {
-        layer.send("test-channel-3", numbered(n)).await.unwrap();
-    }
-    assert_eq!(next(&layer, "test-channel-3").await, 1);
-    layer.send("test-channel-3", numbered(4)).await.unwrap();
-    for n in 2..=4 {
-        assert_eq!(next(&layer, "test-channel-3").await, n);
-    }
-}
-
 // test_inmemorychannel: multi_send_receive, for those who wait before anything is sent
 #[tokio::test]
 async fn those_who_wait_on_one_channel_share_its_events() {
@@ -341,28 +295,6 @@ async fn those_who_wait_on_one_channel_share_its_events() {
     assert!(all.into_iter().eq(0..100));
 }
 
-// test_inmemorychannel: groups_basic
-#[tokio::test]
-async fn what_is_sent_to_a_group_reaches_its_members_and_nobody_else() {
-    let layer = small();
-    for channel in ["test-gr-chan-1", "test-gr-chan-2", "test-gr-chan-3"] {
-        layer.group_add("test-group", channel).await.unwrap();
-    }
-    layer.group_add("test-group", "test-gr-chan-3").await.unwrap();
-    layer.group_add("another-group", "test-gr-chan-4").await.unwrap();
-    layer.group_discard("test-group", "test-gr-chan-2").await.unwrap();
-    // channels_redis test_pubsub: discard_before_add
-    layer.group_discard("test-group", "never-there").await.unwrap();
-    layer.group_discard("no-group", "test-gr-chan-1").await.unwrap();
-
-    assert_eq!(layer.group_send("test-group", numbered(1)).await.unwrap(), report(2, 0, 0));
-    assert_eq!(waiting(&layer, "test-gr-chan-1").await, [1]);
-    assert_eq!(waiting(&layer, "test-gr-chan-2").await, NOTHING);
-    assert_eq!(waiting(&layer, "test-gr-chan-3").await, [1], "who is added twice is a member once");
-    assert_eq!(waiting(&layer, "test-gr-chan-4").await, NOTHING);
-    assert_eq!(layer.group_send("no-group", numbered(2)).await.unwrap(), report(0, 0, 0));
-}
-
 // test_inmemorychannel: groups_basic, for connections
 #[channels::actix_web::test]
 async fn connections_and_named_channels_are_members_alike() {
@@ -395,21 +327,6 @@ async fn connections_and_named_channels_are_members_alike() {
     assert_eq!(waiting(&layer, "log").await, [1, 2, 3]);
     layer.group_discard("room", "log").await.unwrap();
     assert_eq!(layer.group_size("room").await.unwrap(), 0);
-}
-
-// test_inmemorychannel: groups_channel_full
-#[tokio::test]
-async fn a_full_member_is_no_error_but_a_number_in_the_report() {
-    let layer = small();
-    layer.group_add("test-group", "slow").await.unwrap();
-    layer.group_add("test-group", "quick").await.unwrap();
-    for n in 0..5 {
-        let expected = if n < 3 { report(2, 0, 0) } else { report(1, 1, 0) };
-        assert_eq!(layer.group_send("test-group", numbered(n)).await.unwrap(), expected);
-        assert_eq!(waiting(&layer, "quick").await, [n]);
-    }
-    assert_eq!(layer.dropped(), dropped(2, 0, 0));
-    assert_eq!(waiting(&layer, "slow").await, [0, 1, 2]);
 }
 
 // test_inmemorychannel: expiry_single
@@ -708,39 +625,6 @@ async fn more_senders_than_a_thread_takes_at_once_wait_for_their_turn() {
     senders.join().unwrap();
 }
 
-// test_layers: channel_and_group_name_validation, group_name_length_error_message, channel_name_length_error_message
-#[tokio::test]
-async fn every_call_refuses_a_name_that_is_none_and_says_why() {
-    let layer = small();
-    let long = "chat".repeat(100);
-    let error = layer.send("¯\\_(ツ)_/¯", numbered(1)).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "channel name `¯\\_(ツ)_/¯` has the character '¯' at byte 0; allowed are ASCII letters and digits, `-`, `_`, `.`"
-    );
-    let error = layer.send(long.as_str(), numbered(1)).await.unwrap_err();
-    assert_eq!(error.to_string(), format!("channel name `{long}` has 400 bytes; the most is 99"));
-    let error = layer.group_send(long.as_str(), numbered(1)).await.unwrap_err();
-    assert_eq!(error.to_string(), format!("group name `{long}` has 400 bytes; the most is 99"));
-
-    for name in ["", "a b", "a!b!c", "!a", "x/y", &"x".repeat(100)] {
-        assert!(matches!(layer.send(name, numbered(1)).await, Err(SendError::Name(_))), "{name}");
-        assert!(matches!(layer.receive(name).await, Err(LayerError::Name(_))), "{name}");
-        assert!(matches!(layer.group_add("group", name).await, Err(LayerError::Name(_))), "{name}");
-        assert!(matches!(layer.group_discard("group", name).await, Err(LayerError::Name(_))), "{name}");
-    }
-    for name in ["", "a b", "a!b", "x/y", &"x".repeat(100)] {
-        assert!(matches!(layer.group_add(name, "channel").await, Err(LayerError::Name(_))), "{name}");
-        assert!(matches!(layer.group_discard(name, "channel").await, Err(LayerError::Name(_))), "{name}");
-        assert!(matches!(layer.group_send(name, numbered(1)).await, Err(LayerError::Name(_))), "{name}");
-        assert!(matches!(layer.group_channels(name).await, Err(LayerError::Name(_))), "{name}");
-        assert!(matches!(layer.group_size(name).await, Err(LayerError::Name(_))), "{name}");
-    }
-    for name in ["chat", "a.b-c_D9", "specific.a!b", &"x".repeat(99)] {
-        layer.send(name, numbered(1)).await.unwrap();
-    }
-}
-
 // Ours: what is sent to a connection that has ended is counted.
 #[channels::actix_web::test]
 async fn what_is_sent_to_a_connection_that_has_ended_is_counted_and_no_error() {
@@ -820,262 +704,4 @@ async fn a_consumer_that_names_an_unknown_layer_is_found_before_the_first_reques
 
     let layers = Layers::default().with("telemetry", InMemoryChannelLayer::default());
     assert!(Server::new(app).layers(layers).mount().is_ok());
-}
-
-/// Many threads, whose connections join and leave while others send.
-mod crowd {
-    use std::sync::atomic::AtomicU64;
-
-    use super::*;
-
-    const THREADS: usize = 3;
-    const LIVES: usize = 8;
-    const MEMBERS: usize = 4;
-    const TURNS: usize = 12;
-    const GROUPS: [&str; 2] = ["even", "odd"];
-    /// Two outside of actix, and one on each thread that has members.
-    const SENDERS: usize = 2 + THREADS;
-
-    #[derive(Serialize, Deserialize, Event)]
-    #[event("count")]
-    struct Count {
-        sender: usize,
-        group: usize,
-        n: u64,
-    }
-
-    #[derive(Serialize, Deserialize, Event)]
-    #[event("turn")]
-    struct Turn;
-
-    /// How many sends to each group each sender has begun, and how many have ended.
-    #[derive(Default)]
-    struct Clock {
-        begun: [[AtomicU64; GROUPS.len()]; SENDERS],
-        ended: [[AtomicU64; GROUPS.len()]; SENDERS],
-        /// Threads that have had all their members.
-        done: AtomicUsize,
-        stop: AtomicBool,
-    }
-
-    type Counts = [u64; SENDERS];
-
-    impl Clock {
-        fn begun(&self, group: usize) -> Counts {
-            std::array::from_fn(|sender| self.begun[sender][group].load(Ordering::SeqCst))
-        }
-
-        fn ended(&self, group: usize) -> Counts {
-            std::array::from_fn(|sender| self.ended[sender][group].load(Ordering::SeqCst))
-        }
-
-        async fn send(&self, layer: &Layer, sender: usize) {
-            while !self.stop.load(Ordering::SeqCst) {
-                for (group, name) in GROUPS.into_iter().enumerate() {
-                    let n = self.begun[sender][group].fetch_add(1, Ordering::SeqCst);
-                    let sent = layer.group_send(name, Count { sender, group, n }).await.expect("it can");
-                    assert_eq!(sent.full, 0, "the queues are large enough");
-                    self.ended[sender][group].store(n + 1, Ordering::SeqCst);
-                }
-                yield_now().await;
-            }
-        }
-    }
-
-    /// One stay in the group, in the numbers of what was sent.
-    struct Stay {
-        /// What had ended before it began: nothing of it may arrive.
-        before: Counts,
-        /// What had begun when it was acknowledged: everything from here on must arrive, …
-        from: Counts,
-        /// … up to what had ended before it was to end.
-        until: Counts,
-        /// What had begun when the end was acknowledged: nothing from here on may arrive.
-        after: Counts,
-        /// What came, of each sender.
-        came: [Vec<u64>; SENDERS],
-    }
-
-    impl Stay {
-        fn check(&self) -> Result<(), String> {
-            for sender in 0..SENDERS {
-                let came = &self.came[sender];
-                let (before, after) = (self.before[sender], self.after[sender]);
-                if !came.is_sorted_by(|a, b| a < b) {
-                    return Err(format!("of sender {sender} came, out of order or twice: {came:?}"));
-                }
-                if let Some(wrong) = came.iter().find(|n| !(before..after).contains(n)) {
-                    return Err(format!("of sender {sender} came {wrong}, which is not in {before}..{after}"));
-                }
-                let missed = (self.from[sender]..self.until[sender]).find(|n| came.binary_search(n).is_err());
-                if let Some(missed) = missed {
-                    let (from, until) = (self.from[sender], self.until[sender]);
-                    return Err(format!("of sender {sender} {missed} was missed, of {from}..{until}: {came:?}"));
-                }
-            }
-            Ok(())
-        }
-    }
-
-    /// Whether to join or to leave, who, which group, and whom to tell that it is done.
-    type Errand = (bool, ChannelName, &'static str, oneshot::Sender<()>);
-
-    /// Joins and leaves for others, on a thread of its own.
-    async fn run_errands(layer: Layer, mut errands: mpsc::UnboundedReceiver<Errand>) {
-        while let Some((joins, channel, group, done)) = errands.recv().await {
-            match joins {
-                true => layer.group_add(group, channel).await.expect("it can"),
-                false => layer.group_discard(group, channel).await.expect("it can"),
-            }
-            let _ = done.send(());
-        }
-    }
-
-    /// Joins and leaves its group turn by turn, by itself and through an errand. It sends itself the next turn, which comes behind what came before.
-    struct Member {
-        group: usize,
-        clock: Arc<Clock>,
-        errands: mpsc::UnboundedSender<Errand>,
-        tell: mpsc::UnboundedSender<Result<(), String>>,
-        stay: Option<Stay>,
-        inside: bool,
-        turns: usize,
-    }
-
-    impl Member {
-        async fn change(&self, cx: &mut Context, joins: bool) -> Result<()> {
-            let group = GROUPS[self.group];
-            if self.turns.is_multiple_of(3) {
-                let (done, is_done) = oneshot::channel();
-                self.errands.send((joins, cx.channel_name().clone(), group, done))?;
-                is_done.await?;
-            } else if joins {
-                cx.group_add(group).await?;
-            } else {
-                cx.group_discard(group).await?;
-            }
-            Ok(())
-        }
-
-        async fn go_on(&mut self, cx: &mut Context) -> Result<()> {
-            let (clock, group) = (self.clock.clone(), self.group);
-            if self.inside {
-                let stay = self.stay.as_mut().expect("who is inside stays");
-                let until = clock.ended(group);
-                let longer = until.iter().zip(stay.from).all(|(until, from)| *until <= from + 1);
-                if !longer {
-                    stay.until = until;
-                    self.change(cx, false).await?;
-                    if let Some(stay) = &mut self.stay {
-                        stay.after = clock.begun(group);
-                    }
-                    self.inside = false;
-                }
-            } else {
-                let checked = self.stay.take().map_or(Ok(()), |stay| stay.check());
-                let before = clock.ended(group);
-                self.turns += 1;
-                self.change(cx, true).await?;
-                let from = clock.begun(group);
-                self.inside = true;
-                let all = [u64::MAX; SENDERS];
-                self.stay = Some(Stay { before, from, until: from, after: all, came: Default::default() });
-                if checked.is_err() || self.turns == TURNS {
-                    // It is inside: the end of the connection must take it out.
-                    let _ = self.tell.send(checked);
-                    return Ok(());
-                }
-            }
-            yield_now().await;
-            cx.send_to(cx.channel_name(), Turn).await?;
-            Ok(())
-        }
-    }
-
-    #[consumer]
-    impl Consumer for Member {
-        async fn connect(&mut self, cx: &mut Context) -> Result<()> {
-            cx.send_to(cx.channel_name(), Turn).await?;
-            Ok(())
-        }
-
-        #[handler]
-        async fn turn(&mut self, cx: &mut Context, _: &Turn) -> Result<()> {
-            self.go_on(cx).await
-        }
-
-        #[handler]
-        async fn count(&mut self, _: &mut Context, event: &Count) -> Result<()> {
-            match &mut self.stay {
-                Some(stay) if event.group == self.group => stay.came[event.sender].push(event.n),
-                _ => drop(self.tell.send(Err(format!("{} of another group, or of no stay", event.n)))),
-            }
-            Ok(())
-        }
-    }
-
-    /// The connections of one thread, one after the other in the same seats.
-    async fn live(layer: Layer, clock: Arc<Clock>, errands: mpsc::UnboundedSender<Errand>, thread: usize) {
-        let (sent, sends) = (layer.clone(), clock.clone());
-        let sender = channels::actix_web::rt::spawn(async move { sends.send(&sent, 2 + thread).await });
-        for life in 0..LIVES {
-            let mut members = Vec::new();
-            for member in 0..MEMBERS {
-                let group = (thread + life + member) % GROUPS.len();
-                let (tell, told) = mpsc::unbounded_channel();
-                let (clock, errands) = (clock.clone(), errands.clone());
-                let make = move || {
-                    let (clock, errands, tell) = (clock.clone(), errands.clone(), tell.clone());
-                    Member { group, clock, errands, tell, stay: None, inside: false, turns: 0 }
-                };
-                let mut socket = WebsocketCommunicator::new(make, "/").layers(layer.clone()).timeout(DEADLINE);
-                assert!(socket.connect().await.expect("it is answered").accepted);
-                members.push((socket, told));
-            }
-            for (socket, mut told) in members {
-                assert_eq!(within(told.recv()).await, Some(Ok(())), "thread {thread}, life {life}");
-                socket.disconnect(1000).await.expect("it ends");
-            }
-        }
-        if clock.done.fetch_add(1, Ordering::SeqCst) + 1 == THREADS {
-            clock.stop.store(true, Ordering::SeqCst);
-        }
-        within(sender).await.expect("it does not panic");
-    }
-
-    // Ours: the promise of `group_add` over threads, and places in the layer that are taken again.
-    #[test]
-    fn every_acknowledged_member_gets_what_is_sent_after_its_acknowledgement_and_nothing_else() {
-        let layer = Layer::new(InMemoryChannelLayer::default().capacity(1_000_000));
-        let clock = Arc::new(Clock::default());
-        let (errands, to_run) = mpsc::unbounded_channel();
-        thread::scope(|scope| {
-            let runs = layer.clone();
-            scope.spawn(|| outside(run_errands(runs, to_run)));
-            for sender in 0..2 {
-                let (layer, clock) = (&layer, &clock);
-                scope.spawn(move || outside(clock.send(layer, sender)));
-            }
-            for thread in 0..THREADS {
-                let (layer, clock, errands) = (layer.clone(), clock.clone(), errands.clone());
-                scope.spawn(move || {
-                    let stop = clock.clone();
-                    let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                        channels::run(live(layer, clock, errands, thread));
-                    }));
-                    if lived.is_err() {
-                        stop.stop.store(true, Ordering::SeqCst);
-                        panic!("not every member got what it should");
-                    }
-                });
-            }
-            drop(errands);
-        });
-        outside(async {
-            for group in GROUPS {
-                assert_eq!(layer.group_size(group).await.unwrap(), 0);
-                assert_eq!(layer.group_send(group, numbered(0)).await.unwrap(), report(0, 0, 0));
-            }
-        });
-    }
 }

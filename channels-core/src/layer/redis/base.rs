@@ -1,0 +1,266 @@
+//! What the Redis layers have in common.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use tokio::{sync::mpsc, time::sleep};
+
+use super::{
+    RedisOptions, RedisOptionsError,
+    bad::Bad,
+    body::{BodyError, Codec, Mail, To, names},
+    departed::Departed,
+    driver::{Driver, DriverError, Notice, Push},
+    health::{Change, Health},
+    mailbox::now,
+    readers::Readers,
+    shards::Shards,
+};
+use crate::{
+    event::{Envelope, EventError, IntoEvent, RawEvent},
+    layer::{ChannelName, GroupName, GroupReport, Hub, LayerError, NameError, SendError},
+};
+
+/// Messages of subscriptions that wait to be delivered; what comes when so many wait is dropped and counted as full.
+const NOTICES: usize = 16_384;
+
+/// What a layer keeps of the brokers, and of this process.
+pub(super) struct Base {
+    pub(super) hub: Hub,
+    pub(super) codec: Codec,
+    pub(super) options: RedisOptions,
+    pub(super) shards: Shards,
+    pub(super) health: Health,
+    pub(super) bad: Bad,
+    pub(super) readers: Readers,
+    pub(super) departed: Departed,
+}
+
+/// One of the layers, as the tasks see it that keep it going.
+pub(super) trait Mode: Send + Sync + Sized + 'static {
+    fn base(&self) -> &Base;
+
+    /// What a process is subscribed to all the time.
+    fn own_channel(&self) -> String;
+
+    /// A message came on a channel that this process is subscribed to.
+    fn receive(&self, broker: usize, channel: &str, body: &[u8]) -> impl Future<Output = ()> + Send;
+
+    /// Says to a broker again who of this process is in which group.
+    fn rejoin(&self, broker: usize) -> impl Future<Output = Result<(), DriverError>> + Send;
+
+    /// Sends this process a message by way of a broker.
+    fn probe(&self, broker: usize, number: u64) -> impl Future<Output = Result<(), DriverError>> + Send;
+}
+
+impl Base {
+    pub(super) fn new(options: RedisOptions, hub: Hub, codec: Codec) -> Result<Self, RedisOptionsError> {
+        for event in [&options.on_disconnect, &options.on_reconnect].into_iter().flatten() {
+            named(event)?;
+        }
+        let drivers = options.connect()?;
+        Ok(Self {
+            hub,
+            codec,
+            health: Health::new(drivers.len()),
+            shards: Shards::new(drivers),
+            options,
+            bad: Bad::default(),
+            readers: Readers::default(),
+            departed: Departed::default(),
+        })
+    }
+
+    /// The event for this process, as one that came from elsewhere.
+    pub(super) fn decode(&self, key: &str, body: &[u8]) -> Option<Mail> {
+        match self.codec.decode(body) {
+            Ok(mail) => Some(mail),
+            Err(error) => {
+                self.note_bad_body(key, &error);
+                None
+            }
+        }
+    }
+
+    pub(super) fn note_bad_body(&self, key: &str, error: &BodyError) {
+        self.bad.note(key, error.kind(), error);
+    }
+
+    /// The names in `texts` that are channels'; others are logged.
+    pub(super) fn names(&self, key: &str, texts: &[String]) -> Vec<ChannelName> {
+        let (names, wrong) = names(texts);
+        if let Some(Err(error)) = wrong.map(ChannelName::new) {
+            self.bad.note(key, "name", &error as &NameError);
+        }
+        names
+    }
+
+    pub(super) fn encode(&self, event: &Envelope, to: To<'_>) -> Result<Vec<u8>, LayerError> {
+        Ok(self.codec.encode(event, to)?)
+    }
+
+    /// A message for a mailbox.
+    pub(super) fn message(&self, key: String, channel: &str, body: Vec<u8>) -> Push {
+        let limits = self.hub.limits();
+        Push { key, body, sent: now(), capacity: limits.capacity_of(channel), expiry: limits.expiry }
+    }
+
+    /// Puts an event into a named channel, for whoever reads it.
+    pub(super) async fn send_to_queue(&self, channel: &ChannelName, event: &Envelope) -> Result<(), SendError> {
+        let body = self.encode(event, To::Reader)?;
+        let message = self.message(format!("{}{channel}", self.options.prefix), channel, body);
+        self.push(self.shards.next(), channel, message).await
+    }
+
+    /// Puts a message for one channel into a mailbox.
+    pub(super) async fn push(
+        &self,
+        driver: &Arc<dyn Driver>,
+        channel: &ChannelName,
+        message: Push,
+    ) -> Result<(), SendError> {
+        let (key, capacity) = (message.key.clone(), message.capacity);
+        let taken = self.judge(driver, &key, driver.push(vec![message]).await)?;
+        if taken == [true] {
+            return Ok(());
+        }
+        self.hub.count_full(1);
+        Err(SendError::ChannelFull { channel: channel.clone(), capacity })
+    }
+
+    /// A broker's answer as the layer's; a key of another type is logged.
+    pub(super) fn judge<T>(
+        &self,
+        driver: &Arc<dyn Driver>,
+        key: &str,
+        answer: Result<T, DriverError>,
+    ) -> Result<T, LayerError> {
+        answer.map_err(|error| {
+            if let DriverError::Refused(_) = error {
+                self.bad.note(key, "refused", &error);
+            }
+            LayerError::Broker { broker: driver.name().to_owned(), source: Box::new(error) }
+        })
+    }
+
+    /// The members of a group that are of this process.
+    pub(super) async fn own_members(&self, group: &GroupName) -> Vec<String> {
+        let members = self.hub.group_channels(group).await;
+        members.into_iter().filter(|name| name.starts_with(self.hub.head())).map(|name| name.to_string()).collect()
+    }
+
+    /// A broker is up, or down: tells the connections that want to know.
+    pub(super) async fn set_up(&self, broker: usize, is_up: bool) {
+        let Some(change) = self.health.set(broker, is_up) else { return };
+        let name = self.shards.all()[broker].name();
+        let event = match change {
+            Change::Lost => {
+                tracing::warn!(broker = name, "the broker is lost; connecting again");
+                &self.options.on_disconnect
+            }
+            Change::Back => {
+                tracing::info!(broker = name, "the broker is back");
+                &self.options.on_reconnect
+            }
+        };
+        if let Some(Ok(event)) = event.as_deref().map(named) {
+            self.hub.send_to_all(Arc::new(event)).await;
+        }
+    }
+
+    /// Delivers what came to members in this process.
+    pub(super) async fn deliver(&self, key: &str, mail: Mail) -> GroupReport {
+        let names = self.names(key, &mail.to);
+        self.hub.send_to_each(&names, Arc::new(mail.event)).await
+    }
+}
+
+fn named(event: &str) -> Result<Envelope, EventError> {
+    RawEvent::new(event, serde_json::Map::new())?.into_event()
+}
+
+/// Waits until this process hears what is sent to it, when it has only begun or a broker is away.
+pub(super) async fn hears<M: Mode>(mode: &M) -> Result<(), LayerError> {
+    let (base, own) = (mode.base(), mode.own_channel());
+    for (broker, driver) in base.shards.all().iter().enumerate() {
+        if !base.health.is_up(broker) {
+            base.judge(driver, &own, driver.subscribe(&own).await)?;
+        }
+    }
+    Ok(())
+}
+
+/// Says that a broker is back: what this process left meanwhile is left, where it stayed it is joined again.
+pub(super) async fn come_back<M: Mode>(mode: &M, broker: usize) -> Result<(), DriverError> {
+    let base = mode.base();
+    base.departed.leave(broker, &base.shards.all()[broker]).await?;
+    mode.rejoin(broker).await?;
+    base.set_up(broker, true).await;
+    Ok(())
+}
+
+/// Keeps the subscriptions at one broker, and delivers what comes.
+pub(super) async fn listen<M: Mode>(mode: Arc<M>, broker: usize) {
+    let driver = mode.base().shards.all()[broker].clone();
+    let (notices, mut came) = mpsc::channel(NOTICES);
+    let hub = mode.base().hub.clone();
+    let listening = tokio::spawn({
+        let driver = driver.clone();
+        async move { driver.listen(notices, Arc::new(move || hub.count_full(1))).await }
+    });
+    while let Some(notice) = came.recv().await {
+        match notice {
+            Notice::Message { channel, body } => mode.receive(broker, &channel, &body).await,
+            Notice::Lost => mode.base().set_up(broker, false).await,
+            Notice::Back => {
+                let subscribed = driver.subscribe(&mode.own_channel()).await;
+                let back = match subscribed {
+                    Ok(()) => come_back(&*mode, broker).await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = back {
+                    tracing::debug!(broker = driver.name(), %error, "lost again before it was joined");
+                    // Not to be lost twice: what is there now is as good as nothing.
+                    sleep(Duration::from_millis(fastrand::u64(10..100))).await;
+                    driver.reset();
+                }
+            }
+        }
+    }
+    listening.abort();
+}
+
+/// Sends messages to itself, and sees whether they come back.
+pub(super) async fn probe<M: Mode>(mode: Arc<M>) {
+    let base = mode.base();
+    loop {
+        let number = base.health.next_probe();
+        // What is sent while a connection is being made cannot come back, and says nothing of it.
+        let were_up: Vec<bool> = (0..base.shards.all().len()).map(|broker| base.health.is_up(broker)).collect();
+        for (broker, driver) in base.shards.all().iter().enumerate() {
+            if let Err(error) = mode.probe(broker, number).await {
+                tracing::debug!(broker = driver.name(), %error, "a probe could not be sent");
+            }
+        }
+        sleep(base.options.probe_interval).await;
+        for (broker, driver) in base.shards.all().iter().enumerate() {
+            if were_up[broker] && base.health.is_up(broker) && !base.health.has_probe(broker, number) {
+                tracing::warn!(broker = driver.name(), "what this process sends itself does not come back");
+                base.set_up(broker, false).await;
+                driver.reset();
+            }
+        }
+    }
+}
+
+/// Renews the memberships of this process before they expire.
+pub(super) async fn renew<M: Mode>(mode: Arc<M>) {
+    let base = mode.base();
+    loop {
+        sleep(base.hub.limits().group_expiry / 3).await;
+        for (broker, driver) in base.shards.all().iter().enumerate() {
+            if let Err(error) = mode.rejoin(broker).await {
+                tracing::debug!(broker = driver.name(), %error, "memberships could not be renewed");
+            }
+        }
+    }
+}

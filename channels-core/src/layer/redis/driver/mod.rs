@@ -1,0 +1,125 @@
+//! What a layer asks of one broker.
+
+mod link;
+#[cfg(any(test, feature = "testing"))]
+mod stub;
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+pub(super) use self::link::{Link, escape};
+#[cfg(any(test, feature = "testing"))]
+pub use self::stub::StubBroker;
+
+/// What a driver answers, some time.
+pub type DriverFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, DriverError>> + Send + 'a>>;
+
+/// A broker that cannot be asked, or that refuses.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum DriverError {
+    /// The broker cannot be reached: the connection is lost, or there never was one.
+    #[error("the broker cannot be reached")]
+    Lost(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The broker refuses the command: the key is of another type, the user may not, it is out of memory.
+    #[error("the broker refuses the command")]
+    Refused(#[source] Arc<dyn std::error::Error + Send + Sync>),
+}
+
+/// One message for one mailbox.
+#[derive(Clone, Debug)]
+pub struct Push {
+    /// The mailbox's key: a sorted set.
+    pub key: String,
+    /// The body.
+    pub body: Vec<u8>,
+    /// When it was sent, in seconds since 1970: what the set is sorted by.
+    pub sent: f64,
+    /// How many messages the mailbox may hold.
+    pub capacity: usize,
+    /// How long a message may wait, and the mailbox be kept after the last one: whole seconds.
+    pub expiry: Duration,
+}
+
+/// A message that was in a mailbox.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Popped {
+    /// The body.
+    pub body: Vec<u8>,
+    /// When it was sent, in seconds since 1970.
+    pub sent: f64,
+}
+
+/// What a driver tells by itself.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Notice {
+    /// A message came on a channel that is subscribed.
+    Message {
+        /// The channel.
+        channel: String,
+        /// The body.
+        body: Vec<u8>,
+    },
+    /// The connection that carries subscriptions is lost.
+    Lost,
+    /// It is there, for the first time or again, with every subscription.
+    Back,
+}
+
+/// One broker, as a Redis layer needs it: mailboxes, sets of members, subscriptions.
+///
+/// The layers are written against this, and tested with the `StubBroker` of [`testing`](crate::testing). All methods may be called
+/// from any task of one runtime; a call fails within the time that its driver was made with.
+pub trait Driver: Send + Sync + 'static {
+    /// The broker's address, for the log: without a password.
+    fn name(&self) -> &str;
+
+    /// Adds each message to its mailbox unless that is full; whether it was added. Messages that are older than they may be are
+    /// removed from these mailboxes.
+    fn push(&self, messages: Vec<Push>) -> DriverFuture<'_, Vec<bool>>;
+
+    /// Takes the oldest messages out of a mailbox, at most `most`; waits for the first at most `wait`.
+    fn pop<'a>(&'a self, key: &'a str, wait: Duration, most: usize) -> DriverFuture<'a, Vec<Popped>>;
+
+    /// Adds members to a set, as of now, and keeps the set for `expiry` (whole seconds).
+    fn join<'a>(&'a self, key: &'a str, members: Vec<String>, now: f64, expiry: Duration) -> DriverFuture<'a, ()>;
+
+    /// Takes members out of a set.
+    fn leave<'a>(&'a self, key: &'a str, members: Vec<String>) -> DriverFuture<'a, ()>;
+
+    /// Takes those who joined before `oldest` out of a set, and returns their number and who is left.
+    fn members<'a>(&'a self, key: &'a str, oldest: f64) -> DriverFuture<'a, (usize, Vec<String>)>;
+
+    /// Says that each of these keys is in use for so long.
+    fn lease<'a>(&'a self, key: &'a str, time: Duration) -> DriverFuture<'a, ()>;
+
+    /// Which of these leases have not ended.
+    fn alive(&self, keys: Vec<String>) -> DriverFuture<'_, Vec<bool>>;
+
+    /// Sends a message to the subscribers of a channel; how many connections those are.
+    fn publish<'a>(&'a self, channel: &'a str, body: Vec<u8>) -> DriverFuture<'a, usize>;
+
+    /// Subscribes to a channel, or with a `*` at the end to all that begin so; when it resolves, nothing that is published is
+    /// missed. The subscription is renewed whenever the connection is.
+    fn subscribe<'a>(&'a self, channel: &'a str) -> DriverFuture<'a, ()>;
+
+    /// Ends a subscription.
+    fn unsubscribe<'a>(&'a self, channel: &'a str) -> DriverFuture<'a, ()>;
+
+    /// Keeps the connection for subscriptions, and tells what happens, until the receiver is dropped. It is called once.
+    ///
+    /// What is not taken in time is dropped and counted in `overflow`.
+    fn listen(
+        &self,
+        notices: mpsc::Sender<Notice>,
+        overflow: Arc<dyn Fn() + Send + Sync>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+
+    /// Makes the connection for subscriptions anew: it looks open and carries nothing.
+    fn reset(&self);
+
+    /// Deletes every key that begins so.
+    fn flush<'a>(&'a self, prefix: &'a str) -> DriverFuture<'a, ()>;
+}

@@ -1,0 +1,115 @@
+//! Whether the brokers are there, and whether what is sent comes back.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+/// What is known of the brokers of a layer.
+pub(super) struct Health {
+    up: Mutex<Vec<bool>>,
+    /// Whether each of them was up at once before.
+    begun: AtomicBool,
+    /// The last probe that was sent, and the last that came back.
+    sent: AtomicU64,
+    probes: Vec<AtomicU64>,
+}
+
+/// What a change means for connections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Change {
+    /// The first broker is lost.
+    Lost,
+    /// The last of the lost brokers is back.
+    Back,
+}
+
+impl Health {
+    pub(super) fn new(brokers: usize) -> Self {
+        Self {
+            up: Mutex::new(vec![false; brokers]),
+            begun: AtomicBool::new(false),
+            sent: AtomicU64::new(0),
+            probes: (0..brokers).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// A broker is up, or down.
+    pub(super) fn set(&self, broker: usize, is_up: bool) -> Option<Change> {
+        let mut up = self.up.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = up.iter().all(|up| *up);
+        up[broker] = is_up;
+        if is_up {
+            // What was sent before is lost; from now on everything has to come back.
+            self.probe_came(broker, self.sent.load(Ordering::Relaxed));
+        }
+        let after = up.iter().all(|up| *up);
+        match (before, after) {
+            (true, false) => Some(Change::Lost),
+            // The beginning is no return.
+            (false, true) => self.begun.swap(true, Ordering::Relaxed).then_some(Change::Back),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_up(&self, broker: usize) -> bool {
+        self.up.lock().unwrap_or_else(PoisonError::into_inner)[broker]
+    }
+
+    /// The number of the next probe.
+    pub(super) fn next_probe(&self) -> u64 {
+        self.sent.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A probe came back.
+    pub(super) fn probe_came(&self, broker: usize, number: u64) {
+        self.probes[broker].fetch_max(number, Ordering::Relaxed);
+    }
+
+    /// Whether this broker has brought back the probe of this number.
+    pub(super) fn has_probe(&self, broker: usize, number: u64) -> bool {
+        self.probes[broker].load(Ordering::Relaxed) >= number
+    }
+
+    /// Whether every broker is up, and the last probe but one has come back: the last may be on its way.
+    pub(super) fn is_ready(&self) -> bool {
+        let due = self.sent.load(Ordering::Relaxed).saturating_sub(1);
+        let probes = (0..self.probes.len()).all(|broker| self.has_probe(broker, due));
+        probes && self.up.lock().unwrap_or_else(PoisonError::into_inner).iter().all(|up| *up)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losing_one_of_two_brokers_is_one_loss_and_its_return_one_return() {
+        let health = Health::new(2);
+        assert!(!health.is_ready());
+        assert_eq!([health.set(0, true), health.set(1, true)], [None, None], "the beginning is no return");
+        assert!(health.is_ready());
+        assert_eq!(health.set(0, false), Some(Change::Lost));
+        assert_eq!(health.set(1, false), None);
+        assert!(!health.is_ready());
+        assert_eq!([health.set(1, true), health.set(0, true)], [None, Some(Change::Back)]);
+    }
+
+    #[test]
+    fn a_probe_that_does_not_come_back_before_the_next_makes_it_not_ready() {
+        let health = Health::new(1);
+        health.set(0, true);
+        let first = health.next_probe();
+        assert!(health.is_ready(), "it may be on its way");
+        let second = health.next_probe();
+        assert!(!health.is_ready());
+        health.probe_came(0, first);
+        assert!(health.is_ready());
+        assert!(!health.has_probe(0, second));
+        health.next_probe();
+        assert!(!health.is_ready());
+        health.set(0, false);
+        health.set(0, true);
+        assert!(health.is_ready(), "what was lost with a connection is not asked of the next");
+    }
+}

@@ -1,0 +1,76 @@
+//! Where brokers are, and how they are reached.
+
+use channels::{
+    Layer, RawEvent, event,
+    layer::redis::{Host, RedisChannelLayer, RedisLayer, RedisOptions, RedisOptionsError, RedisPubSubChannelLayer},
+};
+
+use super::{
+    server::{RedisServer, Sentinel},
+    until_ready,
+};
+use crate::support::within;
+
+async fn works(options: RedisOptions) {
+    let layers = [
+        Layer::new(RedisLayer::new(options.clone()).unwrap()),
+        Layer::new(RedisChannelLayer::new(options.clone()).unwrap()),
+        Layer::new(RedisPubSubChannelLayer::new(options).unwrap()),
+    ];
+    for layer in layers {
+        until_ready(&layer, true).await;
+        let mine = layer.new_channel().await.unwrap();
+        layer.group_add("room", &mine).await.unwrap();
+        layer.group_send("room", event!({"type": "numbered", "n": 1})).await.unwrap();
+        let event = within(layer.receive(&mine)).await.unwrap();
+        assert_eq!(event.decode::<RawEvent>().unwrap()["n"], 1);
+    }
+}
+
+#[tokio::test]
+async fn a_password_a_database_and_a_unix_socket() {
+    let server = RedisServer::with(&["--requirepass", "secret"]);
+    works(RedisOptions::from(format!("redis://:secret@127.0.0.1:{}/3", server.port))).await;
+    works(RedisOptions::from(format!("unix://{}?pass=secret&db=2", server.socket().display()))).await;
+    let wrong = Layer::new(RedisLayer::new(server.url().as_str()).unwrap());
+    let error = wrong.group_send("room", event!({"type": "numbered"})).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("broker `{}` failed", server.url()));
+}
+
+#[tokio::test]
+async fn the_master_that_a_sentinel_names() {
+    let server = RedisServer::start();
+    let sentinel = Sentinel::of(&server);
+    works(RedisOptions::from(Host::sentinel([("127.0.0.1", sentinel.port)], "main").db(1))).await;
+}
+
+#[test]
+fn what_is_wrong_is_said_when_the_layer_is_made() {
+    let error = RedisLayer::new("localhost:6379").err().unwrap();
+    assert_eq!(error.to_string(), "`localhost:6379` is not the address of a redis host, as redis://127.0.0.1:6379 is");
+    let none = RedisOptions::hosts(Vec::<Host>::new());
+    assert!(matches!(RedisChannelLayer::new(none), Err(RedisOptionsError::NoHost)));
+    let event = RedisOptions::default().on_disconnect("_private");
+    assert!(matches!(RedisLayer::new(event), Err(RedisOptionsError::Event(_))));
+    let prefix = RedisOptions::default().prefix("two words");
+    assert!(matches!(RedisPubSubChannelLayer::new(prefix), Err(RedisOptionsError::Prefix { .. })));
+}
+
+#[test]
+fn a_layer_is_made_from_a_url() {
+    for url in [
+        "memory://",
+        "redis://127.0.0.1:1",
+        "redis://127.0.0.1:1?mode=core",
+        "redis://127.0.0.1:1?mode=pubsub&prefix=shop",
+        "rediss://127.0.0.1:1/2",
+        "unix:///tmp/none.sock",
+    ] {
+        assert!(Layer::from_url(url).is_ok(), "{url}");
+    }
+    let error = Layer::from_url("amqp://x").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "layer: no channel layer has the scheme `amqp://` (there are: memory://, redis://, rediss://, unix://)"
+    );
+}

@@ -1,0 +1,158 @@
+//! What is no message is logged once, dropped, and disturbs nothing else.
+
+use channels::{
+    ChannelLayer, Layer, LayerError, RawEvent, event,
+    layer::redis::{RedisChannelLayer, RedisLayer, RedisOptions, RedisPubSubChannelLayer},
+};
+use redis::{Commands, Connection};
+
+use super::{
+    server::{prefix, shared},
+    until_ready,
+};
+use crate::{logs, support::within};
+
+const NODE: usize = 32;
+
+fn raw() -> Connection {
+    redis::Client::open(shared()[0].as_str()).unwrap().get_connection().unwrap()
+}
+
+/// A layer of its own prefix, encrypted or not.
+async fn layer<L: ChannelLayer, E: std::fmt::Debug>(
+    keys: &[&str],
+    make: fn(RedisOptions) -> Result<L, E>,
+) -> (Layer, String) {
+    logs::keep();
+    let prefix = prefix();
+    let options = RedisOptions::from(shared()[0].as_str()).prefix(&prefix);
+    let layer = Layer::new(make(options.symmetric_encryption_keys(keys.iter().copied())).unwrap());
+    until_ready(&layer, true).await;
+    (layer, prefix)
+}
+
+/// Bodies that are none, and what the log says of them.
+fn bodies() -> Vec<(Vec<u8>, &'static str)> {
+    vec![
+        (b"\xc1".to_vec(), "it is not a"),
+        (b"\x82\xa4type\xa1a\x01\x02".to_vec(), "a map has a key that is not text: 1"),
+        (b"\x81\xa4text\xa1a".to_vec(), "an event needs a `type`"),
+        (b"\x81\xa4type\xa2_x".to_vec(), "event type `_x` starts with `_`"),
+        (vec![0x80; (1 << 20) + 1], "it has 1048577 bytes; the most is 1048576"),
+    ]
+}
+
+/// Puts bodies twice where the layer reads them; each is logged once, and what comes behind arrives.
+async fn are_logged_once(layer: &Layer, key: &str, put: impl Fn(&[u8])) {
+    let mine = layer.new_channel().await.unwrap();
+    layer.group_add("room", &mine).await.unwrap();
+    for (body, why) in bodies() {
+        for _ in 0..2 {
+            put(&body);
+        }
+        logs::wait_for(&[key, why]).await;
+        layer.group_send("room", event!({"type": "numbered", "n": 1})).await.unwrap();
+        assert_eq!(within(layer.receive(&mine)).await.unwrap().decode::<RawEvent>().unwrap()["n"], 1);
+        assert_eq!(logs::with(&[key, why]).len(), 1, "{why}");
+    }
+}
+
+#[tokio::test]
+async fn the_core_layer_drops_bodies_that_are_none() {
+    let (layer, prefix) = layer(&[], RedisChannelLayer::new).await;
+    let mailbox = format!("{prefix}{}", layer.get_ref().hub().head());
+    are_logged_once(&layer, &mailbox, |body| {
+        let body = [&random_prefix(), body].concat();
+        let _: () = raw().zadd(&mailbox, body, now()).unwrap();
+    })
+    .await;
+    // A name with a forbidden character, among others.
+    let mine = layer.new_channel().await.unwrap();
+    let body = rmp_body(&["not a name", &mine]);
+    let _: () = raw().zadd(&mailbox, [&random_prefix(), body.as_slice()].concat(), now()).unwrap();
+    assert_eq!(within(layer.receive(&mine)).await.unwrap().name(), "a");
+    logs::wait_for(&[&mailbox, "channel name `not a name` has the character ' '"]).await;
+}
+
+#[tokio::test]
+async fn the_pubsub_layer_drops_bodies_that_are_none() {
+    let (layer, prefix) = layer(&[], RedisPubSubChannelLayer::new).await;
+    let channel = format!("{prefix}__group__room");
+    are_logged_once(&layer, &channel, |body| {
+        let _: () = raw().publish(&channel, body).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn our_own_layer_drops_bodies_that_are_none() {
+    let (layer, prefix) = layer(&[], RedisLayer::new).await;
+    let channel = format!("{prefix}:{{room}}");
+    are_logged_once(&layer, &channel, |body| {
+        let _: () = raw().publish(&channel, [&[b'f'; NODE], body].concat()).unwrap();
+    })
+    .await;
+    let _: () = raw().publish(&channel, b"short").unwrap();
+    logs::wait_for(&[&channel, "it is too short"]).await;
+}
+
+#[tokio::test]
+async fn what_another_key_encrypted_is_dropped() {
+    let (ours, prefix) = layer(&["ours"], RedisPubSubChannelLayer::new).await;
+    let options = RedisOptions::from(shared()[0].as_str()).prefix(&prefix).symmetric_encryption_keys(["theirs"]);
+    let theirs = Layer::new(RedisPubSubChannelLayer::new(options).unwrap());
+    let mine = ours.new_channel().await.unwrap();
+    ours.group_add("room", &mine).await.unwrap();
+    theirs.group_send("room", event!({"type": "numbered", "n": 1})).await.unwrap();
+    logs::wait_for(&[&format!("{prefix}__group__room"), "no key decrypts it"]).await;
+    ours.group_send("room", event!({"type": "numbered", "n": 2})).await.unwrap();
+    assert_eq!(within(ours.receive(&mine)).await.unwrap().decode::<RawEvent>().unwrap()["n"], 2);
+}
+
+#[tokio::test]
+async fn a_key_of_another_type_is_an_error_of_that_group_only() {
+    let (layer, prefix) = layer(&[], RedisChannelLayer::new).await;
+    let key = format!("{prefix}:group:spoilt");
+    let _: () = raw().set(&key, "no sorted set").unwrap();
+    for _ in 0..2 {
+        let error = layer.group_send("spoilt", event!({"type": "numbered"})).await.unwrap_err();
+        assert!(matches!(error, LayerError::Broker { .. }), "{error}");
+    }
+    assert_eq!(logs::with(&[&key, "the broker refuses the command"]).len(), 1);
+    let mine = layer.new_channel().await.unwrap();
+    layer.group_add("room", &mine).await.unwrap();
+    layer.group_send("room", event!({"type": "numbered", "n": 3})).await.unwrap();
+    assert_eq!(within(layer.receive(&mine)).await.unwrap().decode::<RawEvent>().unwrap()["n"], 3);
+    assert!(layer.is_ready());
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_is_refused_where_it_is_sent() {
+    let (layer, _) = layer(&[], RedisLayer::new).await;
+    let error = layer.group_send("room", event!({"type": "large", "text": "x".repeat(1 << 20)})).await.unwrap_err();
+    assert!(error.to_string().starts_with("event `large` has 10485"), "{error}");
+}
+
+/// What tells equal bodies apart in a sorted set.
+fn random_prefix() -> [u8; 12] {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut bytes = [0; 12];
+    bytes[4..].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    bytes
+}
+
+/// `{"type": "a", "__asgi_channel__": […]}`
+fn rmp_body(channels: &[&str]) -> Vec<u8> {
+    let mut body = b"\x82\xa4type\xa1a\xb0__asgi_channel__".to_vec();
+    body.push(0x90 | channels.len() as u8);
+    for channel in channels {
+        body.extend([0xd9, channel.len() as u8]);
+        body.extend(channel.as_bytes());
+    }
+    body
+}
+
+fn now() -> f64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64()
+}

@@ -1,0 +1,93 @@
+//! Many members in two processes, and many messages from both.
+
+use channels::{
+    ChannelLayer, Layer,
+    layer::redis::{RedisChannelLayer, RedisLayer, RedisOptions, RedisPubSubChannelLayer},
+    prelude::*,
+    testing::WebsocketCommunicator,
+};
+
+use super::{
+    server::{prefix, shared},
+    until_ready,
+};
+use crate::support::DEADLINE;
+
+const MEMBERS: usize = 50;
+const MESSAGES: usize = 200;
+
+#[derive(Serialize, Deserialize, Event)]
+#[event("count")]
+struct Count {
+    sender: usize,
+    n: usize,
+}
+
+struct Member;
+
+#[consumer]
+impl Consumer for Member {
+    async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+        cx.group_add("room").await?;
+        Ok(())
+    }
+
+    #[handler]
+    fn count(event: &Count) -> Result<Message> {
+        Ok(format!("{} {}", event.sender, event.n).into())
+    }
+}
+
+/// Every member gets every message once, and those of one sender in order.
+async fn all_get_all<L: ChannelLayer, E: std::fmt::Debug>(make: fn(RedisOptions) -> Result<L, E>) {
+    let options = RedisOptions::from(shared()[0].as_str()).prefix(prefix()).capacity(2 * MESSAGES);
+    let layers = [(); 2].map(|()| Layer::new(make(options.clone()).unwrap()));
+    let mut members = Vec::new();
+    for layer in &layers {
+        until_ready(layer, true).await;
+        for _ in 0..MEMBERS {
+            let mut client = WebsocketCommunicator::new(|| Member, "/").layers(layer.clone()).timeout(DEADLINE);
+            assert!(client.connect().await.unwrap().accepted);
+            members.push(client);
+        }
+    }
+    let send = |sender: usize| {
+        let layer = layers[sender].clone();
+        async move {
+            for n in 0..MESSAGES {
+                let report = layer.group_send("room", Count { sender, n }).await.unwrap();
+                assert_eq!(report.full, 0);
+            }
+        }
+    };
+    tokio::join!(send(0), send(1));
+    for member in &mut members {
+        let mut next = [0, 0];
+        for _ in 0..2 * MESSAGES {
+            let text = member.receive_text_from().await.unwrap();
+            let (sender, n) = text.split_once(' ').unwrap();
+            let (sender, n): (usize, usize) = (sender.parse().unwrap(), n.parse().unwrap());
+            assert_eq!(n, next[sender], "of sender {sender}");
+            next[sender] += 1;
+        }
+        assert_eq!(next, [MESSAGES; 2]);
+    }
+    for layer in &layers {
+        assert_eq!(layer.dropped().full, 0);
+    }
+}
+
+#[channels::actix_web::test]
+async fn every_member_of_our_own_layer_gets_every_message_once_in_order() {
+    all_get_all(RedisLayer::new).await;
+}
+
+#[channels::actix_web::test]
+async fn every_member_of_the_core_layer_gets_every_message_once_in_order() {
+    all_get_all(RedisChannelLayer::new).await;
+}
+
+#[channels::actix_web::test]
+async fn every_member_of_the_pubsub_layer_gets_every_message_once_in_order() {
+    all_get_all(RedisPubSubChannelLayer::new).await;
+}

@@ -1,0 +1,25 @@
+//! The Redis layers: the suite of every layer, on a stub and on a real broker; Django; bad input; a broker that goes away.
+
+mod addresses;
+mod bad_input;
+mod chatroom;
+mod crowd;
+mod django;
+mod lease;
+mod server;
+mod suite;
+mod supervision;
+
+use channels::Layer;
+
+use crate::support::within;
+
+/// Waits until the layer is ready, or is not.
+async fn until_ready(layer: &Layer, ready: bool) {
+    within(async {
+        while layer.is_ready() != ready {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}

@@ -1,0 +1,209 @@
+//! A broker that goes away takes nobody with it.
+
+use std::time::{Duration, Instant};
+
+use channels::{
+    ChannelLayer, Layer, LayerError, event,
+    layer::redis::{RedisChannelLayer, RedisLayer, RedisOptions, RedisPubSubChannelLayer},
+    prelude::*,
+    testing::{StubBroker, WebsocketCommunicator},
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{server::RedisServer, until_ready};
+use crate::support::{DEADLINE, serve, within};
+
+/// Delivery resumes within this time of the broker's return.
+const RESUMES: Duration = Duration::from_secs(2);
+
+struct Member;
+
+#[consumer]
+impl Consumer for Member {
+    async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+        cx.group_add("room").await?;
+        cx.accept()?;
+        Ok(())
+    }
+
+    #[handler("broker.lost")]
+    async fn broker_lost(&mut self, cx: &mut Context, _: &RawEvent) -> Result<()> {
+        cx.send("lost")?;
+        Ok(())
+    }
+
+    #[handler("broker.back")]
+    async fn broker_back(&mut self, cx: &mut Context, _: &RawEvent) -> Result<()> {
+        cx.send("back")?;
+        Ok(())
+    }
+
+    #[handler]
+    async fn numbered(&mut self, cx: &mut Context, event: &RawEvent) -> Result<()> {
+        cx.send(event["n"].to_string())?;
+        Ok(())
+    }
+}
+
+async fn member(layer: &Layer) -> WebsocketCommunicator {
+    let mut client = WebsocketCommunicator::new(|| Member, "/").layers(layer.clone()).timeout(DEADLINE);
+    assert!(client.connect().await.unwrap().accepted);
+    client
+}
+
+async fn told(client: &mut WebsocketCommunicator) -> String {
+    client.receive_text_from().await.unwrap()
+}
+
+/// Kills the broker five times under the members' feet, while others send.
+async fn survives<L: ChannelLayer, E: std::fmt::Debug>(make: fn(RedisOptions) -> Result<L, E>, knows_all: bool) {
+    let mut server = RedisServer::start();
+    let layer = || {
+        let options = RedisOptions::from(server.url()).timeout(Duration::from_secs(1));
+        Layer::new(make(options.on_disconnect("broker.lost").on_reconnect("broker.back")).unwrap())
+    };
+    let (near, far) = (layer(), layer());
+    until_ready(&near, true).await;
+    until_ready(&far, true).await;
+    let mut members = [member(&near).await, member(&near).await, member(&far).await];
+    let load = far.clone();
+    let load = channels::actix_web::rt::spawn(async move {
+        loop {
+            let _ = load.group_send("elsewhere", event!({"type": "numbered", "n": 0})).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    for round in 0..5 {
+        server.kill();
+        for member in &mut members {
+            assert_eq!(told(member).await, "lost");
+        }
+        assert!(!near.is_ready() && !far.is_ready());
+        let asked = Instant::now();
+        let error = far.group_send("room", event!({"type": "numbered", "n": round})).await.unwrap_err();
+        assert!(matches!(error, LayerError::Broker { .. }), "{error}");
+        assert!(asked.elapsed() < RESUMES, "an error within the deadline, not a hang");
+
+        server.restart();
+        let back = Instant::now();
+        for member in &mut members {
+            assert_eq!(told(member).await, "back");
+        }
+        assert!(back.elapsed() < RESUMES, "back after {:?}", back.elapsed());
+        for layer in [&near, &far] {
+            layer.group_send("room", event!({"type": "numbered", "n": round})).await.unwrap();
+            for member in &mut members {
+                assert_eq!(told(member).await, round.to_string());
+            }
+        }
+        if knows_all {
+            assert_eq!(near.group_size("room").await.unwrap(), 3);
+        }
+    }
+    load.abort();
+
+    // Who leaves while the broker is away has left when it returns.
+    let [first, mut second, third] = members;
+    server.kill();
+    assert_eq!(told(&mut second).await, "lost");
+    let leaves = Instant::now();
+    first.disconnect(1000).await.unwrap();
+    assert!(leaves.elapsed() < RESUMES, "nobody waits for a broker to say goodbye");
+    server.restart();
+    assert_eq!(told(&mut second).await, "back");
+    if knows_all {
+        until_ready(&far, true).await;
+        assert_eq!(far.group_size("room").await.unwrap(), 2);
+    }
+    third.disconnect(1000).await.unwrap();
+}
+
+#[channels::actix_web::test]
+async fn our_own_layer_survives_its_broker() {
+    survives(RedisLayer::new, true).await;
+}
+
+#[channels::actix_web::test]
+async fn the_core_layer_survives_its_broker() {
+    survives(RedisChannelLayer::new, true).await;
+}
+
+#[channels::actix_web::test]
+async fn the_pubsub_layer_survives_its_broker() {
+    survives(RedisPubSubChannelLayer::new, false).await;
+}
+
+async fn readiness(address: std::net::SocketAddr) -> String {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    within(stream.read_to_string(&mut answer)).await.unwrap();
+    answer.split(' ').nth(1).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_server_is_ready_while_its_broker_is_there() {
+    let broker = StubBroker::default();
+    let layer = Layer::new(RedisLayer::new(RedisOptions::drivers([broker.driver()])).unwrap());
+    until_ready(&layer, true).await;
+    let app = ProtocolTypeRouter::new().websocket(URLRouter::new([path("ws/", || Member)]).unwrap());
+    let served = serve(Server::new(app).layers(layer.clone()).readiness("/readyz"));
+    assert_eq!(readiness(served.address).await, "200");
+    broker.stop();
+    until_ready(&layer, false).await;
+    assert_eq!(readiness(served.address).await, "503");
+    broker.start();
+    until_ready(&layer, true).await;
+    assert_eq!(readiness(served.address).await, "200");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_carries_nothing_makes_the_layer_not_ready() {
+    let broker = StubBroker::default();
+    let options = || RedisOptions::drivers([broker.driver()]).probe_interval(Duration::from_millis(20));
+    let layers =
+        [Layer::new(RedisLayer::new(options()).unwrap()), Layer::new(RedisPubSubChannelLayer::new(options()).unwrap())];
+    for layer in layers {
+        until_ready(&layer, true).await;
+        broker.mute(true);
+        until_ready(&layer, false).await;
+        broker.mute(false);
+        until_ready(&layer, true).await;
+    }
+}
+
+/// A broker that stands still with its connections open is as bad as one that is gone.
+async fn is_not_held_up<L: ChannelLayer, E: std::fmt::Debug>(make: fn(RedisOptions) -> Result<L, E>) {
+    let server = RedisServer::start();
+    let options = RedisOptions::from(server.url()).timeout(Duration::from_millis(300));
+    let layer = Layer::new(make(options.probe_interval(Duration::from_millis(200))).unwrap());
+    until_ready(&layer, true).await;
+    let mut client = member(&layer).await;
+    server.freeze(true);
+    let asked = Instant::now();
+    let error = layer.group_send("room", event!({"type": "numbered", "n": 1})).await.unwrap_err();
+    assert!(matches!(error, LayerError::Broker { .. }), "{error}");
+    assert!(asked.elapsed() < RESUMES, "an error within the deadline, not a hang");
+    until_ready(&layer, false).await;
+    server.freeze(false);
+    until_ready(&layer, true).await;
+    layer.group_send("room", event!({"type": "numbered", "n": 2})).await.unwrap();
+    // Whether the first was delivered in the end the sender cannot know.
+    while told(&mut client).await != "2" {}
+}
+
+#[channels::actix_web::test]
+async fn our_own_layer_is_not_held_up_by_a_broker_that_stands_still() {
+    is_not_held_up(RedisLayer::new).await;
+}
+
+#[channels::actix_web::test]
+async fn the_core_layer_is_not_held_up_by_a_broker_that_stands_still() {
+    is_not_held_up(RedisChannelLayer::new).await;
+}
+
+#[channels::actix_web::test]
+async fn the_pubsub_layer_is_not_held_up_by_a_broker_that_stands_still() {
+    is_not_held_up(RedisPubSubChannelLayer::new).await;
+}
