@@ -5,13 +5,14 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, Socket, Type};
 
 use crate::frame::{self, Frame};
 use crate::patience::Patience;
@@ -26,6 +27,9 @@ const READ: usize = 64 * 1024;
 /// The key of RFC 6455's own example, and its answer.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+/// What a connect that does not block says on Linux; the standard library has no stable name for it.
+const EINPROGRESS: i32 = 115;
 
 /// One message for one connection.
 pub(crate) struct Received<'a> {
@@ -49,9 +53,21 @@ impl Outgoing<'_> {
     }
 }
 
+/// What a protocol within WebSocket asks of a connection besides messages; each is a text.
+pub(crate) struct Manners {
+    /// Said first.
+    pub(crate) hello: &'static [u8],
+    /// To be answered with `pong`.
+    pub(crate) ping: &'static [u8],
+    /// The answer.
+    pub(crate) pong: &'static [u8],
+}
+
 /// All connections to one server.
 pub(crate) struct Swarm {
     address: SocketAddr,
+    source: Ipv4Addr,
+    manners: Option<&'static Manners>,
     poll: Poll,
     events: Events,
     scratch: Vec<u8>,
@@ -61,15 +77,22 @@ pub(crate) struct Swarm {
 
 impl Swarm {
     /// No connections yet.
-    pub(crate) fn new(address: SocketAddr) -> Result<Self> {
+    pub(crate) fn new(address: SocketAddr, manners: Option<&'static Manners>) -> Result<Self> {
         Ok(Self {
             address,
+            source: Ipv4Addr::LOCALHOST,
+            manners,
             poll: Poll::new().context("cannot poll")?,
             events: Events::with_capacity(256),
             scratch: vec![0; READ],
             connections: Vec::new(),
             held_up: Duration::ZERO,
         })
+    }
+
+    /// Connects from this address from now on. Each has some 28,000 ports, and keeps those of the last minute.
+    pub(crate) fn come_from(&mut self, source: Ipv4Addr) {
+        self.source = source;
     }
 
     /// Connects to each path and returns when every handshake is answered. What arrives meanwhile goes to `receive`.
@@ -151,6 +174,11 @@ impl Swarm {
         mem::take(&mut self.held_up)
     }
 
+    /// Lets a moment pass, and forgets what arrives meanwhile.
+    pub(crate) fn rest(&mut self) -> Result<()> {
+        self.turn(Duration::from_millis(50), |_| Ok(())).map(drop)
+    }
+
     /// Handles what arrives until nothing has for a quarter of a second.
     pub(crate) fn quiet(
         &mut self,
@@ -174,16 +202,13 @@ impl Swarm {
     }
 
     fn start(&mut self, path: String) -> Result<()> {
-        let mut socket = TcpStream::connect(self.address).context("cannot open a socket")?;
+        let mut socket = connect(self.source, self.address).context("cannot open a socket")?;
         let token = Token(self.connections.len());
         self.poll.registry().register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
-        let unsent = format!(
-            "GET {path} HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nConnection: Upgrade\r\n\
-             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n",
-            host = self.address
-        );
+        let unsent = request(&path, self.address);
         self.connections.push(Connection {
             path,
+            manners: self.manners,
             socket: Some(socket),
             state: State::Connecting,
             unsent: unsent.into_bytes(),
@@ -214,6 +239,7 @@ enum State {
 
 struct Connection {
     path: String,
+    manners: Option<&'static Manners>,
     socket: Option<TcpStream>,
     state: State,
     /// What the socket did not take yet.
@@ -302,11 +328,18 @@ impl Connection {
             };
             self.state = State::Open;
             used = end;
+            if let Some(manners) = self.manners {
+                frame::write(&mut self.unsent, frame::TEXT, manners.hello);
+            }
         }
         let mut messages = 0;
         while let Some((Frame { opcode, payload }, length)) = frame::parse(&pending[used..])? {
             used += length;
             match opcode {
+                frame::TEXT if self.manners.is_some_and(|manners| payload == manners.ping) => {
+                    let pong = self.manners.map_or(&b""[..], |manners| manners.pong);
+                    frame::write(&mut self.unsent, frame::TEXT, pong);
+                }
                 frame::TEXT | frame::BINARY => {
                     messages += 1;
                     receive(Received { by, payload, at, reply: Outgoing(&mut self.unsent) })?;
@@ -344,6 +377,26 @@ impl Connection {
         }
         self.unsent.drain(..written);
         Ok(())
+    }
+}
+
+/// The handshake's request.
+pub(crate) fn request(path: &str, host: SocketAddr) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
+    )
+}
+
+/// Begins to connect.
+fn connect(source: Ipv4Addr, address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None)?;
+    if source != Ipv4Addr::LOCALHOST {
+        socket.bind(&SocketAddr::from((source, 0)).into())?;
+    }
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(EINPROGRESS) => Err(error),
+        _ => Ok(TcpStream::from_std(socket.into())),
     }
 }
 

@@ -5,6 +5,7 @@ use clap::ValueEnum;
 use memchr::memmem;
 use serde_json::{Value, json};
 
+use crate::client::Manners;
 use crate::frame;
 use crate::payload::{PREFIX, Payloads, Stamp};
 
@@ -16,6 +17,8 @@ pub(crate) enum Contract {
     Chatroom,
     /// Text in, the same text to every member of the room, the sender among them. Nothing else.
     Room,
+    /// As [`Room`](Self::Room), in the framing of Socket.IO: `42["message","…"]` both ways.
+    SocketIo,
     /// The `echo` example: a text comes back, perhaps with `哈哈` behind it; bytes come back as they are.
     Echo,
 }
@@ -26,7 +29,18 @@ impl Contract {
         match self {
             Self::Chatroom => "/ws/{room}/?name={member}",
             Self::Room => "/ws/{room}/",
+            Self::SocketIo => "/socket.io/?EIO=4&transport=websocket&room={room}",
             Self::Echo => "/ws/",
+        }
+    }
+
+    /// The path where a message comes straight back, of a server that does not say otherwise.
+    pub(crate) fn usual_echo(self) -> Option<&'static str> {
+        match self {
+            Self::Chatroom => None,
+            Self::Room => Some("/echo/"),
+            Self::SocketIo => Some("/socket.io/?EIO=4&transport=websocket"),
+            Self::Echo => Some("/ws/"),
         }
     }
 
@@ -34,7 +48,17 @@ impl Contract {
     pub(crate) fn has_rooms(self) -> bool {
         self != Self::Echo
     }
+
+    /// What its protocol asks of a connection besides messages.
+    pub(crate) fn manners(self) -> Option<&'static Manners> {
+        // Engine.IO 4 and Socket.IO 5: a connection joins the main namespace, and answers the server's pings.
+        static SOCKET_IO: Manners = Manners { hello: b"40", ping: b"2", pong: b"3" };
+        (self == Self::SocketIo).then_some(&SOCKET_IO)
+    }
 }
+
+/// What an event of Socket.IO begins with, if its name is `message` and its first argument a string.
+const SAID: &[u8] = br#"42["message",""#;
 
 /// Puts and finds payloads as one contract wants them.
 pub(crate) struct Wire {
@@ -58,16 +82,16 @@ impl Wire {
     /// The message that carries `stamp`; a text, unless `binary` is wanted of it.
     pub(crate) fn put(&mut self, stamp: Stamp) -> &[u8] {
         let payload = self.payloads.write(stamp);
-        match self.contract {
-            Contract::Room | Contract::Echo => payload,
-            Contract::Chatroom => {
-                self.message.clear();
-                self.message.extend_from_slice(br#"{"text":""#);
-                self.message.extend_from_slice(payload);
-                self.message.extend_from_slice(br#""}"#);
-                &self.message
-            }
-        }
+        let (before, after): (&[u8], &[u8]) = match self.contract {
+            Contract::Room | Contract::Echo => return payload,
+            Contract::Chatroom => (br#"{"text":""#, br#""}"#),
+            Contract::SocketIo => (SAID, br#""]"#),
+        };
+        self.message.clear();
+        self.message.extend_from_slice(before);
+        self.message.extend_from_slice(payload);
+        self.message.extend_from_slice(after);
+        &self.message
     }
 
     /// The stamp in a server's message, or `None` if the message is none of ours and the contract allows for that.
@@ -77,6 +101,9 @@ impl Wire {
                 Some(start) => start,
                 None => return Ok(None),
             },
+            // Packets of other types are about the connection.
+            Contract::SocketIo if !message.starts_with(SAID) => return Ok(None),
+            Contract::SocketIo => SAID.len(),
             Contract::Room | Contract::Echo => 0,
         };
         let end = message.len().min(start + self.size());
@@ -85,6 +112,7 @@ impl Wire {
         let whole = match self.contract {
             Contract::Chatroom => rest.first() == Some(&b'"'),
             Contract::Room => rest.is_empty(),
+            Contract::SocketIo => rest == br#""]"#,
             Contract::Echo => rest.is_empty() || rest == "哈哈".as_bytes(),
         };
         ensure!(whole, "more than what was sent: {}", shown(message));

@@ -1,7 +1,8 @@
 //! The load program: starts a server, loads it, and prints what a message costs.
 //!
 //! ```text
-//! cargo run --release -p channels-bench                     everything, medians of three runs
+//! cargo run --release -p channels-bench -- table            all servers compared, as Markdown; docs/performance.md
+//! cargo run --release -p channels-bench                     our servers in four scenarios, medians of three runs
 //! cargo run --release -p channels-bench -- fan-out --help   one scenario and its options
 //! ```
 //!
@@ -12,8 +13,11 @@
 mod client;
 mod contract;
 mod frame;
+mod hold;
+mod measure;
 mod patience;
 mod payload;
+mod plan;
 mod proc;
 mod report;
 mod scenario;
@@ -24,26 +28,27 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use clap::{Parser, value_parser};
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand, value_parser};
 
 use crate::contract::Contract;
+use crate::measure::{How, Task, measure};
 use crate::patience::Patience;
-use crate::payload::{Clock, SMALLEST};
-use crate::report::{Numbers, Outcome, Report};
-use crate::scenario::{Bench, Scenario};
-use crate::server::{Program, Server};
+use crate::payload::SMALLEST;
+use crate::plan::Plan;
+use crate::scenario::Scenario;
+use crate::server::{Part, Server};
 
 /// Starts a server, loads it, and prints what a message costs
 #[derive(Parser)]
 #[command(name = "channels-bench")]
 struct Arguments {
-    /// What to measure; everything, with its default options, if it is not said
+    /// What to measure; the scenarios fan-out, idle, rooms and echo if it is not said
     #[command(subcommand)]
-    scenario: Option<Scenario>,
+    command: Option<Command>,
 
-    /// Measure these servers only [chatroom, rooms, rooms-each, echo]
-    #[arg(long = "server", value_name = "NAME", global = true)]
+    /// Measure these servers only; a wrong name gets the list of all
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', global = true)]
     servers: Vec<String>,
 
     /// Measure this program, started with HOST and PORT in its environment, and build nothing
@@ -62,9 +67,9 @@ struct Arguments {
     #[arg(long, default_value_t = 128, global = true, value_parser = value_parser!(u32).range(SMALLEST as i64..=1 << 20))]
     size: u32,
 
-    /// Runs of which the medians are taken
-    #[arg(long, default_value_t = 3, global = true, value_parser = value_parser!(u16).range(1..))]
-    runs: u16,
+    /// Runs of which the medians are taken; 3, or 1 of a short plan, if it is not said
+    #[arg(long, global = true, value_parser = value_parser!(u16).range(1..))]
+    runs: Option<u16>,
 
     /// Run the server on these CPUs (as taskset takes them: 0 or 0,2-3)
     #[arg(long, value_name = "LIST", global = true)]
@@ -87,17 +92,24 @@ struct Arguments {
     json: bool,
 }
 
+/// What to measure.
+#[derive(Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Scenario(Scenario),
+    /// Compare servers: all of ours and all peers, in the scenarios that users feel; prints Markdown
+    Table(plan::Options),
+    /// Compare sizes of rooms, and numbers of rooms; prints Markdown
+    Sizes(plan::Options),
+    /// Hold connections open until the input ends, for a scenario that needs more of them than one process may have
+    #[command(hide = true)]
+    Hold(hold::Options),
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match measure(&arguments) {
-        Ok(report) => {
-            if arguments.json {
-                println!("{:#}", report.json());
-            } else {
-                print!("{}", report.table());
-            }
-            if report.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
+    match run(&arguments) {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("channels-bench: {error:#}");
             ExitCode::FAILURE
@@ -105,76 +117,65 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure(arguments: &Arguments) -> Result<Report> {
+fn run(arguments: &Arguments) -> Result<ExitCode> {
     let patience = Patience::new(Duration::from_secs(arguments.deadline), Duration::from_secs(arguments.stall))?;
     // The server inherits it.
     rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of open files")?;
-    let all;
-    let scenarios: &[Scenario] = match &arguments.scenario {
-        Some(scenario) => std::slice::from_ref(scenario),
+    let mut plan = None;
+    let tasks = match &arguments.command {
+        Some(Command::Hold(options)) => return options.run(&patience).map(|()| ExitCode::SUCCESS),
+        Some(Command::Scenario(scenario)) => vec![task(arguments, scenario.clone())?],
         None => {
-            all = everything()?;
-            &all
+            let names = ["fan-out", "idle", "rooms", "echo"];
+            names.map(|name| task(arguments, plan::parse([name])?)).into_iter().collect::<Result<_>>()?
         }
+        Some(Command::Table(options)) => planned(arguments, *plan.insert(Plan::Table), options)?,
+        Some(Command::Sizes(options)) => planned(arguments, *plan.insert(Plan::Sizes), options)?,
     };
-    let mut plan = Vec::new();
-    for scenario in scenarios {
-        plan.push((scenario, servers(arguments, scenario)?));
+    let short = matches!(&arguments.command, Some(Command::Table(options) | Command::Sizes(options)) if options.short);
+    let report = measure(
+        &tasks,
+        &How {
+            runs: arguments.runs.unwrap_or(if short { 1 } else { 3 }),
+            size: arguments.size as usize,
+            server_cpus: arguments.server_cpus.as_deref(),
+            client_cpus: arguments.client_cpus.as_deref(),
+            patience: &patience,
+        },
+    )?;
+    if arguments.json {
+        println!("{:#}", report.json());
+    } else if plan.is_some() {
+        print!("{}", report.markdown());
+    } else {
+        print!("{}", report.plain());
     }
-    ensure!(plan.iter().any(|(_, servers)| !servers.is_empty()), "no scenario is for the servers named");
-    // Some servers are one program.
-    let mut programs: Vec<(&Program, PathBuf)> = Vec::new();
-    for server in plan.iter().flat_map(|(_, servers)| servers) {
-        if !programs.iter().any(|(program, _)| **program == server.program) {
-            programs.push((&server.program, server.build(&patience)?));
-        }
-    }
-    // After cargo, which may have all CPUs.
-    if let Some(cpus) = &arguments.client_cpus {
-        server::pin_client(cpus)?;
-    }
-
-    let clock = Clock::start();
-    let size = arguments.size as usize;
-    let mut report = Report { outcomes: Vec::new(), failures: Vec::new(), runs: arguments.runs.into() };
-    for (scenario, servers) in &plan {
-        let mut rows: Vec<(String, Vec<Numbers>)> = Vec::new();
-        rows.extend(servers.iter().map(|server| (server.name.clone(), Vec::new())));
-        // Servers take turns, so that what else the machine does falls on all of them.
-        for run in 1..=arguments.runs {
-            for (server, (name, runs)) in servers.iter().zip(&mut rows) {
-                let Some((_, program)) = programs.iter().find(|(program, _)| **program == server.program) else {
-                    continue;
-                };
-                eprintln!("{} {name}, run {run} of {}", scenario.name(), arguments.runs);
-                let cpus = arguments.server_cpus.as_deref();
-                match scenario.run(&Bench { server, program, cpus, size, patience: &patience, clock }) {
-                    Ok(numbers) => runs.push(numbers),
-                    Err(error) if patience.interrupted() => bail!("{error:#}"),
-                    Err(error) => {
-                        eprintln!("failed; more at the end");
-                        report.failures.push(format!("run {run}: {error:#}"));
-                    }
-                }
-            }
-        }
-        let (scenario, title, legend) = (scenario.name(), scenario.title(size), scenario.legend());
-        report.outcomes.push(Outcome { scenario, title, legend, rows });
-    }
-    Ok(report)
+    let whole = report.failures.is_empty() && report.missing.is_empty();
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Every scenario as it is when only its name is given.
-fn everything() -> Result<Vec<Scenario>> {
-    let mut scenarios = Vec::new();
-    for name in ["fan-out", "idle", "rooms", "echo"] {
-        scenarios.extend(Arguments::try_parse_from(["channels-bench", name])?.scenario);
-    }
-    Ok(scenarios)
+/// One scenario, by itself: peers take part if they are named.
+fn task(arguments: &Arguments, scenario: Scenario) -> Result<Task> {
+    let servers = servers(arguments, &scenario, |server| server.part != Part::Peer)?;
+    Ok(Task { name: scenario.name(), scenario, headline: &report::CPU, servers })
 }
 
-/// The servers that a scenario is to be run with.
-fn servers(arguments: &Arguments, scenario: &Scenario) -> Result<Vec<Server>> {
+fn planned(arguments: &Arguments, plan: Plan, options: &plan::Options) -> Result<Vec<Task>> {
+    let usual = plan.servers();
+    let takes_part = |server: &Server| match usual {
+        [] => server.part != Part::Example,
+        named => named.contains(&server.name.as_str()),
+    };
+    let mut tasks = Vec::new();
+    for (name, scenario, headline) in plan.scenarios(options)? {
+        let servers = servers(arguments, &scenario, takes_part)?;
+        tasks.push(Task { name, scenario, headline, servers });
+    }
+    Ok(tasks)
+}
+
+/// The servers that a scenario is to be run with; the `usual` ones if none is named.
+fn servers(arguments: &Arguments, scenario: &Scenario, usual: impl Fn(&Server) -> bool) -> Result<Vec<Server>> {
     if let (Some(binary), Some(contract)) = (&arguments.server_bin, arguments.contract) {
         let server = Server::built(binary.clone(), contract, arguments.path.clone());
         return Ok(if scenario.takes(&server, true) { vec![server] } else { Vec::new() });
@@ -186,10 +187,11 @@ fn servers(arguments: &Arguments, scenario: &Scenario) -> Result<Vec<Server>> {
             bail!("no server is called {name}; there are {}", names.join(", "));
         }
     }
+    let named = !arguments.servers.is_empty();
     Ok(known
         .into_iter()
-        .filter(|server| arguments.servers.is_empty() || arguments.servers.contains(&server.name))
-        .filter(|server| scenario.takes(server, !arguments.servers.is_empty()))
+        .filter(|server| if named { arguments.servers.contains(&server.name) } else { usual(server) })
+        .filter(|server| scenario.takes(server, named))
         .filter(|server| arguments.contract.is_none_or(|contract| contract == server.contract))
         .collect())
 }

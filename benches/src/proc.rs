@@ -8,7 +8,6 @@ use procfs::process::Process;
 use procfs::{CpuInfo, Current, CurrentSI, KernelStats, Meminfo};
 use serde::Serialize;
 
-use crate::client::Swarm;
 use crate::patience::Patience;
 
 /// CPU seconds.
@@ -106,16 +105,25 @@ impl Memory {
         Ok(Self { anonymous: bytes(status.rssanon)?, resident: bytes(status.vmrss)? })
     }
 
-    /// As soon as it has stood still (within 0.5 % or 64 KiB) for two seconds, with the swarm answering its pings meanwhile.
-    pub(crate) fn settled(pid: u32, swarm: &mut Swarm, patience: &Patience) -> Result<Self> {
+    /// Of several processes together.
+    fn sum(pids: &[u32]) -> Result<Self> {
+        pids.iter().try_fold(Self { anonymous: 0.0, resident: 0.0 }, |sum, pid| {
+            let one = Self::of(*pid)?;
+            Ok(Self { anonymous: sum.anonymous + one.anonymous, resident: sum.resident + one.resident })
+        })
+    }
+
+    /// Of these processes together, as soon as it has stood still (within 0.5 % or 64 KiB) for two seconds. `rest` lets some
+    /// time pass, in which pings are answered.
+    pub(crate) fn settled(pids: &[u32], mut rest: impl FnMut() -> Result<()>, patience: &Patience) -> Result<Self> {
         const STILL: Duration = Duration::from_secs(2);
         let mut phase = patience.phase("the server's memory to stand still");
-        let mut reference = Self::of(pid)?;
+        let mut reference = Self::sum(pids)?;
         let mut since = Instant::now();
         let mut samples = 0;
         while since.elapsed() < STILL {
-            swarm.turn(Duration::from_millis(50), |_| Ok(()))?;
-            let now = Self::of(pid)?;
+            rest()?;
+            let now = Self::sum(pids)?;
             if (now.anonymous - reference.anonymous).abs() > (reference.anonymous * 0.005).max(64.0 * 1024.0) {
                 reference = now;
                 since = Instant::now();
@@ -123,7 +131,7 @@ impl Memory {
             samples += 1;
             phase.check(samples, || format!("{:.0} KiB and still changing", now.anonymous / 1024.0))?;
         }
-        Self::of(pid)
+        Self::sum(pids)
     }
 }
 
@@ -158,6 +166,11 @@ impl Machine {
             congestion_control: setting("net/ipv4/tcp_congestion_control"),
         }
     }
+}
+
+/// Files that a process has open.
+pub(crate) fn open_files(pid: u32) -> Result<usize> {
+    Ok(process(pid)?.fd_count()?)
 }
 
 fn process(pid: u32) -> Result<Process> {

@@ -3,10 +3,12 @@
 //! An ordinary application, written as the tutorial teaches; nothing in it is made for the measurement.
 //! `/ws/<room>/` has a pure handler, which runs once for all members; `/each/<room>/` has one that runs for each of them.
 
-use std::env;
 use std::error::Error;
+use std::net::{SocketAddr, TcpListener};
+use std::{env, io};
 
 use channels::prelude::*;
+use socket2::{Domain, Socket, Type};
 
 /// Somebody said something in a room.
 #[derive(Serialize, Deserialize, Event)]
@@ -66,14 +68,39 @@ impl Consumer for Each {
     }
 }
 
+/// A connection whose messages come straight back.
+struct Echo;
+
+#[consumer]
+impl Consumer for Echo {
+    async fn receive(&mut self, cx: &mut Context, Text(text): Text) -> Result<()> {
+        cx.send(text)?;
+        Ok(())
+    }
+}
+
+/// A socket on an address that several processes listen on: the kernel divides the connections among them.
+fn shared(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(2048)?;
+    Ok(socket.into())
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let app = ProtocolTypeRouter::new().websocket(URLRouter::new([
         path("ws/<slug:room>/", Shared::default),
         path("each/<slug:room>/", Each::default),
+        path("echo/", || Echo),
     ])?);
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".to_owned());
     let port = env::var("PORT").unwrap_or_else(|_| "8000".to_owned());
-    let server = Server::new(app).bind(format!("{host}:{port}"))?;
+    let mut server = Server::new(app);
+    server = match env::var_os("REUSE_PORT") {
+        Some(_) => server.listen(shared(format!("{host}:{port}").parse()?)?),
+        None => server.bind(format!("{host}:{port}"))?,
+    };
     for address in server.addresses() {
         println!("http://{address}/");
     }

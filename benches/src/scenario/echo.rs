@@ -15,7 +15,7 @@ use crate::server::Running;
 use crate::stats::Latencies;
 
 /// The options of `echo`.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(crate) struct Options {
     /// Connections
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=19_000))]
@@ -50,8 +50,8 @@ impl Options {
 
     pub(super) fn run(&self, bench: &Bench<'_>, server: &Running) -> Result<Numbers> {
         let connections = self.connections as usize;
-        let mut swarm = Swarm::new(server.address)?;
-        swarm.join((0..connections).map(|member| bench.server.path(member, member)), bench.patience, |_| Ok(()))?;
+        let mut swarm = bench.swarm(server)?;
+        swarm.join((0..connections).filter_map(|member| bench.server.echo(member)), bench.patience, |_| Ok(()))?;
         let mut talk = Talk {
             swarm,
             wire: Wire::new(bench.server.contract, bench.size),

@@ -15,7 +15,7 @@ use crate::server::Running;
 use crate::stats::Latencies;
 
 /// The options of `fan-out`.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(crate) struct Options {
     /// Members of the room; the talker is one of them
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=19_000))]
@@ -38,6 +38,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Broadcasts at this pace.
+    pub(super) fn paced(members: u32, rate: f64, seconds: f64) -> Self {
+        Self { members, broadcasts: 0, outstanding: 1, warm_up: 20, seconds: Some(seconds), rate: Some(rate) }
+    }
+
     pub(super) fn title(&self, size: usize) -> String {
         let amount = match self.seconds {
             Some(seconds) => format!("broadcasts for {seconds} s"),

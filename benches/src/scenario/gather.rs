@@ -26,7 +26,7 @@ impl Gathering {
         // Servers may subscribe a member after they have answered its handshake, so one marker may not be enough.
         const AGAIN: Duration = Duration::from_millis(500);
         let members = rooms * size;
-        let mut swarm = Swarm::new(server.address)?;
+        let mut swarm = bench.swarm(server)?;
         let mut wire = Wire::new(bench.server.contract, bench.size);
         let paths = (0..members).map(|member| bench.server.path(member / size, member));
         swarm.join(paths, bench.patience, |_| Ok(()))?;

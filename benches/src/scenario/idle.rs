@@ -9,7 +9,7 @@ use crate::report::{self, Numbers};
 use crate::server::Running;
 
 /// The options of `idle`.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(crate) struct Options {
     /// Connections
     #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=19_000))]
@@ -29,8 +29,8 @@ impl Options {
     }
 
     pub(super) fn run(&self, bench: &Bench<'_>, server: &Running) -> Result<Numbers> {
-        let mut swarm = Swarm::new(server.address)?;
-        let memory = |swarm: &mut Swarm| Memory::settled(server.pid(), swarm, bench.patience);
+        let mut swarm = bench.swarm(server)?;
+        let memory = |swarm: &mut Swarm| Memory::settled(&[server.pid()], || swarm.rest(), bench.patience);
         let before = memory(&mut swarm)?;
 
         let (connections, per_room) = (self.connections as usize, self.per_room as usize);
@@ -62,6 +62,7 @@ impl Options {
                 (&report::PER_CONNECTION_LAST, each(connected.anonymous - before.anonymous)),
             ]);
         }
+        numbers.push((&report::OVER_START, 100.0 * (last.1.anonymous / before.anonymous - 1.0)));
         Ok(numbers)
     }
 }

@@ -1,12 +1,16 @@
 //! What is measured: one file each. A scenario describes itself, says which servers it is for, and does one run at a time
 //! on a server that was started for this run alone.
 
+mod churn;
+mod crowd;
 mod echo;
 mod fan_out;
 mod gather;
 mod idle;
 mod ledger;
 mod rooms;
+mod round;
+mod stuck;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,13 +18,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use clap::Subcommand;
 
+use crate::client::Swarm;
+use crate::contract::Contract;
 use crate::patience::Patience;
 use crate::payload::Clock;
 use crate::report::Numbers;
-use crate::server::{Running, Server};
+use crate::server::{Part, Running, Server};
 
 /// The scenarios and their options.
-#[derive(Subcommand)]
+#[derive(Clone, Subcommand)]
 pub(crate) enum Scenario {
     /// One room, one talker: what a broadcast costs for each member and how long it takes
     FanOut(fan_out::Options),
@@ -30,6 +36,14 @@ pub(crate) enum Scenario {
     Rooms(rooms::Options),
     /// Messages that come straight back, several in flight on each connection
     Echo(echo::Options),
+    /// One message at a time, in one room after the other: what a message costs among so many rooms
+    Round(round::Options),
+    /// One client that never reads: whether its room notices
+    Stuck(stuck::Options),
+    /// Connections that come and go: whether memory stays
+    Churn(churn::Options),
+    /// More connections than one process may have: several servers on one port
+    Crowd(crowd::Options),
 }
 
 /// What a run needs to know beside the scenario's own options.
@@ -56,6 +70,10 @@ impl Scenario {
             Self::Idle(_) => "idle",
             Self::Rooms(_) => "rooms",
             Self::Echo(_) => "echo",
+            Self::Round(_) => "round",
+            Self::Stuck(_) => "stuck",
+            Self::Churn(_) => "churn",
+            Self::Crowd(_) => "crowd",
         }
     }
 
@@ -66,6 +84,10 @@ impl Scenario {
             Self::Idle(options) => options.title(),
             Self::Rooms(options) => options.title(size),
             Self::Echo(options) => options.title(size),
+            Self::Round(options) => options.title(size),
+            Self::Stuck(options) => options.title(size),
+            Self::Churn(options) => options.title(),
+            Self::Crowd(options) => options.title(),
         }
     }
 
@@ -76,7 +98,7 @@ impl Scenario {
                              meanwhile. held up: the longest that the machine kept the load program from running; what is late by\n\
                              that much may not be the server's doing.";
         match self {
-            Self::FanOut(_) | Self::Rooms(_) => format!(
+            Self::FanOut(_) | Self::Rooms(_) | Self::Round(_) => format!(
                 "CPU µs: of the server (all threads) for each delivery, in the measured phase only (lowest–highest run).\n\
                  p50, p99, max: from the talker's write to each member's read. Every member was seen to get each message\n\
                  exactly once, whole and in each talker's order.\n\
@@ -86,6 +108,17 @@ impl Scenario {
                  stood still for 2 s; buffers of the kernel's sockets are not in it. MiB: RssAnon before, with all\n\
                  connected, when all had left; then the same for the last time that they came, when memory that was\n\
                  allocated but not touched the first time shows as well."
+                .to_owned(),
+            Self::Stuck(_) => "p99, CPU µs for each delivery: of the room without the client that never reads, then with it, its socket\n\
+                 full. ×: the second p99 by the first. Every other member was seen to get each message exactly once, whole and\n\
+                 in order."
+                .to_owned(),
+            Self::Churn(_) => "CPU µs: of the server for each connection, handshake to goodbye. MiB: the server's RssAnon (heap and\n\
+                 stacks) before, after the first tenth, and at the end, each once it had stood still for 2 s."
+                .to_owned(),
+            Self::Crowd(_) => "KiB/connection: growth of all servers' RssAnon (heap and stacks) divided by the connections, once it had\n\
+                 stood still for 2 s. MiB: RssAnon of all before, with all connected, when all had left. most files: open in\n\
+                 the server that got most connections."
                 .to_owned(),
             Self::Echo(_) => format!(
                 "CPU µs: of the server (all threads) for each message and its answer, in the measured phase only\n\
@@ -99,25 +132,44 @@ impl Scenario {
     /// Whether it is for this server, which somebody `named` or which is only known.
     pub(crate) fn takes(&self, server: &Server, named: bool) -> bool {
         match self {
-            Self::FanOut(_) | Self::Rooms(_) => server.contract.has_rooms(),
-            Self::Idle(_) => named || server.idle,
-            Self::Echo(_) => !server.contract.has_rooms(),
+            Self::FanOut(_) | Self::Rooms(_) | Self::Round(_) => server.contract.has_rooms(),
+            Self::Stuck(_) => server.contract == Contract::Room,
+            Self::Idle(_) | Self::Churn(_) => named || server.part != Part::Again,
+            Self::Echo(_) => server.echo(0).is_some(),
+            Self::Crowd(_) => server.shares_port,
         }
     }
 
     /// Does it once.
     pub(crate) fn run(&self, bench: &Bench<'_>) -> Result<Numbers> {
-        let mut server = Running::start(bench.program, bench.cpus, bench.patience)?;
-        let numbers = match self {
-            Self::FanOut(options) => options.run(bench, &server),
-            Self::Idle(options) => options.run(bench, &server),
-            Self::Rooms(options) => options.run(bench, &server),
-            Self::Echo(options) => options.run(bench, &server),
-        };
-        numbers.map_err(|error| {
-            let last_words = server.last_words();
-            anyhow!("{} {}: {error:#}{last_words}", self.name(), bench.server.name)
-        })
+        match self {
+            Self::FanOut(options) => bench.on_one(|server| options.run(bench, server)),
+            Self::Idle(options) => bench.on_one(|server| options.run(bench, server)),
+            Self::Rooms(options) => bench.on_one(|server| options.run(bench, server)),
+            Self::Echo(options) => bench.on_one(|server| options.run(bench, server)),
+            Self::Round(options) => bench.on_one(|server| options.run(bench, server)),
+            Self::Stuck(options) => bench.on_one(|server| options.run(bench, server)),
+            Self::Churn(options) => bench.on_one(|server| options.run(bench, server)),
+            Self::Crowd(options) => options.run(bench),
+        }
+    }
+}
+
+impl Bench<'_> {
+    /// Does something with a server that was started for it.
+    fn on_one(&self, run: impl FnOnce(&Running) -> Result<Numbers>) -> Result<Numbers> {
+        let mut server = self.start(&[])?;
+        run(&server).map_err(|error| anyhow!("{error:#}{}", server.last_words()))
+    }
+
+    /// Starts the server, with this in its environment.
+    fn start(&self, environment: &[(&str, String)]) -> Result<Running> {
+        Running::start(self.server, self.program, self.cpus, environment, self.patience)
+    }
+
+    /// No connections to it yet.
+    fn swarm(&self, server: &Running) -> Result<Swarm> {
+        Swarm::new(server.address, self.server.contract.manners())
     }
 }
 

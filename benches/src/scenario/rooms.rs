@@ -15,7 +15,7 @@ use crate::server::Running;
 use crate::stats::Latencies;
 
 /// The options of `rooms`.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(crate) struct Options {
     /// Connections, as many in each room
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=19_000))]
