@@ -1,7 +1,8 @@
 //! Register, log in, talk, log out: `cargo run --example auth`, then open the address that it prints.
 //!
 //! A page greets by name, a socket refuses strangers, and logging out closes it, in every window. `HOST` and `PORT`, or
-//! `--host` and `--port`, say where it listens; 127.0.0.1:8000 unless said otherwise.
+//! `--host` and `--port`, say where it listens; 127.0.0.1:8000 unless said otherwise. With `--layer redis://…` logging out
+//! closes sockets in other processes as well.
 
 mod app;
 #[path = "../chatroom/args.rs"]
@@ -9,6 +10,7 @@ mod args;
 
 use std::error::Error;
 
+use channels::Layer;
 use tracing_subscriber::EnvFilter;
 
 use self::args::Args;
@@ -18,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_env_filter(filter).init();
 
     let args = Args::read()?;
-    let server = app::server()?.bind((args.host.as_str(), args.port))?;
+    let server = app::server()?.layers(Layer::from_url(&args.layer)?).bind((args.host.as_str(), args.port))?;
     for address in server.addresses() {
         println!("open http://{address}/");
     }

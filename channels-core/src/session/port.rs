@@ -267,10 +267,12 @@ impl Port {
     /// The connection is gone: nothing can be sent, and nobody reads what waits.
     pub(crate) fn gone(self: &Rc<Self>, reason: &'static str) {
         let _ = self.step(Step::Gone);
-        self.outbox.borrow_mut().clear();
         if let Some(wire) = self.wire.get() {
+            // A client that sends no more may still read what was on its way.
+            wire.flush(&mut self.outbox.borrow_mut(), || ());
             wire.abandon();
         }
+        self.outbox.borrow_mut().clear();
         self.finish();
         self.end(Close::vanished(reason), Cut::AfterGrace);
     }
