@@ -92,7 +92,7 @@ impl ServerThread {
         let config = self.config.changed(&scope.config_changes);
         let guest = match self.admit(&scope, &config) {
             Ok(guest) => guest,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         let class = endpoint.class();
         let port = Port::new(config.clone(), class, &scope, self.roster.stats(class));
@@ -127,20 +127,20 @@ impl ServerThread {
     }
 
     /// Refuses a handshake that is over a limit.
-    fn admit(&self, scope: &Scope, config: &Config) -> Result<Option<Guest>, HttpResponse> {
+    fn admit(&self, scope: &Scope, config: &Config) -> Result<Option<Guest>, Box<HttpResponse>> {
         let sizes = scope.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
         if sizes.sum::<usize>() > config.max_header_size {
             let text = format!("the header fields are over {} bytes", config.max_header_size);
-            return Err(HttpResponse::RequestHeaderFieldsTooLarge().body(text));
+            return Err(HttpResponse::RequestHeaderFieldsTooLarge().body(text).into());
         }
         if self.roster.len() >= config.max_connections || self.handshakes.get() >= config.max_handshakes {
-            return Err(unavailable("the server is full"));
+            return Err(unavailable("the server is full").into());
         }
         let (Some(limit), Some(client)) = (config.max_connections_per_address, scope.client()) else { return Ok(None) };
         let guest = self.keepers.addresses().enter(client.ip(), limit);
         guest.map(Some).ok_or_else(|| {
             let text = format!("your address has {limit} connections already");
-            HttpResponse::TooManyRequests().insert_header((header::RETRY_AFTER, "1")).body(text)
+            HttpResponse::TooManyRequests().insert_header((header::RETRY_AFTER, "1")).body(text).into()
         })
     }
 
