@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_env_filter(filter).init();
 
     let args = Args::read()?;
-    let server = app::server()?.layers(Layer::from_url(&args.layer)?).bind((args.host.as_str(), args.port))?;
+    let server = app::server(Layer::from_url(&args.layer)?)?.bind((args.host.as_str(), args.port))?;
     for address in server.addresses() {
         println!("open http://{address}/");
     }

@@ -18,7 +18,7 @@ async fn socket(visitor: &mut Visitor, served: &Served) -> Result<Socket, Status
 
 #[tokio::test]
 async fn people_register_log_in_are_greeted_talk_and_log_out() {
-    let served = serve(app::server().unwrap().workers(2));
+    let served = serve(app::server(channels::Layer::from_url("memory://").unwrap()).unwrap().workers(2));
     let home = served.address;
     let (mut ann, mut bob) = (Visitor::default(), Visitor::default());
 
@@ -67,7 +67,7 @@ async fn people_register_log_in_are_greeted_talk_and_log_out() {
 
 #[tokio::test]
 async fn a_page_from_elsewhere_gets_no_socket_even_with_the_cookie() {
-    let served = serve(app::server().unwrap().workers(1));
+    let served = serve(app::server(channels::Layer::from_url("memory://").unwrap()).unwrap().workers(1));
     let mut ann = Visitor::default();
     ann.post(served.address, "/register", "name=ann&password=correct+horse").await;
     let from = [("origin", "https://evil.example")];

@@ -21,10 +21,9 @@ use self::{
     users::{User, Users},
 };
 
-pub(crate) fn server() -> Result<Server, Box<dyn Error>> {
+pub(crate) fn server(layer: Layer) -> Result<Server, Box<dyn Error>> {
     let users = Users::new()?;
-    let layers = Layers::default();
-    let layer = layers.get(Layers::DEFAULT)?.clone();
+    let layers = Layers::from(layer.clone());
 
     let (store, key) = (MemoryStore::default(), Key::generate());
     // `HttpOnly` and `SameSite=Lax` by themselves. `Secure` needs HTTPS, which a program on one's own machine has not.
