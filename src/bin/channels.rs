@@ -99,7 +99,7 @@ fn parse(event: &str) -> Outcome<RawEvent> {
 async fn send(layer: &Layer, to: To, event: impl IntoEvent) -> Outcome<String> {
     match to {
         To::Group(group) => {
-            let report = layer.group_send(group, event).await?;
+            let report = layer.group_send(group, event).report().await?;
             Ok(format!("delivered: {}, full: {}, expired: {}", report.delivered, report.full, report.expired))
         }
         To::Channel(channel) => {

@@ -100,7 +100,7 @@ async fn a_slow_client_is_told_apart_from_a_full_channel() {
     assert!(matches!(error, SendError::ClientTooSlow { limit: 30, .. }));
     let text = format!("the client of channel \"{channel}\" reads too slowly (at most 30 bytes wait for it)");
     assert_eq!(error.to_string(), text);
-    let report = layer.group_send("slow", event!({"type": "large"})).await.unwrap();
+    let report = layer.group_send("slow", event!({"type": "large"})).report().await.unwrap();
     assert_eq!((report.delivered, report.full), (0, 1));
     assert_eq!(layer.dropped().full, 2);
     client.disconnect(1000).await.unwrap();

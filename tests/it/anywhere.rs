@@ -38,7 +38,10 @@ async fn reader() -> (Served, Socket, String, Layer) {
     let page = layer.clone();
     let app = ProtocolTypeRouter::new()
         .http(move |cfg| {
-            let flash = async |layer: web::Data<Layer>, text: String| match layer.group_send("news", flash(&text)).await
+            let flash = async |layer: web::Data<Layer>, text: String| match layer
+                .group_send("news", flash(&text))
+                .report()
+                .await
             {
                 Ok(report) => HttpResponse::Ok().body(format!("reached {}", report.delivered)),
                 Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
@@ -74,7 +77,7 @@ async fn an_http_handler_reaches_the_readers() {
 async fn a_thread_reaches_a_group_and_a_single_connection() {
     let (_served, mut reader, channel, layer) = reader().await;
     let sent = thread::spawn(move || {
-        let report = channels::run(layer.group_send("news", flash("to all"))).unwrap();
+        let report = channels::run(layer.group_send("news", flash("to all")).report()).unwrap();
         channels::run(layer.send(channel, flash("to you"))).unwrap();
         report.delivered
     });
@@ -94,7 +97,7 @@ fn tasks_of_another_runtime_reach_the_readers_also_after_it_was_replaced() {
                 let tasks: Vec<_> = (0..3)
                     .map(|_| {
                         let layer = layer.clone();
-                        runtime.spawn(async move { layer.group_send("news", flash(text)).await.unwrap() })
+                        runtime.spawn(async move { layer.group_send("news", flash(text)).report().await.unwrap() })
                     })
                     .collect();
                 tasks.into_iter().map(|task| runtime.block_on(task).unwrap()).collect::<Vec<GroupReport>>()

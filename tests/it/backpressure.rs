@@ -126,7 +126,7 @@ fn listeners(config: Config) -> (Server, Layer, mpsc::UnboundedReceiver<String>)
 /// Sends events to the room until a member cannot take one; the member that reads gets each of them. How many it were.
 async fn flood(layer: &Layer, name: &str, reads: &mut Raw) -> usize {
     for n in 0..MORE_THAN_SOCKETS_HOLD / BYTES {
-        let report = layer.group_send("room", event!({"type": name, "n": n})).await.unwrap();
+        let report = layer.group_send("room", event!({"type": name, "n": n})).report().await.unwrap();
         assert_eq!(reads.text().await.trim(), n.to_string());
         if report.delivered == 1 {
             return n;
@@ -287,7 +287,7 @@ async fn events_for_a_busy_consumer_are_bounded_and_counted() {
     let say = |n: u8| event!({"type": "puppet.do", "what": format!("say {n}")});
     let mut full = Vec::new();
     for n in 0..4 {
-        let report = layer.group_send("room", say(n)).await.unwrap();
+        let report = layer.group_send("room", say(n)).report().await.unwrap();
         assert_eq!(report.delivered + report.full, 2);
         full.push(report.full);
         assert_eq!(free.text().await, n.to_string());
@@ -320,8 +320,11 @@ async fn neither_messages_nor_events_starve_the_other() {
     client.write([frame(FIN | TEXT, "wait"), messages].concat()).await;
     while strings.told().await != "waits" {}
     for n in 0..10 {
-        let report =
-            layer.group_send("room", event!({"type": "puppet.do", "what": format!("say e{n}")})).await.unwrap();
+        let report = layer
+            .group_send("room", event!({"type": "puppet.do", "what": format!("say e{n}")}))
+            .report()
+            .await
+            .unwrap();
         assert_eq!(report.delivered, 1);
     }
     strings.open();

@@ -225,7 +225,7 @@ async fn class_groups_are_joined_before_connect_and_left_after_disconnect() {
     accepted(&mut client).await;
     assert_eq!(told(&mut hears).await, "connect chat,room_7 1");
     for (group, text) in [("chat", "hello"), ("room_7", "in here")] {
-        let report = layer.group_send(group, event!({"type": "chat.message", "text": text})).await.unwrap();
+        let report = layer.group_send(group, event!({"type": "chat.message", "text": text})).report().await.unwrap();
         assert_eq!(report.delivered, 1);
         assert_eq!(client.receive_text_from().await.unwrap(), text);
     }

@@ -102,7 +102,7 @@ async fn a_pure_handler_runs_once_for_500_members_on_two_threads() {
     }
     assert_eq!(threads.count(), 2);
     for n in 0..3 {
-        let report = layer.group_send("room", Untouched { n }).await.unwrap();
+        let report = layer.group_send("room", Untouched { n }).report().await.unwrap();
         assert_eq!((report.delivered, report.full, report.expired), (500, 0, 0));
     }
     for member in &mut members {
@@ -310,7 +310,7 @@ async fn an_event_that_nobody_handles_is_logged_once_for_its_type_and_changes_no
     let names = ["nobodys.event", "receive", "disconnect", "by.type"];
     for _ in 0..3 {
         for name in names {
-            let report = layer.group_send("names", event!({"type": name, "n": 1})).await.unwrap();
+            let report = layer.group_send("names", event!({"type": name, "n": 1})).report().await.unwrap();
             assert_eq!(report.delivered, 2);
         }
     }
@@ -368,7 +368,7 @@ async fn events_of_one_sender_keep_their_order_whatever_handles_them() {
     let kinds = ["slow", "pure", "pure", "slow", "pure", "slow", "slow", "pure"];
     for round in 0..10 {
         for (n, kind) in kinds.iter().enumerate() {
-            let report = layer.group_send("mixed", event!({"type": *kind, "n": n})).await.unwrap();
+            let report = layer.group_send("mixed", event!({"type": *kind, "n": n})).report().await.unwrap();
             assert_eq!(report.delivered, 2);
         }
         for member in &mut members {
@@ -390,7 +390,7 @@ async fn a_pure_handler_that_fails_is_logged_once_and_harms_no_member() {
         members.push(server.connect("/").await);
     }
     for how in ["error", "panic"] {
-        let report = layer.group_send("mixed", event!({"type": "failing", "how": how})).await.unwrap();
+        let report = layer.group_send("mixed", event!({"type": "failing", "how": how})).report().await.unwrap();
         assert_eq!((report.delivered, report.full), (0, 0));
     }
     layer.group_send("mixed", event!({"type": "pure", "n": 1})).await.unwrap();
@@ -419,7 +419,7 @@ impl Consumer for Guest {
             "leave" => cx.group_discard(rest).await?,
             "tell" => {
                 let (group, what) = rest.split_once(' ').unwrap_or((rest, ""));
-                let report = cx.group_send(group, event!({"type": "said", "what": what})).await?;
+                let report = cx.group_send(group, event!({"type": "said", "what": what})).report().await?;
                 return cx.send(format!("told {}", report.delivered));
             }
             "whisper" => {
@@ -529,15 +529,15 @@ async fn a_report_counts_the_delivered_the_full_and_the_expired() {
     layer.group_add("room", "thumbnails").await.unwrap();
 
     let say = event!({"type": "puppet.do", "what": "say hello"});
-    let report = layer.group_send("room", say.clone()).await.unwrap();
+    let report = layer.group_send("room", say.clone()).report().await.unwrap();
     assert_eq!((report.delivered, report.full, report.expired), (3, 0, 1), "the first fits into the queue");
     let mut heard = _idle;
     for idle in &mut heard {
         assert_eq!(idle.text().await, "hello");
     }
-    let report = layer.group_send("room", say).await.unwrap();
+    let report = layer.group_send("room", say).report().await.unwrap();
     assert_eq!((report.delivered, report.full, report.expired), (2, 1, 0), "who has expired is no member any more");
-    assert_eq!(layer.group_send("nobodys-room", event!({"type": "x"})).await.unwrap(), Default::default());
+    assert_eq!(layer.group_send("nobodys-room", event!({"type": "x"})).report().await.unwrap(), Default::default());
 }
 
 /// Wakes a thread.
@@ -570,7 +570,8 @@ async fn a_layer_works_from_a_thread_without_any_runtime() {
         move || {
             block_on(async {
                 layer.group_add("staff", a_name.as_str()).await?;
-                let report = layer.group_send("staff", event!({"type": "said", "what": "from outside"})).await?;
+                let report =
+                    layer.group_send("staff", event!({"type": "said", "what": "from outside"})).report().await?;
                 assert_eq!(report.delivered, 1);
                 assert_eq!(layer.group_size("staff").await?, 1);
                 assert_eq!(layer.group_channels("staff").await?, [a_name.as_str()]);
@@ -597,7 +598,7 @@ async fn a_layer_outlives_the_threads_of_its_server() {
     let stopped = server.stop();
     assert_eq!(client.closed().await.0, 1012);
     stopped.await;
-    let report = within(layer.group_send("room", event!({"type": "x"}))).await.unwrap();
+    let report = within(layer.group_send("room", event!({"type": "x"})).report()).await.unwrap();
     assert_eq!((report.delivered, layer.group_size("room").await.unwrap()), (0, 0));
 
     let server = serve(strings.server(&layer).workers(2));

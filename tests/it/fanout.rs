@@ -41,8 +41,8 @@ impl Consumer for Member {
     async fn receive(&mut self, cx: &mut Context, Text(text): Text) -> Result<()> {
         let text = text.to_string();
         let report = match cx.scope().path() {
-            "/pure" => cx.group_send("room", PureBroadcast { text }).await?,
-            _ => cx.group_send("room", Broadcast { text }).await?,
+            "/pure" => cx.group_send("room", PureBroadcast { text }).report().await?,
+            _ => cx.group_send("room", Broadcast { text }).report().await?,
         };
         assert_eq!((report.delivered, report.full, report.expired), (MEMBERS, 0, 0));
         Ok(())

@@ -137,7 +137,7 @@ async fn the_threads_of_a_mounted_application_share_its_layers() {
     for _ in 0..4 {
         members.push(Raw::open(address, "/").await);
     }
-    let report = layer.group_send("room", event!({"type": "puppet.do", "what": "say hello"})).await.unwrap();
+    let report = layer.group_send("room", event!({"type": "puppet.do", "what": "say hello"})).report().await.unwrap();
     assert_eq!(report.delivered, 4);
     for member in &mut members {
         assert_eq!(member.text().await, "hello");

@@ -109,7 +109,8 @@ fn each_stream_has_a_consumer_of_its_own() {
         }
         layer.group_send("b", channels::event!({"type": "shout", "text": "hey"})).await.unwrap();
         assert_eq!(frames::<1>(&mut client).await, [json!({"stream": "b", "payload": "hey"})]);
-        let report = layer.group_send("everybody", channels::event!({"type": "shout", "text": "all"})).await.unwrap();
+        let report =
+            layer.group_send("everybody", channels::event!({"type": "shout", "text": "all"})).report().await.unwrap();
         assert_eq!(report.delivered, 2);
         frames::<2>(&mut client).await;
 

@@ -20,7 +20,7 @@ impl Consumer for Speaker {
         for group in &to[1..] {
             send = send.to(group);
         }
-        let GroupReport { delivered, full, .. } = send.await?;
+        let GroupReport { delivered, full, .. } = send.report().await?;
         cx.send(format!("{delivered} {full}"))?;
         Ok(())
     }
@@ -76,7 +76,7 @@ async fn everybody_is_reached_once_but_the_one_who_is_left_out() {
             speaker.send(format!(r#"["{kind}", ["room", "hall", "room", "nowhere"]]"#)).await;
             assert_eq!(speaker.text().await, "5 0");
         }
-        let end = layer.group_send("room", event!({"type": "end"})).to("hall").to("garden").await.unwrap();
+        let end = layer.group_send("room", event!({"type": "end"})).to("hall").to("garden").report().await.unwrap();
         assert_eq!(end.delivered, 7);
         assert_eq!(until_end(&mut speaker).await.len(), 0, "the sender is left out");
         for (client, sends) in others.iter_mut().zip([2, 2, 1, 0, 2, 2]) {
@@ -100,7 +100,7 @@ async fn named_channels_are_left_out_and_reached_once_as_connections_are() {
     let mut client = WebsocketCommunicator::new(Speaker::default, "/room/hall").layers(layers.clone());
     client.connect().await.unwrap();
 
-    let report = layer.group_send("room", event!({"type": "told"})).to("hall").except(&mine).await.unwrap();
+    let report = layer.group_send("room", event!({"type": "told"})).to("hall").except(&mine).report().await.unwrap();
     assert_eq!(report.delivered, 2);
     assert!(layer.receive(&mine).now_or_never().is_none());
     assert_eq!(within(layer.receive(&other)).await.unwrap().name(), "told");
@@ -124,7 +124,8 @@ async fn a_channel_that_is_gone_or_of_another_process_leaves_nobody_out() {
     first.vanish().await.unwrap();
     // It takes the place that the first one had.
     let mut second = connect().await;
-    let report = layer.group_send("room", event!({"type": "told"})).except(&gone).except("specific.x!1.2.3").await;
+    let report =
+        layer.group_send("room", event!({"type": "told"})).except(&gone).except("specific.x!1.2.3").report().await;
     assert_eq!(report.unwrap().delivered, 1);
     assert_eq!(second.receive_text_from().await.unwrap(), "told");
     second.disconnect(1000).await.unwrap();
@@ -152,7 +153,7 @@ fn a_group_send_may_be_awaited_on_any_thread() {
     let layer = layers.get("default").unwrap().clone();
     let sent = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
-        let send = async move { layer.group_send("room", event!({"type": "told"})).to("hall").await };
+        let send = async move { layer.group_send("room", event!({"type": "told"})).to("hall").report().await };
         runtime.block_on(runtime.spawn(send)).unwrap()
     });
     assert_eq!(sent.join().unwrap().unwrap(), GroupReport::default());

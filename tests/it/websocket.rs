@@ -199,7 +199,7 @@ async fn what_comes_before_the_handshake_is_answered_is_handled_after_it() {
     client.write(bytes).await;
     assert_eq!(strings.told().await, "connect");
     assert_eq!(strings.told().await, "waits");
-    let report = layer.group_send("room", event!({"type": "puppet.do", "what": "say so soon"})).await.unwrap();
+    let report = layer.group_send("room", event!({"type": "puppet.do", "what": "say so soon"})).report().await.unwrap();
     assert_eq!(report.delivered, 1);
     strings.open();
     assert_eq!(client.response().await.status, 101);

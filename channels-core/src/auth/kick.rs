@@ -24,7 +24,7 @@ use crate::{CloseCode, GroupName, GroupReport, Layer, LayerError, NameError, eve
 ///
 /// [`LayerError`], when the id is too long to be that of a user.
 pub async fn disconnect_user(layer: &Layer, id: &str) -> Result<GroupReport, LayerError> {
-    layer.group_send(group(id)?, CloseConnection::new(CloseCode::KICKED, "logged out")).await
+    layer.group_send(group(id)?, CloseConnection::new(CloseCode::KICKED, "logged out")).report().await
 }
 
 /// The group of a user's connections. Ids are any text, names of groups are not: other characters than letters, digits

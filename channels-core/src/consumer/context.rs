@@ -288,7 +288,8 @@ impl Context {
     }
 
     /// Sends an event to every member of a group, this connection too if it is one. What it returns is awaited; before
-    /// that, [`to`](GroupSend::to) adds a group and [`except`](GroupSend::except) leaves a channel out, as its own.
+    /// that, [`to`](GroupSend::to) adds a group, [`except`](GroupSend::except) leaves a channel out, as its own, and
+    /// [`report`](GroupSend::report) asks what became of it.
     ///
     /// # Examples
     ///
@@ -296,10 +297,7 @@ impl Context {
     /// # use channels_core as channels;
     /// # use channels::{Context, Result, event};
     /// # async fn receive(cx: &mut Context) -> Result<()> {
-    /// let report = cx.group_send("chat_7", event!({"type": "chat.message", "text": "hi"})).await?;
-    /// if report.full > 0 {
-    ///     cx.send(format!("{} of the room are too busy to hear you", report.full))?;
-    /// }
+    /// cx.group_send("chat_7", event!({"type": "chat.message", "text": "hi"})).await?;
     /// # Ok(()) }
     /// ```
     ///

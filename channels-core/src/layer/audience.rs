@@ -65,7 +65,8 @@ impl From<&GroupName> for Audience {
 /// A group send that is about to happen: `.await` it, and say before whom else it reaches, or whom not.
 ///
 /// [`Layer::group_send`](super::Layer::group_send) and [`Context::group_send`](crate::Context::group_send) make it. It does
-/// nothing until it is awaited.
+/// nothing until it is awaited. It is over when the event is on its way to every member, ahead of whatever the sender sends
+/// next; who wants to know what became of it awaits its [`report`](Self::report), which takes as long as the slowest thread.
 ///
 /// # Examples
 ///
@@ -88,7 +89,7 @@ pub struct GroupSend<'a> {
 
 enum State<'a> {
     Told(Result<(Audience, Envelope), LayerError>),
-    Sending(LayerFuture<'a, Result<GroupReport, LayerError>>),
+    Sending(LayerFuture<'a, Result<(), LayerError>>),
     Done,
 }
 
@@ -121,6 +122,34 @@ impl<'a> GroupSend<'a> {
         self.change(channel.try_into().map_err(Into::into), |audience, channel| audience.except.push(channel))
     }
 
+    /// The same send, which then tells what became of the event.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Context, Result, event};
+    /// # async fn receive(cx: &mut Context) -> Result<()> {
+    /// let report = cx.group_send("chat_7", event!({"type": "chat.message", "text": "hi"})).report().await?;
+    /// if report.full > 0 {
+    ///     cx.send(format!("{} of the room are too busy to hear you", report.full))?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As the send itself: [`LayerError`] when a name or the event is not one, or the layer cannot.
+    ///
+    /// # Panics
+    ///
+    /// When it was polled already.
+    pub async fn report(self) -> Result<GroupReport, LayerError> {
+        let State::Told(told) = self.state else { panic!("a group send is awaited once") };
+        let (audience, event) = told?;
+        self.layer.group_send(audience, Arc::new(event)).await
+    }
+
     /// The first mistake is the one that is told.
     fn change<T>(mut self, name: Result<T, NameError>, change: impl FnOnce(&mut Audience, T)) -> Self {
         if let State::Told(told) = &mut self.state
@@ -136,12 +165,12 @@ impl<'a> GroupSend<'a> {
 }
 
 impl Future for GroupSend<'_> {
-    type Output = Result<GroupReport, LayerError>;
+    type Output = Result<(), LayerError>;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             self.state = match std::mem::replace(&mut self.state, State::Done) {
-                State::Told(Ok((audience, event))) => State::Sending(self.layer.group_send(audience, Arc::new(event))),
+                State::Told(Ok((audience, event))) => State::Sending(self.layer.group_post(audience, Arc::new(event))),
                 State::Told(Err(error)) => return Poll::Ready(Err(error)),
                 State::Sending(mut sending) => {
                     let polled = sending.as_mut().poll(task);

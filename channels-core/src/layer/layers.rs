@@ -125,8 +125,8 @@ impl Layer {
         self.0.group_discard(&group, &channel).await
     }
 
-    /// Sends an event to every member of a group and reports what became of it. What it returns is awaited; before that,
-    /// [`to`](GroupSend::to) adds a group and [`except`](GroupSend::except) leaves a channel out.
+    /// Sends an event to every member of a group. What it returns is awaited; before that, [`to`](GroupSend::to) adds a
+    /// group, [`except`](GroupSend::except) leaves a channel out, and [`report`](GroupSend::report) asks what became of it.
     ///
     /// # Examples
     ///

@@ -104,6 +104,13 @@ impl ChannelLayer for InMemoryChannelLayer {
         Box::pin(async move { Ok(self.hub().group_send(audience, event).await) })
     }
 
+    fn group_post(&self, audience: Audience, event: Arc<Envelope>) -> LayerFuture<'_, Result<(), LayerError>> {
+        Box::pin(async move {
+            self.hub().group_post(audience, event).await;
+            Ok(())
+        })
+    }
+
     fn group_channels<'a>(&'a self, group: &'a GroupName) -> LayerFuture<'a, Result<Vec<ChannelName>, LayerError>> {
         Box::pin(async { Ok(self.hub().group_channels(group).await) })
     }

@@ -51,7 +51,7 @@ pub type LayerFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// layer.group_add("room", "b").await?;
 /// layer.send("b", event!({"type": "first"})).await?;
 ///
-/// let report = layer.group_send("room", event!({"type": "second"})).await?;
+/// let report = layer.group_send("room", event!({"type": "second"})).report().await?;
 /// assert_eq!((report.delivered, report.full), (1, 1)); // `b` holds one event already
 /// # Ok::<(), channels::Error>(())
 /// # }).unwrap();
@@ -188,11 +188,17 @@ pub trait ChannelLayer: Send + Sync + 'static {
         channel: &'a ChannelName,
     ) -> LayerFuture<'a, Result<(), LayerError>>;
 
-    /// Delivers an event to every channel of an audience, once.
+    /// Delivers an event to every channel of an audience, once, and reports what became of it.
     ///
     /// A layer over a wire that can only say a [whole group](Audience::whole_group) does the rest itself: it looks up
     /// the members of each group, and sends to those that are left.
     fn group_send(&self, audience: Audience, event: Arc<Envelope>) -> LayerFuture<'_, Result<GroupReport, LayerError>>;
+
+    /// The same without a report: it need not wait for what becomes of the event, but what one sender posts must stay in
+    /// order, and a sender that is too fast must wait.
+    fn group_post(&self, audience: Audience, event: Arc<Envelope>) -> LayerFuture<'_, Result<(), LayerError>> {
+        Box::pin(async move { self.group_send(audience, event).await.map(drop) })
+    }
 
     /// The channels of a group, in no order.
     fn group_channels<'a>(&'a self, group: &'a GroupName) -> LayerFuture<'a, Result<Vec<ChannelName>, LayerError>>;

@@ -49,7 +49,7 @@ impl Clock {
         while !self.stop.load(Ordering::SeqCst) {
             for (group, name) in GROUPS.into_iter().enumerate() {
                 let n = self.begun[sender][group].fetch_add(1, Ordering::SeqCst);
-                let sent = layer.group_send(name, Count { sender, group, n }).await.expect("it can");
+                let sent = layer.group_send(name, Count { sender, group, n }).report().await.expect("it can");
                 assert_eq!(sent.full, 0, "the queues are large enough");
                 self.ended[sender][group].store(n + 1, Ordering::SeqCst);
             }
@@ -250,7 +250,7 @@ fn every_acknowledged_member_gets_what_is_sent_after_its_acknowledgement_and_not
     outside(async {
         for group in GROUPS {
             assert_eq!(layer.group_size(group).await.unwrap(), 0);
-            assert_eq!(layer.group_send(group, numbered(0)).await.unwrap(), report(0, 0, 0));
+            assert_eq!(layer.group_send(group, numbered(0)).report().await.unwrap(), report(0, 0, 0));
         }
     });
 }

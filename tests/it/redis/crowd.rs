@@ -55,7 +55,7 @@ async fn all_get_all<L: ChannelLayer, E: std::fmt::Debug>(make: fn(RedisOptions)
         let layer = layers[sender].clone();
         async move {
             for n in 0..MESSAGES {
-                let report = layer.group_send("room", Count { sender, n }).await.unwrap();
+                let report = layer.group_send("room", Count { sender, n }).report().await.unwrap();
                 assert_eq!(report.full, 0);
             }
         }

@@ -59,7 +59,7 @@ async fn a_group_message_is_published_once_however_many_members_there_are() {
             }
         }
         let before = broker.published();
-        let report = near.group_send(group.as_str(), event!({"type": "numbered"})).await.unwrap();
+        let report = near.group_send(group.as_str(), event!({"type": "numbered"})).report().await.unwrap();
         assert_eq!((report.delivered, report.processes), (members, 1));
         assert_eq!(broker.published() - before, 1);
     }

@@ -199,7 +199,7 @@ impl SyncContext {
         Ok(self.wait(async move |cx| cx.group_discard(group).await)??)
     }
 
-    /// Sends an event to every member of a group: [`Context::group_send`].
+    /// Sends an event to every member of a group, and reports what became of it: [`Context::group_send`].
     ///
     /// # Errors
     ///
@@ -210,7 +210,7 @@ impl SyncContext {
         G: TryInto<GroupName, Error: Into<NameError>>,
     {
         let group: GroupName = group.try_into().map_err(|error| LayerError::from(error.into()))?;
-        Ok(self.wait(async move |cx| cx.group_send(group, event).await)??)
+        Ok(self.wait(async move |cx| cx.group_send(group, event).report().await)??)
     }
 
     /// Sends an event to one channel: [`Context::send_to`].

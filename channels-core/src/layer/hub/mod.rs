@@ -7,7 +7,6 @@ mod thread;
 use std::{
     collections::{BTreeMap, HashSet},
     future::Future,
-    marker::PhantomData,
     rc::Rc,
     sync::{
         Arc,
@@ -24,7 +23,7 @@ use uuid::Uuid;
 use self::{
     address::{Address, SeatId},
     queues::Queues,
-    thread::{HubThread, Local, Run, Walked},
+    thread::{HubThread, Local, Run},
 };
 use super::{Audience, ChannelName, GroupName, GroupReport, Limits, SendError};
 use crate::{event::Envelope, session::Port};
@@ -227,36 +226,42 @@ impl Hub {
         }
     }
 
-    /// Delivers an event to every channel of an audience that is in this process, once.
+    /// Delivers an event to every channel of an audience that is in this process, once, and reports what became of it.
     pub async fn group_send(&self, audience: impl Into<Audience>, event: Arc<Envelope>) -> GroupReport {
-        let audience = audience.into();
         let mut report = GroupReport::default();
-        let threads = self.fill(&audience, &event, &mut report);
-        let walks: Vec<_> = match audience.single() {
-            Some(group) => {
-                let skip: Vec<_> = audience.except().iter().filter_map(|name| self.seat_of(name)).collect();
-                let walk = |thread| {
-                    let (group, event, skip) = (group.clone(), event.clone(), skip.clone());
-                    Either::Left(self.on(thread, move |local| local.walk(&group, &skip, &event)))
-                };
-                threads.into_iter().map(walk).collect()
-            }
-            None => {
-                let audience = Arc::new(audience);
-                let skip: Vec<_> = audience.except().iter().filter_map(|name| self.seat_of(name)).collect();
-                let walk = |thread| {
-                    let (audience, event, skip) = (audience.clone(), event.clone(), skip.clone());
-                    Either::Right(self.on(thread, move |local| local.walk_all(audience.groups(), &skip, &event)))
-                };
-                threads.into_iter().map(walk).collect()
-            }
-        };
-        for walked in join_all(walks).await.into_iter().flatten() {
-            report += walked.report;
-            self.count_gone(walked.gone);
+        let (threads, walk) = self.plan(audience.into(), event, &mut report);
+        let walks = threads.into_iter().map(|thread| self.on(thread, walk.clone()));
+        for walked in join_all(walks.collect::<Vec<_>>()).await.into_iter().flatten() {
+            report += walked;
         }
-        self.count_full(report.full);
         report
+    }
+
+    /// The same without a report: it is over when every thread has the event before it. So a sender with more to say goes
+    /// on, and what it says in one turn is written to a member at once.
+    pub async fn group_post(&self, audience: impl Into<Audience>, event: Arc<Envelope>) {
+        let (threads, walk) = self.plan(audience.into(), event, &mut GroupReport::default());
+        let crowded = threads.into_iter().filter_map(|thread| self.post(thread, walk.clone()));
+        join_all(crowded.collect::<Vec<_>>()).await;
+    }
+
+    /// Delivers an event to the named channels of an audience. Gives the threads that have members, and what is to be done
+    /// on each.
+    fn plan(
+        &self,
+        audience: Audience,
+        event: Arc<Envelope>,
+        report: &mut GroupReport,
+    ) -> (Vec<u32>, impl FnOnce(&Local) -> GroupReport + Clone + Send + use<>) {
+        let threads = self.fill(&audience, &event, report);
+        self.count_full(report.full);
+        let skip: Arc<[SeatId]> = audience.except().iter().filter_map(|name| self.seat_of(name)).collect();
+        let audience = Arc::new(audience);
+        let walk = move |local: &Local| match audience.single() {
+            Some(group) => local.walk(group, &skip, &event),
+            None => local.walk_all(audience.groups(), &skip, &event),
+        };
+        (threads, walk)
     }
 
     /// Delivers an event to each of these channels of this process.
@@ -278,13 +283,15 @@ impl Hub {
         let walks = seats.into_iter().map(|(thread, seats)| {
             let (event, count) = (event.clone(), seats.len());
             let walk = self.on(thread, move |local| local.post_each(&seats, &event));
-            async move { walk.await.unwrap_or(Walked { report: GroupReport::default(), gone: count }) }
+            async move { walk.await.ok_or(count) }
         });
-        for walked in join_all(walks.collect::<Vec<_>>()).await {
-            report += walked.report;
-            self.count_gone(walked.gone);
-        }
         self.count_full(report.full);
+        for walked in join_all(walks.collect::<Vec<_>>()).await {
+            match walked {
+                Ok(walked) => report += walked,
+                Err(gone) => self.count_gone(gone),
+            }
+        }
         report
     }
 
@@ -433,20 +440,55 @@ impl Hub {
         R: Send + 'static,
         F: FnOnce(&Local) -> R + Send + 'static,
     {
-        if let Some(local) = Local::of(self)
-            && local.thread == thread
-        {
-            return Either::Left(ready(Some(task(&local))));
+        match self.local(thread) {
+            Some(local) => Either::Left(ready(Some(task(&local)))),
+            None => Either::Right(self.ask(self.0.threads.pin().get(&thread).cloned(), thread, Run::new(task))),
         }
-        let addr = self.0.threads.pin().get(&thread).cloned();
+    }
+
+    /// The same for a task whose end nobody waits for; the future that is returned waits until it may be asked for, where
+    /// too many wait already.
+    fn post<R, F>(&self, thread: u32, task: F) -> Option<impl Future<Output = Option<R>> + Send + use<R, F>>
+    where
+        R: Send + 'static,
+        F: FnOnce(&Local) -> R + Send + 'static,
+    {
+        if let Some(local) = self.local(thread) {
+            task(&local);
+            return None;
+        }
+        let addr = self.0.threads.pin().get(&thread).cloned()?;
+        match addr.try_send(Run::new(task)) {
+            Ok(()) => None,
+            Err(actix::prelude::SendError::Full(task) | actix::prelude::SendError::Closed(task)) => {
+                Some(self.ask(Some(addr), thread, task))
+            }
+        }
+    }
+
+    /// What this thread has of the hub, if it is that thread.
+    fn local(&self, thread: u32) -> Option<Rc<Local>> {
+        Local::of(self).filter(|local| local.thread == thread)
+    }
+
+    fn ask<R, F>(
+        &self,
+        addr: Option<Addr<HubThread>>,
+        thread: u32,
+        task: Run<F, R>,
+    ) -> impl Future<Output = Option<R>> + Send + use<R, F>
+    where
+        R: Send + 'static,
+        F: FnOnce(&Local) -> R + Send + 'static,
+    {
         let hub = self.clone();
-        Either::Right(async move {
-            let answer = addr?.send(Run(task, PhantomData)).await;
+        async move {
+            let answer = addr?.send(task).await;
             if answer.is_err() {
                 hub.0.threads.pin().remove(&thread);
             }
             answer.ok()
-        })
+        }
     }
 }
 

@@ -48,14 +48,14 @@ struct Occupied {
     groups: Vec<GroupName>,
 }
 
-/// What a walk over a group's members on one thread did.
+/// What a walk over some connections of one thread has done so far.
 #[derive(Default)]
-pub(super) struct Walked {
-    pub(super) report: GroupReport,
-    pub(super) gone: usize,
+struct Walk {
+    report: GroupReport,
+    gone: usize,
 }
 
-impl Walked {
+impl Walk {
     fn count(&mut self, delivery: Delivery) {
         match delivery {
             Delivery::Delivered => self.report.delivered += 1,
@@ -147,12 +147,12 @@ impl Local {
         port.deliver(event)
     }
 
-    pub(super) fn post_each(&self, seats: &[SeatId], event: &Arc<Envelope>) -> Walked {
-        let mut walked = Walked::default();
+    pub(super) fn post_each(&self, seats: &[SeatId], event: &Arc<Envelope>) -> GroupReport {
+        let mut walk = Walk::default();
         for seat in seats {
-            walked.count(self.post(*seat, event));
+            walk.count(self.post(*seat, event));
         }
-        walked
+        self.end(walk)
     }
 
     pub(super) fn post_all(&self, event: &Arc<Envelope>) {
@@ -163,17 +163,17 @@ impl Local {
     }
 
     /// Delivers an event to the members of a group but some.
-    pub(super) fn walk(&self, group: &GroupName, skip: &[SeatId], event: &Arc<Envelope>) -> Walked {
+    pub(super) fn walk(&self, group: &GroupName, skip: &[SeatId], event: &Arc<Envelope>) -> GroupReport {
         let skip = self.keys(skip);
-        let mut walked = Walked::default();
+        let mut walk = Walk::default();
         if let Some(members) = self.groups.borrow().get(group) {
             for (key, port) in members {
                 if !skip.contains(key) {
-                    walked.count(port.deliver(event));
+                    walk.count(port.deliver(event));
                 }
             }
         }
-        walked
+        self.end(walk)
     }
 
     /// Delivers an event to the members of several groups but some; to who is in several of them, once.
@@ -182,17 +182,29 @@ impl Local {
         groups: impl Iterator<Item = &'a GroupName>,
         skip: &[SeatId],
         event: &Arc<Envelope>,
-    ) -> Walked {
+    ) -> GroupReport {
         let mut seen: HashSet<_> = self.keys(skip).into_iter().collect();
-        let mut walked = Walked::default();
+        let mut walk = Walk::default();
         for group in groups {
             for (key, port) in self.groups.borrow().get(group).into_iter().flatten() {
                 if seen.insert(*key) {
-                    walked.count(port.deliver(event));
+                    walk.count(port.deliver(event));
                 }
             }
         }
-        walked
+        self.end(walk)
+    }
+
+    /// Counts what a walk has lost, and gives its report.
+    fn end(&self, walk: Walk) -> GroupReport {
+        if walk.report.full + walk.gone > 0
+            && let Some(shared) = self.hub.upgrade()
+        {
+            let hub = Hub(shared);
+            hub.count_full(walk.report.full);
+            hub.count_gone(walk.gone);
+        }
+        walk.report
     }
 
     /// The keys of those of these seats that are on this thread and are still taken by who had them.
@@ -285,7 +297,16 @@ impl Actor for HubThread {
 }
 
 /// A task for another thread's connections.
-pub(super) struct Run<F, R>(pub(super) F, pub(super) PhantomData<fn() -> R>);
+pub(super) struct Run<F, R>(F, PhantomData<fn() -> R>);
+
+impl<F, R> Run<F, R>
+where
+    F: FnOnce(&Local) -> R,
+{
+    pub(super) fn new(task: F) -> Self {
+        Self(task, PhantomData)
+    }
+}
 
 impl<F, R: 'static> Message for Run<F, R> {
     type Result = R;

@@ -304,7 +304,7 @@ impl Mode for Own {
         let group = channel.get(start..channel.len() - 1).filter(|_| channel.ends_with('}'));
         match group.map(GroupName::new) {
             Some(Ok(group)) => {
-                self.base.hub.group_send(&group, Arc::new(mail.event)).await;
+                self.base.hub.group_post(&group, Arc::new(mail.event)).await;
             }
             _ => {
                 self.base.deliver(channel, mail).await;

@@ -153,7 +153,7 @@ impl Mode for PubSub {
             channel.strip_prefix(self.base.options.prefix.as_str()).and_then(|rest| rest.strip_prefix("__group__"));
         match group.map(GroupName::new) {
             Some(Ok(group)) if self.groups.contains(&group).await => {
-                self.base.hub.group_send(&group, event).await;
+                self.base.hub.group_post(&group, event).await;
             }
             _ => {
                 let names = self.base.names(channel, &[channel.to_owned()]);

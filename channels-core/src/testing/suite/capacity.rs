@@ -41,7 +41,7 @@ pub async fn a_full_member_is_no_error_but_a_number_in_the_report(make: Make) {
     }
     for n in 0..5 {
         let (delivered, full) = if n < 3 { (2, 0) } else { (1, 1) };
-        let report = subject.near.group_send("test-group", numbered(n)).await.expect("it can");
+        let report = subject.near.group_send("test-group", numbered(n)).report().await.expect("it can");
         assert_eq!(report, GroupReport { delivered, full, ..GroupReport::default() });
         assert_eq!(next(&subject.near, "quick").await, n);
     }

@@ -51,7 +51,7 @@ pub async fn one_senders_events_keep_their_order_by_whichever_way_they_come(make
         for n in 0..90 {
             match n % 3 {
                 0 => sender.send(&member.channel, numbered(n)).await.expect("there is room"),
-                _ => drop(sender.group_send("room", numbered(n)).await.expect("it can")),
+                _ => sender.group_send("room", numbered(n)).await.expect("it can"),
             }
         }
         for n in 0..90 {
@@ -72,7 +72,7 @@ pub async fn a_connection_that_is_busy_holds_as_much_as_a_channel(make: Make) {
     busy.hold().await;
     for n in 0..4 {
         let (delivered, full) = if n < 3 { (2, 0) } else { (1, 1) };
-        let report = subject.near.group_send("room", numbered(n)).await.expect("it can");
+        let report = subject.near.group_send("room", numbered(n)).report().await.expect("it can");
         assert_eq!(report, GroupReport { delivered, full, ..GroupReport::default() });
         assert_eq!(idle.told().await, n.to_string());
     }

@@ -19,7 +19,7 @@ pub async fn what_is_sent_to_a_group_reaches_its_members_and_nobody_else(make: M
     subject.near.group_discard("test-group", "never-there").await.expect("it is no error");
     subject.near.group_discard("no-group", &channels[0]).await.expect("it is no error");
 
-    let report = subject.near.group_send("test-group", numbered(1)).await.expect("it can");
+    let report = subject.near.group_send("test-group", numbered(1)).report().await.expect("it can");
     if !subject.broadcasts {
         assert_eq!(report, GroupReport { delivered: 2, ..GroupReport::default() });
     }
