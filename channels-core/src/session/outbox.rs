@@ -135,6 +135,11 @@ impl Outbox {
         self.pong.take().or_else(|| std::mem::take(&mut self.ping).then_some(Outgoing::Ping))
     }
 
+    /// Whether there is a next message, or the close frame, and it has at most so many bytes.
+    pub(crate) fn next_is_within(&self, bytes: usize) -> bool {
+        self.frames.front().is_some_and(|next| next.len() <= bytes)
+    }
+
     /// The next message, or the close frame.
     pub(crate) fn pop(&mut self) -> Option<Outgoing> {
         let frame = self.frames.pop_front()?;

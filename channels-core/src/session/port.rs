@@ -108,6 +108,8 @@ pub(crate) struct Port {
     session: RefCell<Option<Waker>>,
     opened: Instant,
     heard: Cell<Instant>,
+    /// Whether anything came since somebody looked: a message costs no look at the clock.
+    heard_since: Cell<bool>,
     pinged: Cell<Option<Instant>>,
     /// Whether what the client sends is read now.
     reading: Cell<bool>,
@@ -149,6 +151,7 @@ impl Port {
             session: RefCell::default(),
             opened: Instant::now(),
             heard: Cell::new(Instant::now()),
+            heard_since: Cell::default(),
             pinged: Cell::default(),
             reading: Cell::new(true),
             config,
@@ -286,7 +289,7 @@ impl Port {
 
     /// Anything that arrives shows that the client lives.
     pub(crate) fn heard(&self) {
-        self.heard.set(Instant::now());
+        self.heard_since.set(true);
         self.pinged.set(None);
     }
 
@@ -321,6 +324,9 @@ impl Port {
         let waiting = self.outbox.borrow().is_waiting() || self.wire.get().is_some_and(|wire| wire.bytes() > 0);
         let stalled = waiting.then(|| self.stalled.get().unwrap_or(now));
         self.stalled.set(stalled);
+        if self.heard_since.take() {
+            self.heard.set(now);
+        }
         let (heard, pinged, reading) = (self.heard.get(), self.pinged.get(), self.reading.get());
         Signs { opened: self.opened, heard, pinged, reading, stalled }
     }

@@ -14,17 +14,23 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Port, flusher::Flusher, outbox::Outbox};
-use crate::transport::websocket::Encoder;
+use crate::{frame::Outgoing, transport::websocket::Encoder};
 
 /// Bytes that one read takes at most.
 const READ: usize = 64 * 1024;
 /// Frames and bytes that one write takes up, at most but for the last frame.
 const FRAMES: usize = 64;
 const WRITE: usize = 64 * 1024;
+/// Messages of at most so many bytes are copied together where several wait, up to so many bytes: cheaper than a buffer and
+/// a slice each. A control frame waits for such a block when its first byte is written.
+const SMALL: usize = 2 * 1024;
+const BLOCK: usize = 16 * 1024;
 
 thread_local! {
     /// Where reads of all connections of the thread land first, so that an idle one holds no buffer.
     static LANDING: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+    /// Where small frames are put together.
+    static BLOCKS: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(BLOCK + SMALL + 16));
 }
 
 /// The socket of a connection, and what is about to be written to it.
@@ -167,12 +173,28 @@ impl Sending {
         let mut bytes: usize = self.frames.iter().map(Bytes::len).sum();
         while self.frames.len() < FRAMES
             && bytes < WRITE
-            && let Some(frame) = outbox.pop()
+            && let Some(first) = outbox.pop()
         {
-            let frame = self.encoder.encode(&frame);
+            let frame = if first.len() <= SMALL && outbox.next_is_within(SMALL) {
+                BLOCKS.with_borrow_mut(|block| self.put_together(&first, outbox, block))
+            } else {
+                self.encoder.encode(&first)
+            };
             bytes += frame.len();
             self.frames.push_back(frame);
         }
+    }
+
+    fn put_together(&mut self, first: &Outgoing, outbox: &mut Outbox, block: &mut Vec<u8>) -> Bytes {
+        block.clear();
+        self.encoder.append(first, block);
+        while block.len() < BLOCK
+            && outbox.next_is_within(SMALL)
+            && let Some(next) = outbox.pop()
+        {
+            self.encoder.append(&next, block);
+        }
+        Bytes::copy_from_slice(block)
     }
 
     fn poll_write(&self, stream: &mut TcpStream, task: &mut Context<'_>) -> Poll<io::Result<usize>> {

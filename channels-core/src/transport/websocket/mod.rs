@@ -193,6 +193,16 @@ impl Encoder {
         }
     }
 
+    /// Appends a frame to others.
+    pub(crate) fn append(&mut self, frame: &Outgoing, frames: &mut Vec<u8>) {
+        match (&*self, frame) {
+            (Self::Plain, Outgoing::Message(message)) => {
+                append_frame(opcode(message), false, message.as_bytes(), frames);
+            }
+            _ => frames.extend_from_slice(&self.encode(frame)),
+        }
+    }
+
     /// Under which form a message can be shared with other connections.
     fn shared_form(&self, message: &Message) -> Option<WireForm> {
         match self {
@@ -204,10 +214,7 @@ impl Encoder {
     }
 
     fn message(&mut self, message: &Message) -> Bytes {
-        let kind = OpCode::Data(match message {
-            Message::Text(_) => Data::Text,
-            Message::Binary(_) => Data::Binary,
-        });
+        let kind = opcode(message);
         if let Self::Deflate { deflate, min_size } = self
             && message.len() >= *min_size
             && let Some(deflated) = deflate.message(message.as_bytes())
@@ -218,13 +225,25 @@ impl Encoder {
     }
 }
 
+fn opcode(message: &Message) -> OpCode {
+    OpCode::Data(match message {
+        Message::Text(_) => Data::Text,
+        Message::Binary(_) => Data::Binary,
+    })
+}
+
 fn encode_frame(opcode: OpCode, deflated: bool, payload: &[u8]) -> Bytes {
+    let mut frame = Vec::new();
+    append_frame(opcode, deflated, payload, &mut frame);
+    frame.into()
+}
+
+fn append_frame(opcode: OpCode, deflated: bool, payload: &[u8], frames: &mut Vec<u8>) {
     let header = FrameHeader { opcode, rsv1: deflated, ..FrameHeader::default() };
     let length = payload.len() as u64;
-    let mut frame = Vec::with_capacity(header.len(length) + payload.len());
-    header.format(length, &mut frame).expect("a Vec takes everything that is written to it");
-    frame.extend_from_slice(payload);
-    frame.into()
+    frames.reserve_exact(header.len(length) + payload.len());
+    header.format(length, frames).expect("a Vec takes everything that is written to it");
+    frames.extend_from_slice(payload);
 }
 
 /// The frames that arrive on a stream of bytes.
