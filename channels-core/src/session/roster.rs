@@ -90,6 +90,7 @@ impl Drop for Entry {
         let mut ports = self.roster.0.ports.borrow_mut();
         ports.remove(self.key);
         if ports.is_empty() {
+            ports.shrink_to_fit();
             self.roster.0.emptied.notify_one();
         }
     }

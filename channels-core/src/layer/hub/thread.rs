@@ -139,6 +139,15 @@ impl Local {
         }
     }
 
+    /// Gives back the room of a crowd when the last one leaves.
+    fn shrink(&self) {
+        let mut seats = self.seats.borrow_mut();
+        if seats.is_empty() {
+            seats.shrink_to_fit();
+            self.groups.borrow_mut().shrink_to_fit();
+        }
+    }
+
     pub(super) fn post(&self, seat: SeatId, event: &Arc<Envelope>) -> Delivery {
         let port = match self.seats.borrow().get(seat.key) {
             Some(occupied) if occupied.nonce == seat.nonce => occupied.port.clone(),
@@ -276,6 +285,7 @@ impl Drop for Seat {
         for group in &occupied.groups {
             self.local.remove(self.id.key, group);
         }
+        self.local.shrink();
     }
 }
 
