@@ -6,6 +6,6 @@ pub use serde::{Deserialize, Serialize};
 
 pub use crate::{
     Accept, AllowedHosts, Binary, ChannelNameRouter, Close, CloseCode, Config, Consumer, Context, Deny, Event,
-    InputError, Json, Layer, Layers, Message, Middleware, ProtocolTypeRouter, RawEvent, Result, Scope, Server,
-    SyncConsumer, SyncContext, SyncError, Text, URLRouter, consumer, event, handler, path, re_path,
+    HttpConsumer, InputError, Json, Layer, Layers, Message, Middleware, ProtocolTypeRouter, RawEvent, Result, Scope,
+    Server, SyncConsumer, SyncContext, SyncError, Text, URLRouter, consumer, event, handler, path, re_path,
 };

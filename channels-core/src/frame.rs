@@ -78,6 +78,16 @@ impl Message {
     }
 }
 
+impl From<Message> for Bytes {
+    /// The payload.
+    fn from(message: Message) -> Self {
+        match message {
+            Message::Text(text) => text.into_bytes(),
+            Message::Binary(bytes) => bytes,
+        }
+    }
+}
+
 impl From<&str> for Message {
     fn from(text: &str) -> Self {
         Self::Text(text.into())

@@ -34,8 +34,8 @@ pub use self::consumer::MessagePack;
 pub use self::{
     close::{Close, CloseCode, ClosedBy, MAX_REASON_LEN},
     consumer::{
-        Accept, Binary, Consumer, Context, Demultiplexer, Deny, Encoding, FromMessage, InputError, Json, JsonText,
-        SyncConsumer, SyncContext, SyncError, Text, Typed, WriteError,
+        Accept, Binary, Body, BodyError, Consumer, Context, Demultiplexer, Deny, Encoding, FromBody, FromMessage,
+        HttpConsumer, InputError, Json, JsonText, SyncConsumer, SyncContext, SyncError, Text, Typed, WriteError,
     },
     error::{Error, Result},
     event::{

@@ -24,6 +24,7 @@ mod failures;
 mod fanout;
 mod frames;
 mod hostile;
+mod http;
 mod layer;
 mod limit;
 mod limits;

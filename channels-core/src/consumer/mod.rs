@@ -3,6 +3,7 @@
 mod accept;
 mod context;
 mod encoding;
+mod http;
 mod input;
 mod streams;
 mod sync;
@@ -13,16 +14,17 @@ use thiserror::Error;
 
 #[cfg(feature = "msgpack")]
 pub use self::encoding::MessagePack;
-pub(crate) use self::sync::Blocking;
 pub use self::{
     accept::{Accept, Deny},
     context::Context,
     encoding::{Encoding, JsonText, Typed},
+    http::{Body, BodyError, FromBody, HttpConsumer},
     input::{Binary, FromMessage, InputError, Json, Text},
     streams::Demultiplexer,
     sync::{SyncConsumer, SyncContext, SyncError},
 };
-use crate::{Close, Dispatch, Envelope, Message, Result, Scope};
+pub(crate) use self::{http::Responding, sync::Blocking};
+use crate::{Close, Dispatch, Envelope, Message, Result, Scope, scope::Protocol};
 
 /// What handles a connection: hooks in the order of its life, and handlers for events.
 ///
@@ -70,6 +72,10 @@ pub trait Consumer: Sized + 'static {
 
     /// The alias of the channel layer that this consumer uses.
     const LAYER: &'static str = crate::Layers::DEFAULT;
+
+    /// What it takes: connections of WebSockets and channels, or requests.
+    #[doc(hidden)]
+    const PROTOCOL: Protocol = Protocol::Websocket;
 
     /// Groups that every connection joins before `connect` and leaves after `disconnect`.
     fn groups(&self, scope: &Scope) -> Vec<String> {
@@ -140,6 +146,9 @@ pub enum WriteError {
     /// The consumer reads a channel for a worker: there is nobody to send to but groups and other channels.
     #[error("this consumer has no client: it reads a channel")]
     NoClient,
+    /// The consumer answers no HTTP request: only those of `http_consumers` do.
+    #[error("this consumer does not answer an HTTP request")]
+    NotHttp,
     /// The client reads more slowly than it is sent to. The message is dropped; whether the connection closes (4429) says
     /// [`Config::slow_client`](crate::Config::slow_client).
     #[error("{waiting} bytes wait for the client already (the most is {limit})")]

@@ -62,7 +62,7 @@ where
     C: Consumer,
 {
     fn class(&self) -> Class {
-        Class { id: TypeId::of::<C>(), name: C::type_name(), render: C::render }
+        Class { id: TypeId::of::<C>(), protocol: C::PROTOCOL, name: C::type_name(), render: C::render }
     }
 
     fn layer(&self) -> &'static str {

@@ -22,7 +22,7 @@ pub use self::{
 };
 use crate::{
     Consumer, Deny, Scope,
-    consumer::{Blocking, SyncConsumer},
+    consumer::{Blocking, HttpConsumer, Responding, SyncConsumer},
 };
 
 /// What becomes of a connection.
@@ -114,6 +114,10 @@ pub struct Makes<C>(std::marker::PhantomData<C>);
 #[derive(Debug)]
 pub struct MakesSync<C>(std::marker::PhantomData<C>);
 
+/// Tells functions that make a consumer of HTTP requests from the others.
+#[derive(Debug)]
+pub struct MakesHttp<C>(std::marker::PhantomData<C>);
+
 /// Tells applications from functions that make a consumer.
 #[derive(Debug)]
 pub struct Itself;
@@ -135,6 +139,16 @@ where
 {
     fn into_application(self) -> Arc<dyn Application> {
         Arc::new(Endpoint::new(move || Blocking::new(self())))
+    }
+}
+
+impl<F, C> IntoApplication<MakesHttp<C>> for F
+where
+    F: Fn() -> C + Send + Sync + 'static,
+    C: HttpConsumer,
+{
+    fn into_application(self) -> Arc<dyn Application> {
+        Arc::new(Endpoint::new(move || Responding::new(self())))
     }
 }
 

@@ -35,6 +35,7 @@ type Configure = dyn Fn(&mut ServiceConfig) + Send + Sync;
 #[derive(Clone, Default)]
 struct Parts {
     http: Option<Arc<Configure>>,
+    http_consumers: Option<Arc<dyn Application>>,
     websocket: Option<Arc<dyn Application>>,
     channel: Option<Arc<dyn Application>>,
     /// The layers where no others are given: one set for all worker threads that mount the application.
@@ -52,6 +53,13 @@ impl ProtocolTypeRouter {
     /// What is shared between the threads, as a [`Layer`](crate::Layer), is moved into the closure and cloned there.
     pub fn http(mut self, configure: impl Fn(&mut ServiceConfig) + Send + Sync + 'static) -> Self {
         Arc::make_mut(&mut self.0).http = Some(Arc::new(configure));
+        self
+    }
+
+    /// The same router with this application for the HTTP requests that none of [`http`](Self::http)'s services takes: an
+    /// [`HttpConsumer`](crate::HttpConsumer), or a [`URLRouter`](super::URLRouter) of them.
+    pub fn http_consumers<Kind>(mut self, to: impl IntoApplication<Kind>) -> Self {
+        Arc::make_mut(&mut self.0).http_consumers = Some(to.into_application());
         self
     }
 
@@ -95,7 +103,7 @@ impl ProtocolTypeRouter {
         match protocol {
             Protocol::Websocket => self.0.websocket.as_ref(),
             Protocol::Channel => self.0.channel.as_ref(),
-            Protocol::Http => None,
+            Protocol::Http => self.0.http_consumers.as_ref(),
         }
     }
 }
@@ -115,7 +123,7 @@ impl Application for ProtocolTypeRouter {
     }
 
     fn routes(&self, list: &mut RouteList) {
-        for protocol in [Protocol::Websocket, Protocol::Channel] {
+        for protocol in [Protocol::Http, Protocol::Websocket, Protocol::Channel] {
             if let Some(application) = self.application(protocol) {
                 list.within(protocol.as_str(), |list| application.routes(list));
             }

@@ -9,7 +9,10 @@ use std::{net::SocketAddr, str::FromStr, sync::Arc};
 
 #[cfg(feature = "auth")]
 use actix_web::http::header::SEC_WEBSOCKET_PROTOCOL;
-use actix_web::{cookie::Cookie, http::header::HeaderValue};
+use actix_web::{
+    cookie::Cookie,
+    http::{Method, header::HeaderValue},
+};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -121,6 +124,7 @@ pub enum ArgError {
 /// ```
 pub struct Scope {
     protocol: Protocol,
+    method: Method,
     path: String,
     raw_path: String,
     query_string: String,
@@ -152,6 +156,7 @@ impl Scope {
         let (raw_path, query) = path_and_query(uri);
         Self {
             protocol,
+            method: Method::GET,
             path: decode(raw_path),
             raw_path: raw_path.to_owned(),
             query_string: query.to_owned(),
@@ -225,6 +230,19 @@ impl Scope {
             self.url_route.set(&name.into(), value.to_string());
         }
         self
+    }
+
+    /// The same scope with this method of its request.
+    #[must_use]
+    pub fn with_method(mut self, method: Method) -> Self {
+        self.method = method;
+        self
+    }
+
+    /// The method of the request; that of a handshake is `GET`.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.method
     }
 
     /// The kind of the connection.
@@ -479,6 +497,7 @@ impl Scope {
     pub(crate) fn fork(&self) -> Self {
         Self {
             protocol: self.protocol,
+            method: self.method.clone(),
             path: self.path.clone(),
             raw_path: self.raw_path.clone(),
             query_string: self.query_string.clone(),

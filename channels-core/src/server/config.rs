@@ -57,6 +57,9 @@ pub struct Config {
     pub compression: Option<Compression>,
     /// How long `connect` may take to decide; past it the handshake is answered with 503. 5 s, as in Daphne.
     pub handshake_timeout: Duration,
+    /// How long an [`HttpConsumer`](crate::HttpConsumer) may take to begin its response; past it the request is answered with
+    /// 503. 60 s: twice what a long poll usually waits, and as long as most proxies do.
+    pub response_timeout: Duration,
     /// After so long without a word from the client it is pinged; `None` for never. 20 s, as in Daphne, which is shorter
     /// than the minute after which many proxies drop a quiet connection.
     pub ping_interval: Option<Duration>,
@@ -105,6 +108,7 @@ impl Default for Config {
             max_lifetime: None,
             compression: None,
             handshake_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(60),
             ping_interval: Some(Duration::from_secs(20)),
             ping_timeout: Duration::from_secs(30),
             hook_grace: Duration::from_secs(10),

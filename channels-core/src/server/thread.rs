@@ -18,7 +18,11 @@ use crate::{
     routing::{Application, Endpoint, Outcome, RouteList},
     scope::{Protocol, decode},
     session::{Answer, ClientBytes, Cut, Flusher, Keeper, Line, Opening, Port, Roster, Wire},
-    transport::websocket::{self, Codec, Encoder},
+    transport::{
+        Transport,
+        http::Request,
+        websocket::{self, Codec, Encoder},
+    },
 };
 
 /// The part of the path below the place where the application is mounted.
@@ -54,11 +58,56 @@ impl ServerThread {
 
     /// Registers the application's handshakes, before everything else that has their paths.
     pub(super) fn install(self: Rc<Self>, service: &mut ServiceConfig) {
+        let answers_http = self.app.application(Protocol::Http).is_some();
+        let thread = self.clone();
+        let answer = move |request, payload| {
+            let thread = thread.clone();
+            async move { thread.request(request, payload).await }
+        };
         let handler = move |request, payload| {
             let thread = self.clone();
             async move { thread.handshake(request, payload).await }
         };
         service.service(handshakes().to(handler));
+        if answers_http {
+            service.default_service(web::to(answer));
+        }
+    }
+
+    /// Answers a request that nothing else takes.
+    async fn request(&self, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+        if self.keepers.is_draining() {
+            return unavailable("the server is stopping");
+        }
+        match self.app.call(http_scope(&request)).await {
+            Outcome::Run(scope, endpoint) => self.answer(payload, scope, &endpoint).await,
+            Outcome::Refuse(deny) => deny.into_response(),
+            Outcome::NoRoute(_) => miss(&self.app, &request),
+        }
+    }
+
+    async fn answer(&self, payload: web::Payload, scope: Scope, endpoint: &Endpoint) -> HttpResponse {
+        let config = self.config.changed(&scope.config_changes);
+        let port = self.port(&scope, endpoint, &config);
+        port.put_payload(payload.into_inner());
+        let opening = self.begin(scope, endpoint, &config, &port, Box::new(Request::default()));
+        let mut opening = match opening {
+            Ok(opening) => opening,
+            Err(response) => return *response,
+        };
+        let answer = poll_fn(|task| opening.poll_answer(task));
+        match tokio::time::timeout(config.response_timeout, answer).await {
+            Ok(Some(Answer::Respond(response))) if port.is_written() => response,
+            Ok(Some(Answer::Respond(response))) => response.set_body(BoxBody::new(opening.into_body(Encoder::Raw))),
+            Ok(Some(Answer::Refuse(deny))) => deny.into_response(),
+            Ok(Some(Answer::Accept(_)) | None) => failed(endpoint, &"it ended without a response"),
+            Err(_) => {
+                let timeout = config.response_timeout;
+                tracing::error!(consumer = endpoint.consumer(), ?timeout, "no response was begun in time");
+                port.end(Close::new(CloseCode::ABNORMAL, "no response was begun in time"), Cut::Now);
+                unavailable("the application did not answer in time")
+            }
+        }
     }
 
     async fn handshake(&self, request: HttpRequest, payload: web::Payload) -> HttpResponse {
@@ -85,27 +134,15 @@ impl ServerThread {
         scope: Scope,
         endpoint: &Endpoint,
     ) -> HttpResponse {
-        let layer = match self.layers.get(endpoint.layer()) {
-            Ok(layer) => layer.clone(),
-            Err(error) => return failed(endpoint, &error),
-        };
         let config = self.config.changed(&scope.config_changes);
-        let guest = match self.admit(&scope, &config) {
-            Ok(guest) => guest,
-            Err(refusal) => return *refusal,
-        };
-        let class = endpoint.class();
-        let port = Port::new(config.clone(), class, &scope, self.roster.stats(class));
+        let port = self.port(&scope, endpoint, &config);
         let bytes = ClientBytes::new(payload.into_inner(), port.clone());
         let Codec { reader, writer, extension } = Codec::new(&request, bytes, &config);
-        let line = Line::new(Box::new(reader), port.clone()).listed(self.roster.enter(port.clone(), guest));
-        let cx = Context::new(port.clone(), scope, self.layers.clone(), layer);
-        let life = match endpoint.start(cx, line) {
-            Ok(life) => life,
-            Err(panic) => return failed(endpoint, &panic),
+        let mut opening = match self.begin(scope, endpoint, &config, &port, Box::new(reader)) {
+            Ok(opening) => opening,
+            Err(response) => return *response,
         };
         let _handshake = self.begin_handshake();
-        let mut opening = Opening::new(port.clone(), life);
         let answer = poll_fn(|task| opening.poll_answer(task));
         match tokio::time::timeout(config.handshake_timeout, answer).await {
             Ok(Some(Answer::Accept(accept))) => match websocket::accept(&request, &accept, extension) {
@@ -113,6 +150,7 @@ impl ServerThread {
                 Err(error) => failed(endpoint, &error),
             },
             Ok(Some(Answer::Refuse(deny))) => deny.into_response(),
+            Ok(Some(Answer::Respond(_))) => failed(endpoint, &"it answers requests, and no WebSockets"),
             Ok(None) => {
                 tracing::debug!(consumer = endpoint.consumer(), "the client left before it was answered");
                 HttpResponse::BadRequest().finish()
@@ -124,6 +162,31 @@ impl ServerThread {
                 unavailable("the application did not answer in time")
             }
         }
+    }
+
+    fn port(&self, scope: &Scope, endpoint: &Endpoint, config: &Arc<Config>) -> Rc<Port> {
+        let class = endpoint.class();
+        Port::new(config.clone(), class, scope, self.roster.stats(class))
+    }
+
+    /// Starts a consumer for what arrives on a transport; gives the response when it cannot be.
+    fn begin(
+        &self,
+        scope: Scope,
+        endpoint: &Endpoint,
+        config: &Config,
+        port: &Rc<Port>,
+        transport: Box<dyn Transport>,
+    ) -> Result<Opening, Box<HttpResponse>> {
+        let guest = self.admit(&scope, config)?;
+        if endpoint.class().protocol != scope.protocol() {
+            return Err(failed(endpoint, &"its route is one of another protocol").into());
+        }
+        let layer = self.layers.get(endpoint.layer()).map_err(|error| failed(endpoint, &error))?.clone();
+        let line = Line::new(transport, port.clone()).listed(self.roster.enter(port.clone(), guest));
+        let cx = Context::new(port.clone(), scope, self.layers.clone(), layer);
+        let life = endpoint.start(cx, line).map_err(|panic| failed(endpoint, &panic))?;
+        Ok(Opening::new(port.clone(), life))
     }
 
     /// Refuses a handshake that is over a limit.
@@ -203,13 +266,24 @@ pub(super) fn miss(app: &ProtocolTypeRouter, request: &HttpRequest) -> HttpRespo
         .body("this is a WebSocket")
 }
 
+/// The scope of a request that no service takes.
+fn http_scope(request: &HttpRequest) -> Scope {
+    let path = request.match_info();
+    let root = path.as_str().strip_suffix(path.unprocessed()).unwrap_or_default();
+    about(request, Protocol::Http, &decode(root.trim_end_matches('/'))).with_method(request.method().clone())
+}
+
 fn scope(request: &HttpRequest) -> Scope {
     let tail = request.match_info().get(TAIL).map_or(0, str::len);
     let root = request.match_info().as_str();
     let root = root[..root.len().saturating_sub(tail)].trim_end_matches('/');
     // actix-web leaves some characters encoded.
     let root = if request.match_info().get(TAIL).is_some() { decode(root) } else { String::new() };
-    Scope::new(Protocol::Websocket, &request.uri().to_string())
+    about(request, Protocol::Websocket, &root)
+}
+
+fn about(request: &HttpRequest, protocol: Protocol, root: &str) -> Scope {
+    Scope::new(protocol, &request.uri().to_string())
         .with_headers(request.headers())
         .with_addresses(request.peer_addr(), Some(request.app_config().local_addr()))
         .with_root_path(root)

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Close, CloseCode, Consumer, Context, Dispatch, Error, FromMessage, InputError, Message, Result, consumer::Deny,
-    event::Envelope, middleware::Admission,
+    event::Envelope, middleware::Admission, scope::Protocol,
 };
 
 /// Runs one consumer's hooks for one connection. Whatever the end is, `disconnect` runs once and all groups are left.
@@ -42,7 +42,7 @@ impl<C: Consumer> Life<C> {
         let ran = line.run(Hook::Connect, connect).await;
         if let Some(()) = self.judge("connect", ran) {
             let port = self.cx.port();
-            if port.phase() == Phase::Connecting && !port.is_ending() {
+            if port.phase() == Phase::Connecting && !port.is_ending() && port.protocol() != Protocol::Http {
                 let _ = self.cx.accept();
             }
         }

@@ -49,7 +49,7 @@ pub(crate) use self::{
     stats::{Counts, Stats},
     wire::Wire,
 };
-use crate::transport::websocket::Encoder;
+use crate::{frame::Outgoing, transport::websocket::Encoder};
 
 /// A session whose handshake is not answered. Dropping it drops the connection.
 pub(crate) struct Opening(Rc<Port>);
@@ -141,6 +141,11 @@ impl ActorFuture<Session> for Turn {
     }
 }
 
+/// The response to a request ends before it is complete: the connection is dropped, so that the client can tell.
+#[derive(Debug, thiserror::Error)]
+#[error("the response was broken off")]
+pub(crate) struct BrokenOff;
+
 /// The body of a session's response: the frames of its outbox, encoded for the wire.
 pub(crate) struct Body {
     actor: Pin<Box<dyn Stream<Item = Result<Bytes, actix_web::Error>>>>,
@@ -156,13 +161,16 @@ impl Body {
         }
     }
 
-    fn poll_frame(&mut self, task: &mut task::Context<'_>) -> Poll<Option<Bytes>> {
-        self.port.poll_outgoing(task).map(|frame| frame.map(|frame| self.encoder.encode(&frame)))
+    fn poll_frame(&mut self, task: &mut task::Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        self.port.poll_outgoing(task).map(|frame| match frame? {
+            Outgoing::Close(_) if self.encoder.is_raw() => Some(Err(BrokenOff)),
+            frame => Some(Ok(self.encoder.encode(&frame))),
+        })
     }
 }
 
 impl MessageBody for Body {
-    type Error = std::convert::Infallible;
+    type Error = BrokenOff;
 
     fn size(&self) -> BodySize {
         BodySize::Stream
@@ -171,12 +179,12 @@ impl MessageBody for Body {
     fn poll_next(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let body = &mut *self;
         if let Poll::Ready(frame) = body.poll_frame(task) {
-            return Poll::Ready(frame.map(Ok));
+            return Poll::Ready(frame);
         }
         body.poll_actor(task);
         match body.poll_frame(task) {
             Poll::Pending if body.ended => Poll::Ready(None),
-            frame => frame.map(|frame| frame.map(Ok)),
+            frame => frame,
         }
     }
 }

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use actix_web::{HttpResponse, dev::Payload, http::StatusCode};
 use futures_util::future::LocalBoxFuture;
 use tokio::time::Instant;
 use tracing::{Span, field};
@@ -37,6 +38,7 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(crate) struct Class {
     pub(crate) id: TypeId,
+    pub(crate) protocol: Protocol,
     pub(crate) name: &'static str,
     pub(crate) render: fn(&Envelope) -> Option<Result<Message>>,
 }
@@ -45,6 +47,8 @@ pub(crate) struct Class {
 #[derive(Debug)]
 pub(crate) enum Answer {
     Accept(Accept),
+    /// The response to a request, whole or begun.
+    Respond(HttpResponse),
     Refuse(Deny),
 }
 
@@ -82,8 +86,9 @@ pub(crate) struct Port {
     /// What is logged while the consumer runs is logged within it.
     pub(crate) span: Span,
     class: Class,
-    /// Whether nobody is at the other end: a worker's consumer.
-    clientless: bool,
+    protocol: Protocol,
+    /// What a request brings, until its consumer takes it.
+    payload: RefCell<Option<Payload>>,
     phase: Cell<Phase>,
     accepted: Cell<bool>,
     answer: RefCell<Option<Answer>>,
@@ -132,7 +137,8 @@ impl Port {
             class,
             path: scope.path().to_owned(),
             client: scope.client(),
-            clientless: scope.protocol() == Protocol::Channel,
+            protocol: scope.protocol(),
+            payload: RefCell::default(),
             stats,
             phase: Cell::new(Phase::Connecting),
             answer: RefCell::default(),
@@ -164,7 +170,11 @@ impl Port {
 
     /// Whether a client's handshake was accepted.
     pub(crate) fn was_accepted(&self) -> bool {
-        self.accepted.get() && !self.clientless
+        self.accepted.get() && self.protocol != Protocol::Channel
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -185,6 +195,38 @@ impl Port {
         Ok(())
     }
 
+    /// Begins the response to a request.
+    pub(crate) fn respond(&self, response: HttpResponse) -> Result<(), WriteError> {
+        self.step(Step::Accept)?;
+        self.accepted.set(true);
+        self.answer.replace(Some(Answer::Respond(response)));
+        self.wake_session();
+        Ok(())
+    }
+
+    /// Completes the response to a request.
+    pub(crate) fn complete(self: &Rc<Self>) -> Result<(), WriteError> {
+        self.step(Step::Send)?;
+        let _ = self.step(Step::Gone);
+        self.finish();
+        self.end(Close::new(CloseCode::NORMAL, ""), Cut::AfterGrace);
+        Ok(())
+    }
+
+    /// Whether nothing waits to be written, and nothing will be.
+    pub(crate) fn is_written(&self) -> bool {
+        let outbox = self.outbox.borrow();
+        outbox.is_finished() && !outbox.is_waiting()
+    }
+
+    pub(crate) fn put_payload(&self, payload: Payload) {
+        self.payload.replace(Some(payload));
+    }
+
+    pub(crate) fn take_payload(&self) -> Option<Payload> {
+        self.payload.take()
+    }
+
     /// Refuses the handshake, if it is not answered.
     pub(crate) fn refuse(self: &Rc<Self>, deny: Deny) {
         if self.phase() == Phase::Connecting {
@@ -200,7 +242,7 @@ impl Port {
 
     fn write(self: &Rc<Self>, frame: Outgoing) -> Result<(), WriteError> {
         self.step(Step::Send)?;
-        if self.clientless {
+        if self.protocol == Protocol::Channel {
             return Err(WriteError::NoClient);
         }
         if !self.outbox.borrow().has_room(frame.len()) {
@@ -240,9 +282,17 @@ impl Port {
     /// Sends the close frame, or refuses a handshake that is not answered. Later calls change nothing.
     pub(crate) fn close(self: &Rc<Self>, close: Close) {
         match self.phase() {
+            Phase::Connecting if self.protocol == Protocol::Http => {
+                return self.refuse(Deny::new(StatusCode::SERVICE_UNAVAILABLE));
+            }
             Phase::Connecting => return self.refuse(Deny::forbidden()),
-            Phase::Open if self.clientless => {
+            Phase::Open if self.protocol == Protocol::Channel => {
                 let _ = self.step(Step::Gone);
+            }
+            Phase::Open if self.protocol == Protocol::Http => {
+                let _ = self.step(Step::Gone);
+                self.outbox.borrow_mut().close(close.clone());
+                self.finish();
             }
             Phase::Open => {
                 let _ = self.step(Step::Close);

@@ -16,7 +16,7 @@ use super::{
     state::Phase,
     stats::{Board, Counts, Stats},
 };
-use crate::{Close, server::Guest};
+use crate::{Close, scope::Protocol, server::Guest};
 
 /// How often quiet connections are looked for.
 pub(crate) const TICK: Duration = Duration::from_secs(1);
@@ -64,6 +64,8 @@ impl Roster {
         for port in self.ports().into_iter().filter(|port| port.phase() != Phase::Connecting) {
             match due(now, port.signs(now), &port.config) {
                 Due::Nothing => {}
+                // There is no word for it in a response.
+                Due::Ping if port.protocol() == Protocol::Http => {}
                 Due::Ping => port.ping(),
                 Due::Close(close) => port.close(close),
                 Due::Cut => port.cut("the client stopped reading"),

@@ -48,6 +48,13 @@ impl From<Answer> for Connected {
                 headers: accept.headers.into_iter().collect(),
                 body: Bytes::new(),
             },
+            Answer::Respond(response) => Self {
+                accepted: true,
+                status: response.status(),
+                subprotocol: None,
+                headers: response.headers().into(),
+                body: response.into_body().try_into_bytes().unwrap_or_default(),
+            },
             Answer::Refuse(deny) => deny.into(),
         }
     }

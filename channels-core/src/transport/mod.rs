@@ -1,6 +1,7 @@
 //! What a session asks of any connection.
 
 pub(crate) mod channel;
+pub(crate) mod http;
 pub(crate) mod websocket;
 
 use std::task::{Context, Poll};

@@ -7,7 +7,7 @@ use syn::{
 };
 
 use super::{
-    model::{Call, HOOKS, Handler, Input, MEMBER, Manner, Model, PURE, Shape, cfgs},
+    model::{Call, Handler, Input, MEMBER, Manner, Model, PURE, Shape, cfgs},
     parse, signature,
 };
 use crate::{diagnostics::Diagnostics, name, paths::Facade, spell::spell};
@@ -25,7 +25,7 @@ pub(super) fn check(facade: Facade, mut item: ItemImpl, diagnostics: &mut Diagno
         };
         let attributes = parse::take_handler(&mut method);
         has_handlers |= !attributes.is_empty();
-        let hook = HOOKS.iter().find(|hook| method.sig.ident == hook.name);
+        let hook = manner.hooks().find(|hook| method.sig.ident == hook.name);
         match (hook, attributes.is_empty()) {
             (Some(shape), true) => {
                 if signature::check(shape, manner, &method.sig, diagnostics) {
@@ -35,7 +35,7 @@ pub(super) fn check(facade: Facade, mut item: ItemImpl, diagnostics: &mut Diagno
             (Some(_), false) => refuse_handler_on_hook(&attributes, &method, diagnostics),
             (None, false) => handlers.extend(check_handler(attributes, manner, method, diagnostics)),
             (None, true) => {
-                refuse_stray(&method, &self_ty, diagnostics);
+                refuse_stray(&method, manner, &self_ty, diagnostics);
                 strays.push(method);
             }
         }
@@ -44,7 +44,7 @@ pub(super) fn check(facade: Facade, mut item: ItemImpl, diagnostics: &mut Diagno
         refuse_written_by_hand(&item, diagnostics);
     }
     refuse_two_for_one(&handlers, diagnostics);
-    let input = input(&item);
+    let input = input(&item, manner);
     Model { facade, item, handlers, strays, input, manner, is_static }
 }
 
@@ -63,12 +63,13 @@ fn refuse_handler_on_hook(attributes: &[Attribute], method: &ImplItemFn, diagnos
     diagnostics.at(&attributes[0], text);
 }
 
-fn refuse_stray(method: &ImplItemFn, self_ty: &Type, diagnostics: &mut Diagnostics) {
+fn refuse_stray(method: &ImplItemFn, manner: Manner, self_ty: &Type, diagnostics: &mut Diagnostics) {
     let ident = &method.sig.ident;
     let elsewhere = format!("move it to `impl {} {{ … }}`", spell(self_ty));
-    let text = match closest_hook(&ident.unraw().to_string()) {
+    let name = manner.trait_name();
+    let text = match closest_hook(&ident.unraw().to_string(), manner) {
         Some(hook) => format!(
-            "`Consumer` has no hook `{ident}`: did you mean `{hook}`? Put `#[handler]` on it if it is for an event; \
+            "`{name}` has no hook `{ident}`: did you mean `{hook}`? Put `#[handler]` on it if it is for an event; \
              otherwise {elsewhere}"
         ),
         None => format!(
@@ -184,7 +185,7 @@ fn is_raw(payload: &Type) -> bool {
     matches!(payload, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "RawEvent"))
 }
 
-fn input(item: &ItemImpl) -> Input {
+fn input(item: &ItemImpl, manner: Manner) -> Input {
     let owned = |attrs: &[Attribute]| cfgs(attrs).into_iter().cloned().collect();
     let mut input = Input { is_written: false, types: Vec::new() };
     let mut received = Vec::new();
@@ -194,7 +195,7 @@ fn input(item: &ItemImpl) -> Input {
                 input.is_written = true;
                 input.types.push((owned(&ty.attrs), ty.ty.clone()));
             }
-            ImplItem::Fn(method) if method.sig.ident == "receive" => {
+            ImplItem::Fn(method) if method.sig.ident == manner.taker() => {
                 if let Some(FnArg::Typed(message)) = method.sig.inputs.last() {
                     received.push((owned(&method.attrs), (*message.ty).clone()));
                 }
@@ -203,7 +204,7 @@ fn input(item: &ItemImpl) -> Input {
         }
     }
     if !input.is_written {
-        // A second `receive` is the compiler's to refuse.
+        // A second one is the compiler's to refuse.
         let certain = received.iter().position(|(cfgs, _): &(Vec<_>, _)| cfgs.is_empty());
         received.truncate(certain.map_or(received.len(), |at| at + 1));
         input.types = received;
@@ -248,14 +249,14 @@ pub(super) fn find_ident(tokens: TokenStream, name: &str) -> Option<TokenTree> {
 }
 
 /// The hook that is meant by a name that is nearly one, or has one in it.
-fn closest_hook(name: &str) -> Option<&'static str> {
-    let names = HOOKS.iter().map(|hook| hook.name);
-    let typo = names.clone().map(|hook| (distance(name, hook), hook)).min()?;
+fn closest_hook(name: &str, manner: Manner) -> Option<&'static str> {
+    let names: Vec<_> = manner.hooks().map(|hook| hook.name).collect();
+    let typo = names.iter().map(|hook| (distance(name, hook), *hook)).min()?;
     if typo.0 <= 2 {
         return Some(typo.1);
     }
     // `disconnect` has `connect` in it, so the longest one counts.
-    names.filter(|hook| name.split('_').any(|word| word == *hook)).max_by_key(|hook| hook.len())
+    names.into_iter().filter(|hook| name.split('_').any(|word| word == *hook)).max_by_key(|hook| hook.len())
 }
 
 /// How many letters to change, add or leave out (Levenshtein).
@@ -278,12 +279,14 @@ mod tests {
 
     #[test]
     fn a_misspelt_hook_is_recognised() {
-        assert_eq!(closest_hook("recieve"), Some("receive"));
-        assert_eq!(closest_hook("disconect"), Some("disconnect"));
-        assert_eq!(closest_hook("websocket_connect"), Some("connect"));
-        assert_eq!(closest_hook("receive_json"), Some("receive"));
-        assert_eq!(closest_hook("chat_message"), None);
-        assert_eq!(closest_hook("regroup"), None);
+        assert_eq!(closest_hook("recieve", Manner::Async), Some("receive"));
+        assert_eq!(closest_hook("disconect", Manner::Async), Some("disconnect"));
+        assert_eq!(closest_hook("websocket_connect", Manner::Async), Some("connect"));
+        assert_eq!(closest_hook("receive_json", Manner::Async), Some("receive"));
+        assert_eq!(closest_hook("chat_message", Manner::Async), None);
+        assert_eq!(closest_hook("regroup", Manner::Async), None);
+        assert_eq!(closest_hook("receive", Manner::Http), None);
+        assert_eq!(closest_hook("handel", Manner::Http), Some("handle"));
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn dispatch(model: &Model) -> TokenStream {
     let facade = &model.facade;
     let distinct = distinct(model, Place::Dispatch);
     // A synchronous consumer's pure handlers are called where its connection lives, before this.
-    let renders = model.manner == Manner::Async && model.handlers.iter().any(Handler::is_pure);
+    let renders = model.manner != Manner::Sync && model.handlers.iter().any(Handler::is_pure);
     let rendered = renders.then(|| {
         quote! {
             if let ::core::option::Option::Some(message) = Self::render(event) {
@@ -116,7 +116,7 @@ fn dispatch(model: &Model) -> TokenStream {
         Some(arm(model, handler, awaits))
     });
     let (keyword, context, result) = match model.manner {
-        Manner::Async => (quote!(async fn), quote!(Context), quote!(#facade::Result<#facade::Dispatch>)),
+        Manner::Async | Manner::Http => (quote!(async fn), quote!(Context), quote!(#facade::Result<#facade::Dispatch>)),
         Manner::Sync => {
             (quote!(fn), quote!(SyncContext), quote!(::core::result::Result<#facade::Dispatch, #facade::SyncError>))
         }

@@ -1,6 +1,6 @@
 //! What a consumer is, once it is understood.
 
-use syn::{Attribute, ImplItemFn, ItemImpl, LitStr, Type};
+use syn::{Attribute, ImplItemFn, ItemImpl, LitStr, Path, Type};
 
 use crate::paths::Facade;
 
@@ -66,12 +66,41 @@ pub(super) enum Manner {
     Async,
     /// `impl SyncConsumer`: they may block.
     Sync,
+    /// `impl HttpConsumer`: they are awaited, and a request is handled.
+    Http,
 }
 
 impl Manner {
     pub(super) fn of(item: &ItemImpl) -> Self {
-        let last = item.trait_.as_ref().and_then(|(path, _)| path.segments.last());
-        if last.is_some_and(|last| last.ident == "SyncConsumer") { Self::Sync } else { Self::Async }
+        item.trait_.as_ref().and_then(|(path, _)| Self::of_trait(path)).unwrap_or(Self::Async)
+    }
+
+    /// The manner of the trait at this path, if it is one of the consumers'.
+    pub(super) fn of_trait(path: &Path) -> Option<Self> {
+        match path.segments.last()?.ident.to_string().as_str() {
+            "Consumer" => Some(Self::Async),
+            "SyncConsumer" => Some(Self::Sync),
+            "HttpConsumer" => Some(Self::Http),
+            _ => None,
+        }
+    }
+
+    pub(super) fn hooks(self) -> impl Iterator<Item = &'static Shape> {
+        let others: &[&str] = if self == Self::Http { &["connect", "receive"] } else { &["handle"] };
+        HOOKS.iter().filter(move |hook| !others.contains(&hook.name))
+    }
+
+    /// The hook that takes what the client sends.
+    pub(super) fn taker(self) -> &'static str {
+        if self == Self::Http { "handle" } else { "receive" }
+    }
+
+    pub(super) fn trait_name(self) -> &'static str {
+        match self {
+            Self::Async => "Consumer",
+            Self::Sync => "SyncConsumer",
+            Self::Http => "HttpConsumer",
+        }
     }
 }
 
@@ -112,7 +141,7 @@ pub(super) enum Param {
 }
 
 /// The methods of the trait.
-pub(super) const HOOKS: [Shape; 6] = [
+pub(super) const HOOKS: [Shape; 7] = [
     Shape {
         name: "connect",
         is_async: Asyncness::Always,
@@ -123,6 +152,14 @@ pub(super) const HOOKS: [Shape; 6] = [
     },
     Shape {
         name: "receive",
+        is_async: Asyncness::Always,
+        receiver: Receiver::Mut,
+        params: &[Param::Context, Param::Owned],
+        returns: true,
+        written: "(&mut self, cx: &mut Context, MESSAGE) -> Result<()>",
+    },
+    Shape {
+        name: "handle",
         is_async: Asyncness::Always,
         receiver: Receiver::Mut,
         params: &[Param::Context, Param::Owned],

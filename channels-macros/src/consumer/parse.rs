@@ -2,11 +2,12 @@
 
 use proc_macro2::{Span, TokenStream};
 use syn::{
-    Attribute, ImplItemFn, Item, ItemImpl, LitStr, Meta, Path, Token,
+    Attribute, ImplItemFn, Item, ItemImpl, LitStr, Meta, Token,
     ext::IdentExt,
     parse::{ParseStream, Parser},
 };
 
+use super::model::Manner;
 use crate::{name, paths::Facade, spell::spell};
 
 /// What stands in `#[consumer(…)]`.
@@ -36,7 +37,7 @@ pub(super) fn consumer_impl(item: TokenStream) -> syn::Result<ItemImpl> {
     };
     let self_ty = spell(&item.self_ty);
     match &item.trait_ {
-        Some((path, _)) if is_consumer(path) => Ok(item),
+        Some((path, _)) if Manner::of_trait(path).is_some() => Ok(item),
         Some((path, _)) => {
             let text = format!(
                 "`#[consumer]` goes on `impl Consumer for {self_ty}`, and this is an impl of `{}`: remove the attribute",
@@ -49,10 +50,6 @@ pub(super) fn consumer_impl(item: TokenStream) -> syn::Result<ItemImpl> {
             Err(syn::Error::new_spanned(&item.self_ty, text))
         }
     }
-}
-
-fn is_consumer(path: &Path) -> bool {
-    path.segments.last().is_some_and(|last| last.ident == "Consumer" || last.ident == "SyncConsumer")
 }
 
 /// Takes the `#[handler]` attributes off a method.

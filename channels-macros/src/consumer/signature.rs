@@ -59,14 +59,14 @@ impl<'a> Checker<'a> {
             Manner::Sync => {
                 written.replace("&mut Context", "&mut SyncContext").replace("-> Result<()>", "-> Result<(), SyncError>")
             }
-            Manner::Async => written,
+            Manner::Async | Manner::Http => written,
         };
         format!("`{keyword} {}{written}`", self.sig.ident)
     }
 
     fn asyncness_of(&self, shape: &Shape) -> Asyncness {
         match self.manner {
-            Manner::Async => shape.is_async,
+            Manner::Async | Manner::Http => shape.is_async,
             Manner::Sync => Asyncness::Never,
         }
     }
@@ -75,6 +75,7 @@ impl<'a> Checker<'a> {
     fn message(&self) -> String {
         match self.params.last() {
             Some(param) if fits(Param::Owned, &param.ty) && !is_context(&param.ty) => spell(param),
+            _ if self.manner == Manner::Http => "body: Bytes".to_owned(),
             _ => "message: Message".to_owned(),
         }
     }

@@ -157,7 +157,7 @@ impl Consumer for Streams {
             match answer {
                 Some(Answer::Accept(accept)) => accepts.push(accept),
                 Some(Answer::Refuse(deny)) => refused.push((name, deny)),
-                None => refused.push((name, Deny::new(StatusCode::INTERNAL_SERVER_ERROR))),
+                Some(Answer::Respond(_)) | None => refused.push((name, Deny::new(StatusCode::INTERNAL_SERVER_ERROR))),
             }
         }
         if accepts.is_empty() {

@@ -171,12 +171,24 @@ pub(crate) fn head(response: &HttpResponse) -> Bytes {
 
 /// Makes frames as they go over the wire: final, unmasked, with the shortest length there is.
 pub(crate) enum Encoder {
+    /// No frames: the messages as they are, for a response to a request.
+    Raw,
     Plain,
-    Deflate { deflate: Deflate, min_size: usize },
+    Deflate {
+        deflate: Deflate,
+        min_size: usize,
+    },
 }
 
 impl Encoder {
+    pub(crate) fn is_raw(&self) -> bool {
+        matches!(self, Self::Raw)
+    }
+
     pub(crate) fn encode(&mut self, frame: &Outgoing) -> Bytes {
+        if self.is_raw() {
+            return frame.message().map(|message| message.clone().into()).unwrap_or_default();
+        }
         match frame {
             Outgoing::Message(message) => self.message(message),
             Outgoing::Shared(shared) => match self.shared_form(&shared.message) {
