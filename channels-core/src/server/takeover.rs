@@ -8,9 +8,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use actix_rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::Socket;
 
 /// The socket of an HTTP connection. An idle one ends when the server stops.
 pub(super) struct Io {
@@ -19,7 +20,7 @@ pub(super) struct Io {
 }
 
 struct State {
-    stream: RefCell<Option<TcpStream>>,
+    stream: RefCell<Option<Socket>>,
     /// A write had to wait: what the HTTP server holds is not all written.
     blocked: Cell<bool>,
     /// Nothing was read since something was written: no request is under way.
@@ -31,7 +32,7 @@ struct State {
 pub(super) struct Takeover(Rc<State>);
 
 impl Io {
-    pub(super) fn new(stream: TcpStream, stopping: &CancellationToken) -> Self {
+    pub(super) fn new(stream: Socket, stopping: &CancellationToken) -> Self {
         let state = State { stream: RefCell::new(Some(stream)), blocked: Cell::new(false), idle: Cell::new(true) };
         Self { state: Rc::new(state), stopped: Box::pin(stopping.clone().cancelled_owned()) }
     }
@@ -42,7 +43,7 @@ impl Io {
 
     fn write(
         &self,
-        poll: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<usize>>,
+        poll: impl FnOnce(Pin<&mut Socket>) -> Poll<io::Result<usize>>,
         all: usize,
     ) -> Poll<io::Result<usize>> {
         let mut stream = self.state.stream.borrow_mut();
@@ -60,7 +61,7 @@ impl Takeover {
     ///
     /// Await a [`yield_now`](tokio::task::yield_now) before it: the HTTP server writes what it holds whenever a handler
     /// waits. From here on it finds the end of the connection when it reads, and ends.
-    pub(super) fn take(&self) -> Option<TcpStream> {
+    pub(super) fn take(&self) -> Option<Socket> {
         if self.0.blocked.get() { None } else { self.0.stream.take() }
     }
 }

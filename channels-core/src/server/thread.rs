@@ -11,24 +11,21 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
-use super::{Config, ConfigError, Guest, shutdown::Keepers, takeover::Takeover};
+use super::{Config, ConfigError, Front, Guest, front::TAIL, shutdown::Keepers, takeover::Takeover};
 use crate::{
     Close, CloseCode, Layers, ProtocolTypeRouter, Scope,
     consumer::Context,
     routing::{Application, Endpoint, Outcome, RouteList},
-    scope::{Protocol, decode},
     session::{Answer, ClientBytes, Cut, Flusher, Keeper, Line, Opening, Port, Roster, Wire},
     transport::websocket::{self, Codec, Encoder},
 };
-
-/// The part of the path below the place where the application is mounted.
-const TAIL: &str = "tail";
 
 /// What a worker thread needs to serve an application.
 pub(super) struct ServerThread {
     app: ProtocolTypeRouter,
     layers: Layers,
     config: Arc<Config>,
+    front: Front,
     roster: Roster,
     flusher: Flusher,
     keepers: Keepers,
@@ -38,13 +35,20 @@ pub(super) struct ServerThread {
 
 impl ServerThread {
     /// Prepares this thread, and starts the actor that keeps its roster.
-    pub(super) fn start(app: ProtocolTypeRouter, layers: Layers, config: Arc<Config>, keepers: &Keepers) -> Rc<Self> {
+    pub(super) fn start(
+        app: ProtocolTypeRouter,
+        layers: Layers,
+        config: Arc<Config>,
+        front: Front,
+        keepers: &Keepers,
+    ) -> Rc<Self> {
         let roster = Roster::default();
         keepers.add(|worker| Keeper::new(roster.clone(), worker).start());
         Rc::new(Self {
             app,
             layers,
             config,
+            front,
             roster,
             flusher: Flusher::start(),
             keepers: keepers.clone(),
@@ -68,7 +72,7 @@ impl ServerThread {
         if let Some(response) = websocket::refusal(&request) {
             return response;
         }
-        match self.app.call(scope(&request)).await {
+        match self.app.call(self.front.scope(&request)).await {
             Outcome::Run(scope, endpoint) => self.open(request, payload, scope, &endpoint).await,
             Outcome::Refuse(deny) => deny.into_response(),
             Outcome::NoRoute(scope) => {
@@ -161,7 +165,7 @@ impl ServerThread {
         &self,
         request: &HttpRequest,
         opening: Opening,
-        answer: HttpResponse,
+        mut answer: HttpResponse,
         encoder: Encoder,
     ) -> HttpResponse {
         if let Some(takeover) = request.conn_data::<Takeover>() {
@@ -169,6 +173,7 @@ impl ServerThread {
             if opening.may_take_over()
                 && let Some(socket) = takeover.take()
             {
+                self.front.sign(answer.headers_mut());
                 opening.take_over(Wire::new(socket, websocket::head(&answer), encoder, self.flusher.clone()));
                 return HttpResponse::SwitchingProtocols().force_close().finish();
             }
@@ -193,26 +198,14 @@ fn handshakes() -> Resource {
 }
 
 /// What is answered to a request that nothing else takes: 426 where a WebSocket is served, 404 elsewhere.
-pub(super) fn miss(app: &ProtocolTypeRouter, request: &HttpRequest) -> HttpResponse {
-    if !app.serves(&mut scope(request)) {
+pub(super) fn miss(app: &ProtocolTypeRouter, front: &Front, request: &HttpRequest) -> HttpResponse {
+    if !app.serves(&mut front.scope(request)) {
         return not_found();
     }
     HttpResponse::build(StatusCode::UPGRADE_REQUIRED)
         .insert_header((header::UPGRADE, "websocket"))
         .insert_header((header::CONNECTION, "Upgrade"))
         .body("this is a WebSocket")
-}
-
-fn scope(request: &HttpRequest) -> Scope {
-    let tail = request.match_info().get(TAIL).map_or(0, str::len);
-    let root = request.match_info().as_str();
-    let root = root[..root.len().saturating_sub(tail)].trim_end_matches('/');
-    // actix-web leaves some characters encoded.
-    let root = if request.match_info().get(TAIL).is_some() { decode(root) } else { String::new() };
-    Scope::new(Protocol::Websocket, &request.uri().to_string())
-        .with_headers(request.headers())
-        .with_addresses(request.peer_addr(), Some(request.app_config().local_addr()))
-        .with_root_path(root)
 }
 
 fn not_found() -> HttpResponse {
