@@ -27,9 +27,12 @@ mod hostile;
 mod layer;
 mod limit;
 mod limits;
+#[cfg(unix)]
+mod listening;
 mod middleware;
 mod mount;
 mod operations;
+mod proxies;
 mod redis;
 mod reference;
 mod registry;
@@ -43,6 +46,8 @@ mod streams;
 mod sync;
 mod targeting;
 mod testing;
+#[cfg(unix)]
+mod tls;
 mod visitor;
 mod websocket;
 mod worker;

@@ -47,14 +47,14 @@ where
                 let opening = http.clone();
                 let open = move |stream: TcpStream| {
                     let peer = opening.prepare(&stream);
-                    ready(Ok((opening.io(Socket::Tcp(stream)), Protocol::Http1, peer)))
+                    ready(Ok(opening.open(Socket::Tcp(stream), Protocol::Http1, peer)))
                 };
                 fn_service(open).and_then(http.http(address, false))
             }),
             #[cfg(unix)]
             Listener::Unix(listener) => server.listen_uds(name, listener, move || {
                 let opening = http.clone();
-                let open = move |stream| ready(Ok((opening.io(Socket::Unix(stream)), Protocol::Http1, None)));
+                let open = move |stream| ready(Ok(opening.open(Socket::Unix(stream), Protocol::Http1, None)));
                 fn_service(open).and_then(http.http(address, false))
             }),
             #[cfg(feature = "tls")]
@@ -65,7 +65,7 @@ where
                     async move {
                         let peer = opening.prepare(&stream);
                         match super::tls::accept(acceptor, stream, opening.tls_timeout).await {
-                            Ok((socket, protocol)) => Ok((opening.io(socket), protocol, peer)),
+                            Ok((socket, protocol)) => Ok(opening.open(socket, protocol, peer)),
                             Err(error) => {
                                 tracing::debug!(?peer, %error, "a TLS handshake failed");
                                 Err(DispatchError::Io(error))
@@ -96,8 +96,8 @@ where
             .finish(map_config(app, move |()| config.clone()))
     }
 
-    fn io(&self, socket: Socket) -> Io {
-        Io::new(socket, &self.stopping)
+    fn open(&self, socket: Socket, protocol: Protocol, peer: Option<SocketAddr>) -> Opened {
+        (Io::new(socket, protocol, &self.stopping), protocol, peer)
     }
 
     /// Without delay, and ended by the kernel when the client takes no bytes for so long, even if it answers probes. Says

@@ -41,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::tls::{TlsError, tls_from_pem};
 use self::{
     access::Asked, front::Front, http::Http, listener::Listener, operations::Operations, shutdown::Keepers,
-    thread::ServerThread,
+    takeover::Takeover, thread::ServerThread,
 };
 pub(crate) use self::{
     addresses::Guest,
@@ -623,12 +623,16 @@ fn service(app: ProtocolTypeRouter, mount: impl Fn(&mut ServiceConfig), front: F
     App::new().default_service(web::to(miss)).configure(mount).wrap_fn(move |mut request, service| {
         front.receive(&mut request);
         let asked = tracing::enabled!(target: "channels::access", tracing::Level::INFO).then(|| Asked::of(&request));
+        let underway = request.conn_data::<Takeover>().and_then(Takeover::begin);
         let answer = service.call(request);
         let front = front.clone();
         async move {
             let mut answer = answer.await;
             if let Ok(answer) = &mut answer {
                 front.sign(answer.headers_mut());
+                if let Some(underway) = underway {
+                    answer.response_mut().extensions_mut().insert(underway);
+                }
             }
             if let Some(asked) = asked {
                 asked.answered(&answer);

@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use actix_http::Protocol;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -25,6 +26,25 @@ struct State {
     blocked: Cell<bool>,
     /// Nothing was read since something was written: no request is under way.
     idle: Cell<bool>,
+    /// How many requests are under way where there may be several: over HTTP/2.
+    requests: Option<Cell<usize>>,
+}
+
+impl State {
+    fn is_idle(&self) -> bool {
+        self.requests.as_ref().map_or(self.idle.get(), |requests| requests.get() == 0 && !self.blocked.get())
+    }
+}
+
+/// A request of HTTP/2 until its response is written.
+pub(super) struct Underway(Rc<State>);
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        if let Some(requests) = &self.0.requests {
+            requests.update(|count| count - 1);
+        }
+    }
 }
 
 /// Takes the socket away from the HTTP server, as Go's `http.Hijacker` does.
@@ -32,8 +52,13 @@ struct State {
 pub(super) struct Takeover(Rc<State>);
 
 impl Io {
-    pub(super) fn new(stream: Socket, stopping: &CancellationToken) -> Self {
-        let state = State { stream: RefCell::new(Some(stream)), blocked: Cell::new(false), idle: Cell::new(true) };
+    pub(super) fn new(stream: Socket, protocol: Protocol, stopping: &CancellationToken) -> Self {
+        let state = State {
+            stream: RefCell::new(Some(stream)),
+            blocked: Cell::new(false),
+            idle: Cell::new(true),
+            requests: (protocol == Protocol::Http2).then(Cell::default),
+        };
         Self { state: Rc::new(state), stopped: Box::pin(stopping.clone().cancelled_owned()) }
     }
 
@@ -57,6 +82,12 @@ impl Io {
 }
 
 impl Takeover {
+    /// A request has come; put what is returned into its response.
+    pub(super) fn begin(&self) -> Option<Underway> {
+        self.0.requests.as_ref()?.update(|count| count + 1);
+        Some(Underway(self.0.clone()))
+    }
+
     /// The socket, for a handler whose request is the last on it; `None` while an earlier answer is not all written.
     ///
     /// Await a [`yield_now`](tokio::task::yield_now) before it: the HTTP server writes what it holds whenever a handler
@@ -75,7 +106,7 @@ impl AsyncRead for Io {
         let read = Pin::new(stream).poll_read(task, buffer);
         if buffer.filled().len() > before {
             io.state.idle.set(false);
-        } else if read.is_pending() && io.state.idle.get() && io.stopped.as_mut().poll(task).is_ready() {
+        } else if read.is_pending() && io.state.is_idle() && io.stopped.as_mut().poll(task).is_ready() {
             return Poll::Ready(Ok(()));
         }
         read
