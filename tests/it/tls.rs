@@ -12,7 +12,7 @@ use rustls::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_tungstenite::client_async;
@@ -61,7 +61,10 @@ impl Certificate {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-        let stream = TcpStream::connect(address).await.unwrap();
+        // The kernel takes little for a client that does not read.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(8 << 10).unwrap();
+        let stream = socket.connect(address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         within(TlsConnector::from(Arc::new(config)).connect(name, stream)).await.unwrap()
     }
@@ -127,7 +130,7 @@ async fn a_client_that_reads_late_gets_all_wherever_its_socket_was_full() {
     let served = serve(server, &certificate);
     let mut late = Vec::new();
     // TLS holds 64 KiB, so in steps of 48 one ends where the socket took all but what TLS holds.
-    for texts in (3..240).step_by(3) {
+    for texts in (3..300).step_by(3) {
         let stream = certificate.connect(served.address, &[]).await;
         let url = format!("wss://localhost/{texts}");
         late.push((texts, Socket(within(client_async(url, stream)).await.unwrap().0)));
