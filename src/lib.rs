@@ -67,6 +67,7 @@
 //! | `redis` | no | [`layer::redis`]: channel layers over Redis, for many processes and for Django on the other side |
 //! | `session` | no | [`Sessions`](middleware::Sessions): actix-session's sessions in consumers |
 //! | `testing` | no | [`testing`]: consumers driven without a port, live servers, `#[channels::test]` |
+//! | `tls` | no | [`Server::bind_rustls`](Server::bind_rustls): TLS by rustls, and HTTP/2 for plain HTTP |
 //! | `toml` | no | [`LayersConfig::read`](layer::LayersConfig): channel layers from a TOML file |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without their features there is nothing that links to them could lead to.
@@ -78,6 +79,7 @@
         feature = "msgpack",
         feature = "redis",
         feature = "testing",
+        feature = "tls",
         feature = "toml"
     )),
     allow(rustdoc::broken_intra_doc_links)

@@ -24,6 +24,10 @@
 //! | [`TestError`](crate::testing::TestError) | what a test expected and did not get (feature `testing`) |
 //! | `SessionError` | a session that is not there, has ended, or cannot be saved (feature `session`) |
 //! | [`SyncError`] | what a hook or handler that blocks may return: any error that is `Send`, or a [`Deny`] |
+#![cfg_attr(
+    feature = "tls",
+    doc = "| [`TlsError`](crate::server::TlsError) | a certificate and its key in PEM files |"
+)]
 //! | [`WriteError`] | `cx.send`, `cx.accept`, `cx.close` at a moment when they cannot be |
 
 use std::{error::Error as StdError, fmt, panic::Location};

@@ -28,9 +28,12 @@ mod http;
 mod layer;
 mod limit;
 mod limits;
+#[cfg(unix)]
+mod listening;
 mod middleware;
 mod mount;
 mod operations;
+mod proxies;
 mod redis;
 mod reference;
 mod registry;
@@ -44,6 +47,8 @@ mod streams;
 mod sync;
 mod targeting;
 mod testing;
+#[cfg(unix)]
+mod tls;
 mod visitor;
 mod websocket;
 mod worker;

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 const PAGE: &str = include_str!("../../docs/reference/from-django.md");
 /// The public classes, methods, functions and settings of channels 4.3.2, as its source has them.
 const NAMES: &str = include_str!("../data/channels-4.3-names.txt");
+/// The options of daphne 4.2.1, as `daphne/cli.py` has them.
+const OPTIONS: &str = include_str!("../data/daphne-4.2-options.txt");
 
 /// What stands in backticks.
 fn code(text: &str) -> impl Iterator<Item = &str> {
@@ -26,6 +28,18 @@ fn every_public_name_of_channels_is_explained() {
     let missing: Vec<_> = NAMES.lines().filter(|name| !explained.contains(&name.rsplit('.').next().unwrap())).collect();
     assert!(missing.is_empty(), "without a row: {missing:#?}");
     assert!(NAMES.lines().count() > 150 && explained.contains(&"runworker"));
+}
+
+#[test]
+fn every_option_of_daphne_is_explained() {
+    let section = PAGE.split("\n## ").find(|section| section.starts_with("Daphne's options")).unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let explained: Vec<_> = rows.filter_map(|row| row.split(" | ").next()).flat_map(code).collect();
+    let options: Vec<_> = OPTIONS.lines().collect();
+    for option in &options {
+        assert!(explained.iter().any(|code| code.split_whitespace().next() == Some(option)), "no row for `{option}`");
+    }
+    assert_eq!(options.len(), 22);
 }
 
 /// The tests of each module, by what they are called.

@@ -4,7 +4,12 @@ use std::{future::Future, net::SocketAddr, thread, time::Duration};
 
 use channels::{ConfigError, Server};
 use futures_util::{SinkExt, StreamExt};
-use tokio::{net::TcpStream, sync::oneshot, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::oneshot,
+    time::timeout,
+};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{self, Message, client::IntoClientRequest, handshake::client::Response},
@@ -40,8 +45,12 @@ pub(crate) struct Served {
 }
 
 pub(crate) fn serve(server: Server) -> Served {
-    let server = server.bind("127.0.0.1:0").expect("a free port");
-    let address = server.addresses()[0];
+    serve_bound(server.bind("127.0.0.1:0").expect("a free port"))
+}
+
+/// The same for a server that has its sockets; `address` is its first on the network.
+pub(crate) fn serve_bound(server: Server) -> Served {
+    let address = server.addresses().first().copied().unwrap_or(([0, 0, 0, 0], 0).into());
     let (stop, stopped) = oneshot::channel();
     let (end, ended) = oneshot::channel();
     thread::spawn(move || {
@@ -87,9 +96,9 @@ impl Served {
 }
 
 /// A client of tungstenite's, which keeps the rules.
-pub(crate) struct Socket(pub(crate) WebSocketStream<TcpStream>);
+pub(crate) struct Socket<S = TcpStream>(pub(crate) WebSocketStream<S>);
 
-impl Socket {
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub(crate) async fn send(&mut self, message: impl Into<Message>) {
         within(self.0.send(message.into())).await.expect("the connection is open");
     }

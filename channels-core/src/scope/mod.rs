@@ -132,6 +132,9 @@ pub struct Scope {
     headers: Headers,
     client: Option<SocketAddr>,
     server: Option<SocketAddr>,
+    secure: bool,
+    /// The host that a trusted proxy names.
+    forwarded_host: Option<String>,
     subprotocols: Vec<String>,
     pub(crate) url_route: UrlRoute,
     pub(crate) path_remaining: Option<String>,
@@ -164,6 +167,8 @@ impl Scope {
             headers: Headers::default(),
             client: None,
             server: None,
+            secure: false,
+            forwarded_host: None,
             subprotocols: Vec::new(),
             url_route: UrlRoute::default(),
             path_remaining: None,
@@ -213,6 +218,12 @@ impl Scope {
     #[must_use]
     pub fn with_addresses(mut self, client: Option<SocketAddr>, server: Option<SocketAddr>) -> Self {
         (self.client, self.server) = (client, server);
+        self
+    }
+
+    /// The same scope, over TLS or not, and with the host that a trusted proxy was asked for.
+    pub(crate) fn with_origin(mut self, secure: bool, forwarded_host: Option<String>) -> Self {
+        (self.secure, self.forwarded_host) = (secure, forwarded_host);
         self
     }
 
@@ -335,13 +346,46 @@ impl Scope {
         }
     }
 
-    /// The address of the client's end of the socket; a proxy's, where one stands between.
+    /// The address of the client: of its end of the socket, or where that is a
+    /// [trusted proxy](crate::Server::trusted_proxies), the one that it names, with port 0 if it names none. `None` at a unix
+    /// socket whose peer is not trusted, and in tests.
     #[must_use]
     pub fn client(&self) -> Option<SocketAddr> {
         self.client
     }
 
-    /// The address of the server's end of the socket.
+    /// The scheme of the client's URL: `ws` or `wss` (`http` or `https` for HTTP), by the socket or by the word of a
+    /// [trusted proxy](crate::Server::trusted_proxies).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::Scope;
+    /// assert_eq!(Scope::websocket("/").scheme(), "ws");
+    /// ```
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        match (self.protocol, self.secure) {
+            (Protocol::Http, false) => "http",
+            (Protocol::Http, true) => "https",
+            (_, false) => "ws",
+            (_, true) => "wss",
+        }
+    }
+
+    /// The host that the client asked for, with its port if the URL had one: the header `Host`, or the word of a
+    /// [trusted proxy](crate::Server::trusted_proxies) for it.
+    ///
+    /// # Untrusted input
+    ///
+    /// `Host` is what the client wrote. Compare it with names you know before you build a link of it.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.forwarded_host.as_deref().or_else(|| self.header("Host"))
+    }
+
+    /// The address of the server's end of the socket; `None` at a unix socket.
     #[must_use]
     pub fn server(&self) -> Option<SocketAddr> {
         self.server
@@ -505,6 +549,8 @@ impl Scope {
             headers: self.headers.clone(),
             client: self.client,
             server: self.server,
+            secure: self.secure,
+            forwarded_host: self.forwarded_host.clone(),
             subprotocols: self.subprotocols.clone(),
             url_route: self.url_route.clone(),
             path_remaining: self.path_remaining.clone(),

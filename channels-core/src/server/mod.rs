@@ -3,14 +3,20 @@
 mod access;
 mod addresses;
 mod config;
+mod front;
 mod http;
 mod inspect;
+mod listener;
 mod operations;
+mod proxies;
 mod report;
 mod runtime;
 mod shutdown;
+mod socket;
 mod takeover;
 mod thread;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::{
     future::{Future, ready},
@@ -23,6 +29,7 @@ use actix_web::{
     App,
     body::MessageBody,
     dev::{Service as _, ServiceFactory, ServiceRequest, ServiceResponse},
+    http::header::HeaderValue,
     web::{self, ServiceConfig},
 };
 use futures_util::future::join;
@@ -30,22 +37,28 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-pub use self::config::{Compression, Config, SlowClient};
-use self::{access::Asked, http::Http, operations::Operations, shutdown::Keepers, thread::ServerThread};
+#[cfg(feature = "tls")]
+pub use self::tls::{TlsError, tls_from_pem};
+use self::{
+    access::Asked, front::Front, http::Http, listener::Listener, operations::Operations, shutdown::Keepers,
+    takeover::Takeover, thread::ServerThread,
+};
 pub(crate) use self::{
     addresses::Guest,
     config::Change,
     runtime::{is_running, within_runtime},
     shutdown::signal,
+    socket::Socket,
+};
+pub use self::{
+    config::{Compression, Config, SlowClient},
+    proxies::TrustedProxies,
 };
 use crate::{
     layer::{LayerError, Layers},
     routing::{ProtocolTypeRouter, RouteInfo, RouteList},
     worker::Worker,
 };
-
-/// Connections that may wait to be accepted, on each address.
-const BACKLOG: i32 = 2_048;
 
 /// Wiring that is found wrong before the first request.
 #[derive(Debug, Error)]
@@ -71,6 +84,25 @@ pub enum ConfigError {
         address: SocketAddr,
         /// What the system says.
         source: io::Error,
+    },
+    /// The unix socket cannot be listened on: somebody listens there, or the file is no socket, or its directory is missing
+    /// or cannot be written to.
+    #[cfg(unix)]
+    #[error("cannot listen on the unix socket {}", path.display())]
+    BindUds {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// This process has inherited no socket, or something that is none: start it by systemd, or with `LISTEN_FDS`.
+    #[error("cannot listen on inherited sockets")]
+    Inherited(#[source] io::Error),
+    /// A trusted proxy is neither an address (`10.1.2.3`) nor a network (`10.0.0.0/8`).
+    #[error("`{network}` is neither an address nor a network, as `10.1.2.3` or `10.0.0.0/8`")]
+    Proxy {
+        /// What was given.
+        network: String,
     },
     /// A worker was told to read a channel for which the application has no consumer: add it to the
     /// [`ChannelNameRouter`](crate::ChannelNameRouter), or correct the name.
@@ -117,7 +149,11 @@ pub struct Server {
     config: Arc<Config>,
     workers: Option<usize>,
     blocking_threads: Option<usize>,
-    listeners: Vec<TcpListener>,
+    front: Front,
+    listeners: Vec<Listener>,
+    /// Removed when the server is dropped, or has run.
+    #[cfg(unix)]
+    files: Vec<listener::SocketFile>,
     operations: Operations,
     keepers: Keepers,
 }
@@ -132,7 +168,10 @@ impl Server {
             config: Arc::default(),
             workers: None,
             blocking_threads: None,
+            front: Front::default(),
             listeners: Vec::new(),
+            #[cfg(unix)]
+            files: Vec::new(),
             operations: Operations::default(),
             keepers: Keepers::default(),
         }
@@ -244,22 +283,154 @@ impl Server {
     /// [`ConfigError::Bind`] with the address and what the system says of it; [`ConfigError::Resolve`] for a name that
     /// is not known.
     pub fn bind(mut self, address: impl ToSocketAddrs) -> Result<Self, ConfigError> {
-        for address in address.to_socket_addrs().map_err(ConfigError::Resolve)? {
-            self.listeners.push(listen(address).map_err(|source| ConfigError::Bind { address, source })?);
-        }
+        self.listeners.extend(bind(address)?.into_iter().map(Listener::Tcp));
+        Ok(self)
+    }
+
+    /// Listens on one more address with TLS. HTTP/2 and HTTP/1.1 are offered (ALPN, RFC 7301), unless the configuration
+    /// names protocols itself; a WebSocket is HTTP/1.1, which browsers know. [`tls_from_pem`] makes a configuration.
+    ///
+    /// A TLS handshake that takes longer than [`Config::handshake_timeout`] is given up.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    #[cfg(feature = "tls")]
+    pub fn bind_rustls(
+        mut self,
+        address: impl ToSocketAddrs,
+        config: rustls::ServerConfig,
+    ) -> Result<Self, ConfigError> {
+        let config = tls::with_alpn(config);
+        self.listeners.extend(bind(address)?.into_iter().map(|listener| Listener::Tls(listener, config.clone())));
+        Ok(self)
+    }
+
+    /// Listens with TLS on a socket that is open already; see [`bind_rustls`](Self::bind_rustls).
+    #[cfg(feature = "tls")]
+    pub fn listen_rustls(mut self, listener: TcpListener, config: rustls::ServerConfig) -> Self {
+        self.listeners.push(Listener::Tls(listener, tls::with_alpn(config)));
+        self
+    }
+
+    /// Listens on a unix socket at this path, with the permissions that the process gives new files (`umask`).
+    ///
+    /// A socket file that a killed server has left is replaced; one on which somebody listens is not, nor is a file of
+    /// another kind. The file is removed when the server has stopped.
+    ///
+    /// A connection has no address there, neither the client's nor the server's, unless the proxy is
+    /// [trusted](TrustedProxies::unix_sockets) and names the client.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{ProtocolTypeRouter, Server};
+    /// # let app = ProtocolTypeRouter::new();
+    /// # let path = std::env::temp_dir().join(format!("channels-doc-{}.sock", std::process::id()));
+    /// let server = Server::new(app).bind_uds(&path)?;
+    /// # Ok::<(), channels::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::BindUds`].
+    #[cfg(unix)]
+    pub fn bind_uds(self, path: impl AsRef<std::path::Path>) -> Result<Self, ConfigError> {
+        self.bind_unix(path.as_ref(), None)
+    }
+
+    /// The same with this file mode, as `0o660` for the owner and the group, which it has before anybody can connect.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::BindUds`].
+    #[cfg(unix)]
+    pub fn bind_uds_with_mode(self, path: impl AsRef<std::path::Path>, mode: u32) -> Result<Self, ConfigError> {
+        self.bind_unix(path.as_ref(), Some(mode))
+    }
+
+    #[cfg(unix)]
+    fn bind_unix(mut self, path: &std::path::Path, mode: Option<u32>) -> Result<Self, ConfigError> {
+        let bound = listener::bind_unix(path, mode);
+        let (listener, file) = bound.map_err(|source| ConfigError::BindUds { path: path.to_owned(), source })?;
+        self.listeners.push(Listener::Unix(listener));
+        self.files.push(file);
         Ok(self)
     }
 
     /// Listens on a socket that is open already.
     pub fn listen(mut self, listener: TcpListener) -> Self {
-        self.listeners.push(listener);
+        self.listeners.push(Listener::Tcp(listener));
         self
     }
 
-    /// The addresses it listens on.
+    /// Listens on a unix socket that is open already. Its file stays when the server stops.
+    #[cfg(unix)]
+    pub fn listen_uds(mut self, listener: std::os::unix::net::UnixListener) -> Self {
+        self.listeners.push(Listener::Unix(listener));
+        self
+    }
+
+    /// Listens on all sockets, of TCP and unix, that this process has inherited as systemd hands them down: `LISTEN_FDS`
+    /// says how many there are, from file descriptor 3 on, or from `LISTEN_FDS_FIRST_FD`. Where `LISTEN_PID` is set and is
+    /// another process they are not for this one.
+    ///
+    /// Call it once, before the program has other threads: it takes the variables out of the environment.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Inherited`] when there are none, or one is no socket that listens.
+    #[cfg(unix)]
+    pub fn listen_fds(mut self) -> Result<Self, ConfigError> {
+        self.listeners.extend(listener::inherited().map_err(ConfigError::Inherited)?);
+        Ok(self)
+    }
+
+    /// The addresses it listens on; unix sockets have none.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+        self.listeners.iter().filter_map(Listener::address).collect()
+    }
+
+    /// Believes these proxies when they say whose connection they pass on: [`Scope::client`](crate::Scope::client),
+    /// [`scheme`](crate::Scope::scheme), [`host`](crate::Scope::host), `peer_addr` of HTTP requests, the limit for each address
+    /// and the access log follow. Without it no such header is believed.
+    ///
+    /// actix-web's own `ConnectionInfo` reads the same headers and believes everybody: ask for `peer_addr`.
+    pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
+        self.front.proxies = Some(proxies);
+        self
+    }
+
+    /// The path below which a proxy shows the application, and which it leaves in the requests:
+    /// [`Scope::root_path`](crate::Scope::root_path), which the routers strip, as daphne's `--root-path`. HTTP services see the whole path.
+    ///
+    /// A [trusted proxy](Self::trusted_proxies) may say it for a request in the header `Daphne-Root-Path`; where the
+    /// application is [mounted](Self::mount), the place where it is mounted counts.
+    ///
+    /// # Panics
+    ///
+    /// When it is not empty and does not start with `/`.
+    #[track_caller]
+    pub fn root_path(mut self, path: impl Into<String>) -> Self {
+        let path = path.into();
+        assert!(path.is_empty() || path.starts_with('/'), "a root path starts with `/`, as `/chat`; it is `{path}`");
+        self.front.root_path = path;
+        self
+    }
+
+    /// What every answer says in its header `Server`. Without it there is no such header: strangers need not know what
+    /// serves them.
+    ///
+    /// # Panics
+    ///
+    /// When it has characters that a header may not have.
+    #[track_caller]
+    pub fn server_name(mut self, name: &str) -> Self {
+        let name = HeaderValue::from_str(name);
+        self.front.name = Some(name.expect("a server's name has no control characters"));
+        self
     }
 
     /// Puts the application into an actix-web `App` that exists: `App::new().configure(server.mount()?)`.
@@ -296,13 +467,14 @@ impl Server {
     /// [`ConfigError::Layer`] when a consumer names a layer that there is not.
     pub fn mount(&self) -> Result<impl Fn(&mut ServiceConfig) + Clone + Send + 'static + use<>, ConfigError> {
         self.check()?;
-        let Self { app, layers, config, keepers, operations, .. } = self;
+        let Self { app, layers, config, front, keepers, operations, .. } = self;
+        let (front, operations) = (front.clone(), operations.clone());
         let (app, layers, config, keepers) = (app.clone(), layers.clone(), config.clone(), keepers.clone());
-        let operations = operations.clone();
         Ok(move |service: &mut ServiceConfig| {
             match runtime::can_spawn() {
                 Ok(()) => {
-                    ServerThread::start(app.clone(), layers.clone(), config.clone(), &keepers).install(service);
+                    ServerThread::start(app.clone(), layers.clone(), config.clone(), front.clone(), &keepers)
+                        .install(service);
                 }
                 Err(error) => thread::install_failure(service, error),
             }
@@ -319,7 +491,7 @@ impl Server {
     /// What a worker thread serves.
     #[cfg(feature = "testing")]
     pub(crate) fn service(self) -> Result<App<impl Service>, ConfigError> {
-        Ok(service(self.app.clone(), self.mount()?))
+        Ok(service(self.app.clone(), self.mount()?, self.front.clone()))
     }
 
     /// Ends every connection of this server with close 1012, after its `disconnect` has run; resolves when all have
@@ -372,10 +544,18 @@ impl Server {
         }
         is_running()?;
         let mount = self.mount()?;
-        report::log(&self.addresses(), &RouteList::of(&self.app));
+        report::log(&self.listeners, &RouteList::of(&self.app));
         let listeners = std::mem::take(&mut self.listeners);
-        let http = Http { app: self.app.clone(), mount, stall_timeout: self.config.stall_timeout };
         let stopping = CancellationToken::new();
+        let http = Http {
+            app: self.app.clone(),
+            mount,
+            front: self.front.clone(),
+            stall_timeout: self.config.stall_timeout,
+            #[cfg(feature = "tls")]
+            tls_timeout: self.config.handshake_timeout,
+            stopping: stopping.clone(),
+        };
         let mut server =
             actix_server::Server::build().shutdown_timeout(self.config.drain_timeout.as_secs()).disable_signals();
         if let Some(threads) = self.blocking_threads {
@@ -385,7 +565,7 @@ impl Server {
             server = server.workers(workers);
         }
         for listener in listeners {
-            server = http.serve(listener, server, &stopping).map_err(ConfigError::Run)?;
+            server = http.serve(listener, server).map_err(ConfigError::Run)?;
         }
         let (halt, halted) = oneshot::channel::<()>();
         let stop = async {
@@ -437,13 +617,23 @@ where
 }
 
 /// What a worker thread of a server serves: what is mounted, and an answer to everything else.
-fn service(app: ProtocolTypeRouter, mount: impl Fn(&mut ServiceConfig)) -> App<impl Service> {
-    let miss = move |request| ready(thread::miss(&app, &request));
-    App::new().default_service(web::to(miss)).configure(mount).wrap_fn(|request, service| {
+fn service(app: ProtocolTypeRouter, mount: impl Fn(&mut ServiceConfig), front: Front) -> App<impl Service> {
+    let outside = front.clone();
+    let miss = move |request| ready(thread::miss(&app, &outside, &request));
+    App::new().default_service(web::to(miss)).configure(mount).wrap_fn(move |mut request, service| {
+        front.receive(&mut request);
         let asked = tracing::enabled!(target: "channels::access", tracing::Level::INFO).then(|| Asked::of(&request));
+        let underway = request.conn_data::<Takeover>().and_then(Takeover::begin);
         let answer = service.call(request);
-        async {
-            let answer = answer.await;
+        let front = front.clone();
+        async move {
+            let mut answer = answer.await;
+            if let Ok(answer) = &mut answer {
+                front.sign(answer.headers_mut());
+                if let Some(underway) = underway {
+                    answer.response_mut().extensions_mut().insert(underway);
+                }
+            }
             if let Some(asked) = asked {
                 asked.answered(&answer);
             }
@@ -452,21 +642,16 @@ fn service(app: ProtocolTypeRouter, mount: impl Fn(&mut ServiceConfig)) -> App<i
     })
 }
 
+/// Listens on all addresses of a name.
+fn bind(address: impl ToSocketAddrs) -> Result<Vec<TcpListener>, ConfigError> {
+    let listen = |address| listener::bind(address).map_err(|source| ConfigError::Bind { address, source });
+    address.to_socket_addrs().map_err(ConfigError::Resolve)?.map(listen).collect()
+}
+
 /// Finds the routes' layers before the first request asks for one.
 pub(crate) fn check_layers(routes: &RouteList, layers: &Layers) -> Result<(), ConfigError> {
     for RouteInfo { pattern, consumer, layer, .. } in routes.routes() {
         layers.get(layer).map_err(|source| ConfigError::Layer { route: pattern.clone(), consumer, source })?;
     }
     Ok(())
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    use socket2::{Domain, Protocol, Socket, Type};
-
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    #[cfg(not(windows))]
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }

@@ -1,12 +1,11 @@
 //! What the log says at the start: addresses, routes, consumers, events.
 
-use std::net::SocketAddr;
-
+use super::Listener;
 use crate::{event::registry, routing::RouteList};
 
-pub(super) fn log(addresses: &[SocketAddr], routes: &RouteList) {
-    for address in addresses {
-        tracing::info!("listening on http://{address}/");
+pub(super) fn log(listeners: &[Listener], routes: &RouteList) {
+    for listener in listeners {
+        tracing::info!("listening on {listener}");
     }
     for route in routes.routes() {
         let known = registry().consumer(route.consumer);

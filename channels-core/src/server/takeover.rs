@@ -8,9 +8,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use actix_rt::net::TcpStream;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use actix_http::Protocol;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::Notify,
+};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::Socket;
 
 /// The socket of an HTTP connection. An idle one ends when the server stops.
 pub(super) struct Io {
@@ -19,11 +24,33 @@ pub(super) struct Io {
 }
 
 struct State {
-    stream: RefCell<Option<TcpStream>>,
+    stream: RefCell<Option<Socket>>,
     /// A write had to wait: what the HTTP server holds is not all written.
     blocked: Cell<bool>,
     /// Nothing was read since something was written: no request is under way.
     idle: Cell<bool>,
+    /// The client sends no more.
+    lost: Cell<bool>,
+    tell_lost: Notify,
+    /// How many requests are under way where there may be several: over HTTP/2.
+    requests: Option<Cell<usize>>,
+}
+
+impl State {
+    fn is_idle(&self) -> bool {
+        self.requests.as_ref().map_or(self.idle.get(), |requests| requests.get() == 0 && !self.blocked.get())
+    }
+}
+
+/// A request of HTTP/2 until its response is written.
+pub(super) struct Underway(Rc<State>);
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        if let Some(requests) = &self.0.requests {
+            requests.update(|count| count - 1);
+        }
+    }
 }
 
 /// Takes the socket away from the HTTP server, as Go's `http.Hijacker` does.
@@ -31,8 +58,15 @@ struct State {
 pub(super) struct Takeover(Rc<State>);
 
 impl Io {
-    pub(super) fn new(stream: TcpStream, stopping: &CancellationToken) -> Self {
-        let state = State { stream: RefCell::new(Some(stream)), blocked: Cell::new(false), idle: Cell::new(true) };
+    pub(super) fn new(stream: Socket, protocol: Protocol, stopping: &CancellationToken) -> Self {
+        let state = State {
+            stream: RefCell::new(Some(stream)),
+            blocked: Cell::new(false),
+            idle: Cell::new(true),
+            lost: Cell::new(false),
+            tell_lost: Notify::new(),
+            requests: (protocol == Protocol::Http2).then(Cell::default),
+        };
         Self { state: Rc::new(state), stopped: Box::pin(stopping.clone().cancelled_owned()) }
     }
 
@@ -42,7 +76,7 @@ impl Io {
 
     fn write(
         &self,
-        poll: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<usize>>,
+        poll: impl FnOnce(Pin<&mut Socket>) -> Poll<io::Result<usize>>,
         all: usize,
     ) -> Poll<io::Result<usize>> {
         let mut stream = self.state.stream.borrow_mut();
@@ -56,11 +90,25 @@ impl Io {
 }
 
 impl Takeover {
+    /// A request has come; put what is returned into its response.
+    pub(super) fn begin(&self) -> Option<Underway> {
+        self.0.requests.as_ref()?.update(|count| count + 1);
+        Some(Underway(self.0.clone()))
+    }
+
+    /// Waits until the client has gone, or sends no more, which is taken for the same.
+    pub(super) async fn lost(&self) {
+        let told = self.0.tell_lost.notified();
+        if !self.0.lost.get() {
+            told.await;
+        }
+    }
+
     /// The socket, for a handler whose request is the last on it; `None` while an earlier answer is not all written.
     ///
     /// Await a [`yield_now`](tokio::task::yield_now) before it: the HTTP server writes what it holds whenever a handler
     /// waits. From here on it finds the end of the connection when it reads, and ends.
-    pub(super) fn take(&self) -> Option<TcpStream> {
+    pub(super) fn take(&self) -> Option<Socket> {
         if self.0.blocked.get() { None } else { self.0.stream.take() }
     }
 }
@@ -71,10 +119,14 @@ impl AsyncRead for Io {
         let before = buffer.filled().len();
         let mut stream = io.state.stream.borrow_mut();
         let Some(stream) = &mut *stream else { return Poll::Ready(Ok(())) };
+        let room = buffer.remaining();
         let read = Pin::new(stream).poll_read(task, buffer);
         if buffer.filled().len() > before {
             io.state.idle.set(false);
-        } else if read.is_pending() && io.state.idle.get() && io.stopped.as_mut().poll(task).is_ready() {
+        } else if read.is_ready() && room > 0 {
+            io.state.lost.set(true);
+            io.state.tell_lost.notify_waiters();
+        } else if read.is_pending() && io.state.is_idle() && io.stopped.as_mut().poll(task).is_ready() {
             return Poll::Ready(Ok(()));
         }
         read

@@ -1,6 +1,13 @@
 //! One worker thread: handshakes become sessions.
 
-use std::{cell::Cell, future::poll_fn, rc::Rc, sync::Arc};
+use std::{
+    cell::Cell,
+    future::{Future, pending, poll_fn},
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+};
 
 use actix::Actor;
 use actix_web::{
@@ -11,12 +18,12 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
-use super::{Config, ConfigError, Guest, shutdown::Keepers, takeover::Takeover};
+use super::{Config, ConfigError, Front, Guest, front::TAIL, shutdown::Keepers, takeover::Takeover};
 use crate::{
     Close, CloseCode, Layers, ProtocolTypeRouter, Scope,
     consumer::Context,
     routing::{Application, Endpoint, Outcome, RouteList},
-    scope::{Protocol, decode},
+    scope::Protocol,
     session::{Answer, ClientBytes, Cut, Flusher, Keeper, Line, Opening, Port, Roster, Wire},
     transport::{
         Transport,
@@ -25,14 +32,12 @@ use crate::{
     },
 };
 
-/// The part of the path below the place where the application is mounted.
-const TAIL: &str = "tail";
-
 /// What a worker thread needs to serve an application.
 pub(super) struct ServerThread {
     app: ProtocolTypeRouter,
     layers: Layers,
     config: Arc<Config>,
+    front: Front,
     roster: Roster,
     flusher: Flusher,
     keepers: Keepers,
@@ -42,13 +47,20 @@ pub(super) struct ServerThread {
 
 impl ServerThread {
     /// Prepares this thread, and starts the actor that keeps its roster.
-    pub(super) fn start(app: ProtocolTypeRouter, layers: Layers, config: Arc<Config>, keepers: &Keepers) -> Rc<Self> {
+    pub(super) fn start(
+        app: ProtocolTypeRouter,
+        layers: Layers,
+        config: Arc<Config>,
+        front: Front,
+        keepers: &Keepers,
+    ) -> Rc<Self> {
         let roster = Roster::default();
         keepers.add(|worker| Keeper::new(roster.clone(), worker).start());
         Rc::new(Self {
             app,
             layers,
             config,
+            front,
             roster,
             flusher: Flusher::start(),
             keepers: keepers.clone(),
@@ -79,14 +91,20 @@ impl ServerThread {
         if self.keepers.is_draining() {
             return unavailable("the server is stopping");
         }
-        match self.app.call(http_scope(&request)).await {
-            Outcome::Run(scope, endpoint) => self.answer(payload, scope, &endpoint).await,
+        match self.app.call(self.front.scope(Protocol::Http, &request)).await {
+            Outcome::Run(scope, endpoint) => self.answer(&request, payload, scope, &endpoint).await,
             Outcome::Refuse(deny) => deny.into_response(),
-            Outcome::NoRoute(_) => miss(&self.app, &request),
+            Outcome::NoRoute(_) => miss(&self.app, &self.front, &request),
         }
     }
 
-    async fn answer(&self, payload: web::Payload, scope: Scope, endpoint: &Endpoint) -> HttpResponse {
+    async fn answer(
+        &self,
+        request: &HttpRequest,
+        payload: web::Payload,
+        scope: Scope,
+        endpoint: &Endpoint,
+    ) -> HttpResponse {
         let config = self.config.changed(&scope.config_changes);
         let port = self.port(&scope, endpoint, &config);
         port.put_payload(payload.into_inner());
@@ -95,12 +113,19 @@ impl ServerThread {
             Ok(opening) => opening,
             Err(response) => return *response,
         };
-        let answer = poll_fn(|task| opening.poll_answer(task));
+        let mut lost = pin!(lost(request));
+        let answer = poll_fn(|task| match lost.as_mut().poll(task) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => opening.poll_answer(task),
+        });
         match tokio::time::timeout(config.response_timeout, answer).await {
             Ok(Some(Answer::Respond(response))) if port.is_written() => response,
             Ok(Some(Answer::Respond(response))) => response.set_body(BoxBody::new(opening.into_body(Encoder::Raw))),
             Ok(Some(Answer::Refuse(deny))) => deny.into_response(),
-            Ok(Some(Answer::Accept(_)) | None) => failed(endpoint, &"it ended without a response"),
+            Ok(Some(Answer::Accept(_)) | None) => {
+                tracing::debug!(consumer = endpoint.consumer(), "the client left before it was answered");
+                HttpResponse::BadRequest().finish()
+            }
             Err(_) => {
                 let timeout = config.response_timeout;
                 tracing::error!(consumer = endpoint.consumer(), ?timeout, "no response was begun in time");
@@ -117,7 +142,7 @@ impl ServerThread {
         if let Some(response) = websocket::refusal(&request) {
             return response;
         }
-        match self.app.call(scope(&request)).await {
+        match self.app.call(self.front.scope(Protocol::Websocket, &request)).await {
             Outcome::Run(scope, endpoint) => self.open(request, payload, scope, &endpoint).await,
             Outcome::Refuse(deny) => deny.into_response(),
             Outcome::NoRoute(scope) => {
@@ -224,7 +249,7 @@ impl ServerThread {
         &self,
         request: &HttpRequest,
         opening: Opening,
-        answer: HttpResponse,
+        mut answer: HttpResponse,
         encoder: Encoder,
     ) -> HttpResponse {
         if let Some(takeover) = request.conn_data::<Takeover>() {
@@ -232,11 +257,20 @@ impl ServerThread {
             if opening.may_take_over()
                 && let Some(socket) = takeover.take()
             {
+                self.front.sign(answer.headers_mut());
                 opening.take_over(Wire::new(socket, websocket::head(&answer), encoder, self.flusher.clone()));
                 return HttpResponse::SwitchingProtocols().force_close().finish();
             }
         }
         answer.set_body(BoxBody::new(opening.into_body(encoder)))
+    }
+}
+
+/// Waits until the client of a request has gone, which the HTTP server itself finds out when it writes.
+async fn lost(request: &HttpRequest) {
+    match request.conn_data::<Takeover>() {
+        Some(takeover) => takeover.lost().await,
+        None => pending().await,
     }
 }
 
@@ -256,37 +290,14 @@ fn handshakes() -> Resource {
 }
 
 /// What is answered to a request that nothing else takes: 426 where a WebSocket is served, 404 elsewhere.
-pub(super) fn miss(app: &ProtocolTypeRouter, request: &HttpRequest) -> HttpResponse {
-    if !app.serves(&mut scope(request)) {
+pub(super) fn miss(app: &ProtocolTypeRouter, front: &Front, request: &HttpRequest) -> HttpResponse {
+    if !app.serves(&mut front.scope(Protocol::Websocket, request)) {
         return not_found();
     }
     HttpResponse::build(StatusCode::UPGRADE_REQUIRED)
         .insert_header((header::UPGRADE, "websocket"))
         .insert_header((header::CONNECTION, "Upgrade"))
         .body("this is a WebSocket")
-}
-
-/// The scope of a request that no service takes.
-fn http_scope(request: &HttpRequest) -> Scope {
-    let path = request.match_info();
-    let root = path.as_str().strip_suffix(path.unprocessed()).unwrap_or_default();
-    about(request, Protocol::Http, &decode(root.trim_end_matches('/'))).with_method(request.method().clone())
-}
-
-fn scope(request: &HttpRequest) -> Scope {
-    let tail = request.match_info().get(TAIL).map_or(0, str::len);
-    let root = request.match_info().as_str();
-    let root = root[..root.len().saturating_sub(tail)].trim_end_matches('/');
-    // actix-web leaves some characters encoded.
-    let root = if request.match_info().get(TAIL).is_some() { decode(root) } else { String::new() };
-    about(request, Protocol::Websocket, &root)
-}
-
-fn about(request: &HttpRequest, protocol: Protocol, root: &str) -> Scope {
-    Scope::new(protocol, &request.uri().to_string())
-        .with_headers(request.headers())
-        .with_addresses(request.peer_addr(), Some(request.app_config().local_addr()))
-        .with_root_path(root)
 }
 
 fn not_found() -> HttpResponse {

@@ -371,7 +371,8 @@ impl Port {
 
     /// The signs of life there were. That nothing is written is noticed by looking twice.
     pub(super) fn signs(&self, now: Instant) -> Signs {
-        let waiting = self.outbox.borrow().is_waiting() || self.wire.get().is_some_and(|wire| wire.bytes() > 0);
+        let unwritten = |wire: &Wire| wire.bytes() > 0 || wire.is_blocked();
+        let waiting = self.outbox.borrow().is_waiting() || self.wire.get().is_some_and(unwritten);
         let stalled = waiting.then(|| self.stalled.get().unwrap_or(now));
         self.stalled.set(stalled);
         if self.heard_since.take() {

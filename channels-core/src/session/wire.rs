@@ -9,12 +9,11 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use actix_rt::net::TcpStream;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Port, flusher::Flusher, outbox::Outbox};
-use crate::{frame::Outgoing, transport::websocket::Encoder};
+use crate::{frame::Outgoing, server::Socket, transport::websocket::Encoder};
 
 /// Bytes that one read takes at most.
 const READ: usize = 64 * 1024;
@@ -35,7 +34,7 @@ thread_local! {
 
 /// The socket of a connection, and what is about to be written to it.
 pub(crate) struct Wire {
-    stream: RefCell<Option<TcpStream>>,
+    stream: RefCell<Option<Socket>>,
     sending: RefCell<Sending>,
     waker: RefCell<Waker>,
     flusher: Flusher,
@@ -67,7 +66,7 @@ pub(super) enum Flushed {
 
 impl Wire {
     /// `head`, the answer to the handshake, is written before the first frame.
-    pub(crate) fn new(stream: TcpStream, head: Bytes, encoder: Encoder, flusher: Flusher) -> Self {
+    pub(crate) fn new(stream: Socket, head: Bytes, encoder: Encoder, flusher: Flusher) -> Self {
         Self {
             stream: RefCell::new(Some(stream)),
             sending: RefCell::new(Sending { encoder, frames: VecDeque::from([head]), begun: true }),
@@ -105,10 +104,17 @@ impl Wire {
         let mut sending = self.sending.borrow_mut();
         loop {
             sending.take_from(outbox);
+            let task = &mut Context::from_waker(&waker);
             if sending.frames.is_empty() {
-                return if outbox.is_finished() { Flushed::Finished } else { Flushed::All };
+                // TLS holds what the client did not take; the other kinds hold nothing.
+                return match Pin::new(stream).poll_flush(task) {
+                    Poll::Pending => Flushed::Blocked,
+                    Poll::Ready(Ok(())) if outbox.is_finished() => Flushed::Finished,
+                    Poll::Ready(Ok(())) => Flushed::All,
+                    Poll::Ready(Err(_)) => Flushed::Lost,
+                };
             }
-            match sending.poll_write(stream, &mut Context::from_waker(&waker)) {
+            match sending.poll_write(stream, task) {
                 Poll::Pending => return Flushed::Blocked,
                 Poll::Ready(Ok(written)) if written > 0 => {
                     progress();
@@ -197,7 +203,7 @@ impl Sending {
         Bytes::copy_from_slice(block)
     }
 
-    fn poll_write(&self, stream: &mut TcpStream, task: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn poll_write(&self, stream: &mut Socket, task: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.frames.len() == 1 {
             return Pin::new(stream).poll_write(task, &self.frames[0]);
         }

@@ -109,7 +109,7 @@ fn refuse(response: &mut HttpResponseBuilder, why: impl Into<String>) -> HttpRes
 /// What actix lets through and section 4.2.1 does not.
 fn lets_through(request: &HttpRequest) -> Option<&'static str> {
     let times = |name| request.headers().get_all(name).count();
-    if request.version() < Version::HTTP_11 {
+    if request.version() != Version::HTTP_11 {
         Some("the handshake is not HTTP/1.1")
     } else if !names(request, header::UPGRADE, "websocket") {
         Some("the upgrade is not one to `websocket`")
