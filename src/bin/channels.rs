@@ -2,7 +2,7 @@
 
 use std::{error::Error, process::ExitCode};
 
-use channels::{IntoEvent, Layer, RawEvent};
+use channels::{GroupReport, IntoEvent, Layer, RawEvent};
 use lexopt::{Arg, Parser, ValueExt};
 
 const USAGE: &str = r#"usage: channels send <layer url> <group> <event>
@@ -100,7 +100,8 @@ async fn send(layer: &Layer, to: To, event: impl IntoEvent) -> Outcome<String> {
     match to {
         To::Group(group) => {
             let report = layer.group_send(group, event).report().await?;
-            Ok(format!("delivered: {}, full: {}, expired: {}", report.delivered, report.full, report.expired))
+            let GroupReport { delivered, full, expired, processes, .. } = report;
+            Ok(format!("delivered: {delivered}, full: {full}, expired: {expired}, handed to processes: {processes}"))
         }
         To::Channel(channel) => {
             layer.send(channel, event).await?;
@@ -122,8 +123,14 @@ mod tests {
             layer.group_add("news", "reader").await?;
             let event = r#"{"type": "news.flash", "text": "rain"}"#;
             let to = || To::Group("news".to_owned());
-            assert_eq!(send(&layer, to(), parse(event)?).await?, "delivered: 1, full: 0, expired: 0");
-            assert_eq!(send(&layer, to(), parse(event)?).await?, "delivered: 0, full: 1, expired: 0");
+            assert_eq!(
+                send(&layer, to(), parse(event)?).await?,
+                "delivered: 1, full: 0, expired: 0, handed to processes: 0"
+            );
+            assert_eq!(
+                send(&layer, to(), parse(event)?).await?,
+                "delivered: 0, full: 1, expired: 0, handed to processes: 0"
+            );
             assert_eq!(layer.receive("reader").await?.decode::<RawEvent>()?["text"], "rain");
             assert_eq!(send(&layer, To::Channel("reader".to_owned()), parse(event)?).await?, "sent");
             assert_eq!(layer.receive("reader").await?.name(), "news.flash");

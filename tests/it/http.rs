@@ -140,7 +140,7 @@ async fn ask(method: Method, path: &str, body: &'static str) -> (StatusCode, Str
     (response.status, response.text().expect("it is text").to_owned())
 }
 
-// Channels test_http: test_async_http_consumer
+// Channels test_generic_http: async_http_consumer
 #[channels::test]
 async fn a_request_is_answered_in_whole_or_in_parts() {
     let (app, mut told) = app();
@@ -173,7 +173,27 @@ async fn a_consumer_on_a_route_of_another_protocol_is_an_error_of_the_server() {
     assert!(refused.to_string().contains("500"), "{refused}");
 }
 
-// Channels test_http: test_async_http_consumer (chunked body); behaviours.md: body in parts
+// Channels test_generic_http: per_scope_consumers
+#[channels::test]
+async fn each_request_has_a_consumer_of_its_own() {
+    #[derive(Default)]
+    struct Once(u32);
+    #[consumer]
+    impl HttpConsumer for Once {
+        async fn handle(&mut self, cx: &mut Context, (): ()) -> Result<()> {
+            self.0 += 1;
+            cx.send_response(HttpResponse::Ok().body(self.0.to_string()))?;
+            Ok(())
+        }
+    }
+    let app = ProtocolTypeRouter::new().http_consumers(Once::default);
+    for _ in 0..2 {
+        let response = HttpCommunicator::new(app.clone(), Method::GET, "/").get_response().await.unwrap();
+        assert_eq!(response.text().unwrap(), "1");
+    }
+}
+
+// Channels test_generic_http: async_http_consumer
 #[channels::test]
 async fn a_body_is_taken_whole_up_to_a_limit_or_in_parts_without_one() {
     assert_eq!(ask(Method::POST, "/add/", "[1, 2, 3]").await, (StatusCode::OK, "6".to_owned()));

@@ -3,8 +3,11 @@
 mod addresses;
 mod bad_input;
 mod chatroom;
+#[cfg(feature = "cli")]
+mod command;
 mod crowd;
 mod django;
+mod kick;
 mod lease;
 mod server;
 mod suite;
