@@ -93,6 +93,7 @@ pub mod reference {
     //!
     //! - [Close codes and statuses](close_codes): how a connection ends, and what the client should do.
     //! - [What a channel layer promises](layer_spec): delivery, order, capacity, time.
+    //! - [Performance](performance): what a message costs, beside others, and how that is measured.
     //! - [From Django Channels](from_django): Channels' names and ours, and its tests.
 
     #[doc = include_str!("../docs/reference/close-codes.md")]
@@ -100,6 +101,9 @@ pub mod reference {
 
     #[doc = include_str!("../docs/reference/layer-spec.md")]
     pub mod layer_spec {}
+
+    #[doc = include_str!("../docs/performance.md")]
+    pub mod performance {}
 
     #[doc = include_str!("../docs/reference/from-django.md")]
     pub mod from_django {}
