@@ -5,6 +5,7 @@ mod bad_input;
 mod chatroom;
 mod crowd;
 mod django;
+mod failover;
 mod lease;
 mod server;
 mod suite;
