@@ -113,7 +113,8 @@ impl Trio {
         let sentinels: Vec<_> = (0..3).map(|_| Sentinel::of_many(&master, 2)).collect();
         for sentinel in &sentinels {
             let knows = |command: &str, count: usize| {
-                ask::<Vec<redis::Value>>(sentinel.port, &["SENTINEL", command, "main"]).is_ok_and(|all| all.len() == count)
+                ask::<Vec<redis::Value>>(sentinel.port, &["SENTINEL", command, "main"])
+                    .is_ok_and(|all| all.len() == count)
             };
             wait_until("a Sentinel does not know the others", || knows("SENTINELS", 2) && knows("REPLICAS", 2));
         }

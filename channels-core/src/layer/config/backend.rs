@@ -25,7 +25,13 @@ const BACKENDS: &[(&str, Open)] = &[
 const FEATURES: &[(&str, &str)] = if cfg!(feature = "redis") {
     &[]
 } else {
-    &[("redis", "redis"), ("rediss", "redis"), ("redis+cluster", "redis"), ("rediss+cluster", "redis"), ("unix", "redis")]
+    &[
+        ("redis", "redis"),
+        ("rediss", "redis"),
+        ("redis+cluster", "redis"),
+        ("rediss+cluster", "redis"),
+        ("unix", "redis"),
+    ]
 };
 
 /// The layer of these settings. They say `url`, which may have a query of further ones.

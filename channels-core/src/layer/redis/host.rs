@@ -74,7 +74,8 @@ impl Host {
     /// The nodes of a cluster that are named, each as a URL; `None` when it is no cluster.
     pub(super) fn cluster_nodes(&self) -> Option<Result<Vec<String>, RedisError>> {
         let Kind::Url(url) = &self.0 else { return None };
-        let (scheme, rest) = url.split_once("+cluster://").filter(|(scheme, _)| matches!(*scheme, "redis" | "rediss"))?;
+        let (scheme, rest) =
+            url.split_once("+cluster://").filter(|(scheme, _)| matches!(*scheme, "redis" | "rediss"))?;
         let (credentials, nodes) = rest.rsplit_once('@').map_or(("", rest), |(user, nodes)| (user, nodes));
         let nodes = nodes.trim_end_matches('/');
         if nodes.contains('/') {

@@ -166,7 +166,9 @@ impl Queue {
         let groups: Vec<_> = audience.groups().map(|group| self.group_key(group)).collect();
         let key = groups.join(", ");
         let listeners = self.listeners(audience).await;
-        if listeners.is_err() && !audience.groups().all(|group| self.base.health.is_up(self.base.shards.index_of(group))) {
+        if listeners.is_err()
+            && !audience.groups().all(|group| self.base.health.is_up(self.base.shards.index_of(group)))
+        {
             self.base.hub.count_lost(1);
         }
         let (expired, members) = listeners?;

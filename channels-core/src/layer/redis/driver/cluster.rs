@@ -246,7 +246,8 @@ impl Cluster {
                 PushKind::SMessage => {
                     let (Some(channel), Some(body)) = (data.next(), data.next()) else { continue };
                     let (Ok(channel), Ok(body)) = (read(channel), read(body)) else { continue };
-                    if let Err(mpsc::error::TrySendError::Full(_)) = notices.try_send(Notice::Message { channel, body }) {
+                    if let Err(mpsc::error::TrySendError::Full(_)) = notices.try_send(Notice::Message { channel, body })
+                    {
                         overflow();
                     }
                 }

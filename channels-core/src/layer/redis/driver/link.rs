@@ -390,7 +390,8 @@ pub(super) fn error(error: RedisError) -> DriverError {
         error.is_io_error() || error.is_connection_dropped() || error.is_timeout() || error.is_unrecoverable_error();
     // A broker that was a master and is a replica now, or that is still loading, is as good as away; so is the part of a
     // cluster whose master is lost, until another node takes its place.
-    let away = matches!(error.code(), Some("READONLY" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "MOVED" | "TRYAGAIN"))
-        || error.kind() == ErrorKind::ClusterConnectionNotFound;
+    let away =
+        matches!(error.code(), Some("READONLY" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "MOVED" | "TRYAGAIN"))
+            || error.kind() == ErrorKind::ClusterConnectionNotFound;
     if lost || away { DriverError::Lost(Arc::new(error)) } else { DriverError::Refused(Arc::new(error)) }
 }

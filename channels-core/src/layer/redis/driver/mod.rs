@@ -10,12 +10,12 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+#[cfg(any(test, feature = "testing"))]
+pub use self::stub::StubBroker;
 pub(super) use self::{
     cluster::Cluster,
     link::{Link, escape},
 };
-#[cfg(any(test, feature = "testing"))]
-pub use self::stub::StubBroker;
 
 /// What a driver answers, some time.
 pub type DriverFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, DriverError>> + Send + 'a>>;
