@@ -1,12 +1,12 @@
 //! What a broadcast costs Redis by the number of members, in `RedisLayer`:
 //!
 //! ```text
-//! cargo run -p channels-bench --bin redis-cost
+//! cargo run --release -p channels-bench --bin redis-cost
 //! ```
 //!
 //! It starts a `redis-server` of its own, and two layers with half of the members each, as two processes have. The cost is what the
 //! server itself says of its CPU time, before and after, less what it uses in the same time when nobody asks
-//! anything; the build of this program does not matter to it.
+//! anything. On a machine that does other things as well the figures say little.
 
 use std::{
     io::{Read, Write},
