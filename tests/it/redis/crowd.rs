@@ -13,8 +13,8 @@ use super::{
 };
 use crate::support::DEADLINE;
 
-/// Members of each process, and messages from each: `CHANNELS_TEST_CROWD=500,10000` is the size that is promised, and takes
-/// minutes.
+/// Members of each process, and messages from each. The size that is promised takes three minutes for the three layers:
+/// `CHANNELS_TEST_CROWD=500,5000 cargo test --all-features --test it redis::crowd -- --test-threads 1`.
 fn size() -> (usize, usize) {
     let Ok(size) = std::env::var("CHANNELS_TEST_CROWD") else { return (50, 200) };
     let (members, messages) = size.split_once(',').expect("CHANNELS_TEST_CROWD=members,messages");
