@@ -43,7 +43,8 @@ fn a_mistake_is_told_in_one_line() {
         ),
         (
             &["send", "pigeon://coop", "news", EVENT],
-            "layer: no channel layer has the scheme `pigeon://` (there are: memory://, redis://, rediss://, unix://)",
+            "layer: no channel layer has the scheme `pigeon://` (there are: memory://, redis://, rediss://, \
+             redis+cluster://, rediss+cluster://, unix://)",
         ),
     ] {
         let said = channels(arguments);

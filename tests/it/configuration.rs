@@ -133,7 +133,8 @@ fn every_mistake_is_named_with_its_line() {
         ),
         (
             "[layers.x]\nurl = 'pigeon://secret@host'",
-            "line 1: no channel layer has the scheme `pigeon://` (there are: memory://, redis://, rediss://, unix://)"
+            "line 1: no channel layer has the scheme `pigeon://` (there are: memory://, redis://, rediss://, \
+             redis+cluster://, rediss+cluster://, unix://)"
                 .to_owned(),
         ),
     ] {

@@ -6,7 +6,7 @@ use channels::{
 };
 
 use super::{
-    server::{RedisServer, Sentinel},
+    server::{Authority, RedisServer, Sentinel},
     until_ready,
 };
 use crate::support::within;
@@ -44,12 +44,51 @@ async fn the_master_that_a_sentinel_names() {
     works(RedisOptions::from(Host::sentinel([("127.0.0.1", sentinel.port)], "main").db(1))).await;
 }
 
+/// Where the broker of the test below is, for its child.
+const TLS: &str = "CHANNELS_TEST_TLS";
+
+#[tokio::test]
+#[ignore = "the child of the next test"]
+async fn a_process_that_trusts_the_authority() {
+    works(RedisOptions::from(std::env::var(TLS).expect("it is started by a test"))).await;
+}
+
+#[tokio::test]
+async fn an_encrypted_connection_is_made_to_whom_an_authority_vouches_for() {
+    let authority = Authority::new();
+    let options = authority.options();
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let server = RedisServer::with(&options);
+    let url = format!("rediss://127.0.0.1:{}/1", authority.port);
+    let trusting = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["redis::addresses::a_process_that_trusts_the_authority", "--exact", "--ignored"])
+        .env("SSL_CERT_FILE", authority.certificate())
+        .env(TLS, &url)
+        .stdout(std::process::Stdio::null())
+        .status();
+    assert!(within(trusting).await.unwrap().success());
+    // This process does not know the authority.
+    let layer = Layer::new(RedisLayer::new(url.as_str()).unwrap());
+    assert!(layer.group_send("room", event!({"type": "numbered"})).await.is_err());
+    drop(server);
+}
+
 #[test]
 fn what_is_wrong_is_said_when_the_layer_is_made() {
     let error = RedisLayer::new("localhost:6379").err().unwrap();
     assert_eq!(error.to_string(), "`localhost:6379` is not the address of a redis host, as redis://127.0.0.1:6379 is");
     let none = RedisOptions::hosts(Vec::<Host>::new());
     assert!(matches!(RedisChannelLayer::new(none), Err(RedisOptionsError::NoHost)));
+    let cluster = "redis+cluster://user:secret@127.0.0.1:1,127.0.0.1:2";
+    let errors = [RedisChannelLayer::new(cluster).err(), RedisPubSubChannelLayer::new(cluster).err()];
+    for error in errors {
+        assert_eq!(
+            error.unwrap().to_string(),
+            "`redis+cluster://127.0.0.1:1,127.0.0.1:2` is a cluster, which only `RedisLayer` can use; name single brokers \
+             for this layer"
+        );
+    }
+    assert!(matches!(RedisLayer::new("redis+cluster://127.0.0.1:1/1"), Err(RedisOptionsError::Host { .. })));
     let event = RedisOptions::default().on_disconnect("_private");
     assert!(matches!(RedisLayer::new(event), Err(RedisOptionsError::Event(_))));
     let prefix = RedisOptions::default().prefix("two words");
@@ -64,6 +103,8 @@ fn a_layer_is_made_from_a_url() {
         "redis://127.0.0.1:1?mode=core",
         "redis://127.0.0.1:1?mode=pubsub&prefix=shop",
         "rediss://127.0.0.1:1/2",
+        "redis+cluster://127.0.0.1:1,127.0.0.1:2",
+        "rediss+cluster://user:secret@127.0.0.1:1?prefix=shop",
         "unix:///tmp/none.sock",
     ] {
         assert!(Layer::from_url(url).is_ok(), "{url}");
@@ -71,6 +112,7 @@ fn a_layer_is_made_from_a_url() {
     let error = Layer::from_url("amqp://x").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "layer: no channel layer has the scheme `amqp://` (there are: memory://, redis://, rediss://, unix://)"
+        "layer: no channel layer has the scheme `amqp://` (there are: memory://, redis://, rediss://, \
+         redis+cluster://, rediss+cluster://, unix://)"
     );
 }

@@ -25,9 +25,7 @@ impl RedisServer {
 
     /// With more options, as on its command line.
     pub(crate) fn with(options: &[&str]) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = free.local_addr().expect("it has one").port();
-        drop(free);
+        let port = free_port();
         let directory = std::env::temp_dir().join(format!("channels-redis-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a temporary directory");
         let options: Vec<_> = options.iter().map(ToString::to_string).collect();
@@ -73,6 +71,159 @@ impl RedisServer {
     }
 }
 
+fn free_port() -> u16 {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    free.local_addr().expect("it has one").port()
+}
+
+/// Asks a server, as `redis-cli` does.
+fn ask<T: redis::FromRedisValue>(port: u16, command: &[&str]) -> redis::RedisResult<T> {
+    let mut connection = redis::Client::open(format!("redis://127.0.0.1:{port}"))?.get_connection()?;
+    redis::cmd(command[0]).arg(&command[1..]).query(&mut connection)
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + 3 * DEADLINE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn says(port: u16, command: &[&str], line: &str) -> bool {
+    ask::<String>(port, command).is_ok_and(|said| said.lines().any(|said| said == line))
+}
+
+/// A master, two replicas, and three Sentinels that watch them under the name `main`.
+pub(crate) struct Trio {
+    pub(crate) master: RedisServer,
+    pub(crate) sentinels: Vec<Sentinel>,
+    _replicas: Vec<RedisServer>,
+}
+
+impl Trio {
+    pub(crate) fn start() -> Self {
+        let master = RedisServer::with(&["--repl-diskless-sync-delay", "0"]);
+        let port = master.port.to_string();
+        let replica = || RedisServer::with(&["--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"]);
+        let replicas = vec![replica(), replica()];
+        for replica in &replicas {
+            wait_until("a replica has no master", || says(replica.port, &["INFO"], "master_link_status:up"));
+        }
+        let sentinels: Vec<_> = (0..3).map(|_| Sentinel::of_many(&master, 2)).collect();
+        for sentinel in &sentinels {
+            let knows = |command: &str, count: usize| {
+                ask::<Vec<redis::Value>>(sentinel.port, &["SENTINEL", command, "main"])
+                    .is_ok_and(|all| all.len() == count)
+            };
+            wait_until("a Sentinel does not know the others", || knows("SENTINELS", 2) && knows("REPLICAS", 2));
+        }
+        Self { master, sentinels, _replicas: replicas }
+    }
+}
+
+/// A cluster of three masters with a replica each.
+pub(crate) struct SixNodes(Vec<RedisServer>);
+
+impl SixNodes {
+    pub(crate) fn start() -> Self {
+        let node = |_| {
+            let bus = free_port().to_string();
+            RedisServer::with(&[
+                "--cluster-enabled",
+                "yes",
+                "--cluster-node-timeout",
+                "1000",
+                "--cluster-port",
+                &bus,
+                "--repl-diskless-sync-delay",
+                "0",
+            ])
+        };
+        let nodes: Vec<_> = (0..6).map(node).collect();
+        let mut create = Command::new("redis-cli");
+        create.args(["--cluster", "create"]).args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)));
+        create.args(["--cluster-replicas", "1", "--cluster-yes"]).stdout(Stdio::null());
+        assert!(create.status().expect("redis-cli, of Debian's package redis-tools").success());
+        for node in &nodes {
+            wait_until("the cluster is not there", || says(node.port, &["CLUSTER", "INFO"], "cluster_state:ok"));
+            wait_until("a replica has no master", || {
+                says(node.port, &["INFO"], "role:master") || says(node.port, &["INFO"], "master_link_status:up")
+            });
+        }
+        Self(nodes)
+    }
+
+    /// Two of the nodes: whoever asks them finds the others.
+    pub(crate) fn url(&self) -> String {
+        format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", self.0[0].port, self.0[5].port)
+    }
+
+    /// `kill -9` for the master that has a key.
+    pub(crate) fn kill_master_of(&mut self, key: &str) {
+        let master = self.0.iter_mut().find(|node| ask::<u64>(node.port, &["ZCARD", key]).is_ok());
+        master.expect("a node has it").kill();
+    }
+
+    /// Gives the slot of a key to another master, as when a cluster grows. What is in it stays behind and is lost.
+    pub(crate) fn move_slot_of(&self, key: &str) {
+        let masters: Vec<_> = self.0.iter().filter(|node| says(node.port, &["INFO"], "role:master")).collect();
+        let slot: u16 = ask(masters[0].port, &["CLUSTER", "KEYSLOT", key]).expect("it is one");
+        let from = masters.iter().position(|node| ask::<u64>(node.port, &["ZCARD", key]).is_ok()).expect("one has it");
+        let to: String = ask(masters[(from + 1) % 3].port, &["CLUSTER", "MYID"]).expect("it has one");
+        let _: () = ask(masters[from].port, &["FLUSHALL"]).expect("it can");
+        for step in [1, 0, 2] {
+            let node = masters[(from + step) % 3];
+            let _: () = ask(node.port, &["CLUSTER", "SETSLOT", &slot.to_string(), "NODE", &to]).expect("it can");
+        }
+    }
+}
+
+/// A certificate authority that is forgotten at the end of a test, and what a server needs that it vouches for.
+pub(crate) struct Authority {
+    /// Where the server is to listen.
+    pub(crate) port: u16,
+    directory: PathBuf,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let port = free_port();
+        let directory = std::env::temp_dir().join(format!("channels-authority-{}-{port}", std::process::id()));
+        std::fs::create_dir_all(&directory).expect("a temporary directory");
+        std::fs::write(directory.join("names"), "subjectAltName=IP:127.0.0.1\n").expect("it can be written");
+        let script = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=authority \
+                      -keyout ca.key -out ca.crt && \
+                      openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=server \
+                      -keyout server.key -out server.csr && \
+                      openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 1 -extfile names \
+                      -out server.crt";
+        let made = Command::new("sh").args(["-c", script]).current_dir(&directory).stderr(Stdio::null()).status();
+        assert!(made.expect("a shell").success(), "openssl, of Debian's package of that name");
+        Self { port, directory }
+    }
+
+    /// The authority's own certificate.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.directory.join("ca.crt")
+    }
+
+    pub(crate) fn options(&self) -> Vec<String> {
+        let file = |name: &str| self.directory.join(name).display().to_string();
+        let options = ["--tls-port", &self.port.to_string(), "--tls-auth-clients", "no", "--tls-cert-file"];
+        let mut options: Vec<_> = options.map(str::to_owned).to_vec();
+        options.extend([file("server.crt"), "--tls-key-file".to_owned(), file("server.key")]);
+        options.extend(["--tls-ca-cert-file".to_owned(), file("ca.crt")]);
+        options
+    }
+}
+
+impl Drop for Authority {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
 fn spawn(port: u16, directory: &Path, options: &[String]) -> Child {
     let mut command = Command::new("redis-server");
     command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"]);
@@ -97,13 +248,20 @@ pub(crate) struct Sentinel {
 
 impl Sentinel {
     pub(crate) fn of(server: &RedisServer) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = free.local_addr().expect("it has one").port();
-        drop(free);
+        Self::of_many(server, 1)
+    }
+
+    /// One of several, of which so many have to find that the server is lost.
+    fn of_many(server: &RedisServer, quorum: usize) -> Self {
+        let port = free_port();
         let directory = std::env::temp_dir().join(format!("channels-sentinel-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a temporary directory");
         let config = directory.join("sentinel.conf");
-        let text = format!("bind 127.0.0.1\nport {port}\nsentinel monitor main 127.0.0.1 {} 1\n", server.port);
+        let text = format!(
+            "bind 127.0.0.1\nport {port}\nsentinel monitor main 127.0.0.1 {} {quorum}\n\
+             sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 3000\n",
+            server.port
+        );
         std::fs::write(&config, text).expect("it can be written");
         let mut command = Command::new("redis-server");
         command.arg(&config).arg("--sentinel").current_dir(&directory).stdout(Stdio::null());

@@ -45,13 +45,13 @@ impl Consumer for Member {
     }
 }
 
-async fn member(layer: &Layer) -> WebsocketCommunicator {
+pub(super) async fn member(layer: &Layer) -> WebsocketCommunicator {
     let mut client = WebsocketCommunicator::new(|| Member, "/").layers(layer.clone()).timeout(DEADLINE);
     assert!(client.connect().await.unwrap().accepted);
     client
 }
 
-async fn told(client: &mut WebsocketCommunicator) -> String {
+pub(super) async fn told(client: &mut WebsocketCommunicator) -> String {
     client.receive_text_from().await.unwrap()
 }
 
@@ -101,6 +101,8 @@ async fn survives<L: ChannelLayer, E: std::fmt::Debug>(make: fn(RedisOptions) ->
         }
     }
     load.abort();
+    assert!(far.dropped().lost >= 5, "what was lost is counted by its sender");
+    assert_eq!(near.dropped().lost, 0);
 
     // Who leaves while the broker is away has left when it returns.
     let [first, mut second, third] = members;

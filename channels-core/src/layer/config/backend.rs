@@ -14,12 +14,25 @@ const BACKENDS: &[(&str, Open)] = &[
     #[cfg(feature = "redis")]
     ("rediss", redis),
     #[cfg(feature = "redis")]
+    ("redis+cluster", redis),
+    #[cfg(feature = "redis")]
+    ("rediss+cluster", redis),
+    #[cfg(feature = "redis")]
     ("unix", redis),
 ];
 
 /// Layers that are compiled in with a feature.
-const FEATURES: &[(&str, &str)] =
-    if cfg!(feature = "redis") { &[] } else { &[("redis", "redis"), ("rediss", "redis"), ("unix", "redis")] };
+const FEATURES: &[(&str, &str)] = if cfg!(feature = "redis") {
+    &[]
+} else {
+    &[
+        ("redis", "redis"),
+        ("rediss", "redis"),
+        ("redis+cluster", "redis"),
+        ("rediss+cluster", "redis"),
+        ("unix", "redis"),
+    ]
+};
 
 /// The layer of these settings. They say `url`, which may have a query of further ones.
 pub(super) fn open(mut settings: Settings) -> Result<Layer, LayersConfigError> {

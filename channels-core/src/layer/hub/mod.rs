@@ -68,6 +68,7 @@ struct Counters {
     full: AtomicU64,
     expired: AtomicU64,
     gone: AtomicU64,
+    lost: AtomicU64,
 }
 
 /// Events that a process has dropped on a layer since it started, by cause.
@@ -80,6 +81,9 @@ pub struct Dropped {
     pub expired: u64,
     /// The receiver was closing or had gone, or its pure handler failed.
     pub gone: u64,
+    /// The broker could not be reached, or did not answer in time: messages whose sender got that error, whatever the number of
+    /// members behind them. Always 0 in a layer without a broker.
+    pub lost: u64,
 }
 
 impl Hub {
@@ -127,9 +131,10 @@ impl Hub {
     /// What was dropped so far.
     #[must_use]
     pub fn dropped(&self) -> Dropped {
-        let Counters { full, expired, gone } = &self.0.dropped;
+        let Counters { full, expired, gone, lost } = &self.0.dropped;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Dropped { full: read(full), expired: read(expired) + self.0.queues.expired(), gone: read(gone) }
+        let expired = read(expired) + self.0.queues.expired();
+        Dropped { full: read(full), expired, gone: read(gone), lost: read(lost) }
     }
 
     /// A new name for a channel that this process will read.
@@ -373,6 +378,11 @@ impl Hub {
 
     pub(crate) fn count_gone(&self, events: usize) {
         self.0.dropped.gone.fetch_add(events as u64, Ordering::Relaxed);
+    }
+
+    #[cfg(feature = "redis")]
+    pub(crate) fn count_lost(&self, events: usize) {
+        self.0.dropped.lost.fetch_add(events as u64, Ordering::Relaxed);
     }
 
     fn reach(&self, group: &GroupName) -> Reach {

@@ -119,7 +119,7 @@ impl Base {
         message: Push,
     ) -> Result<(), SendError> {
         let (key, capacity) = (message.key.clone(), message.capacity);
-        let taken = self.judge(driver, &key, driver.push(vec![message]).await)?;
+        let taken = self.judge_sent(driver, &key, driver.push(vec![message]).await)?;
         if taken == [true] {
             return Ok(());
         }
@@ -140,6 +140,19 @@ impl Base {
             }
             LayerError::Broker { broker: driver.name().to_owned(), source: Box::new(error) }
         })
+    }
+
+    /// A broker's answer to a message: what it did not take is counted.
+    pub(super) fn judge_sent<T>(
+        &self,
+        driver: &Arc<dyn Driver>,
+        key: &str,
+        answer: Result<T, DriverError>,
+    ) -> Result<T, LayerError> {
+        if let Err(DriverError::Lost(_)) = answer {
+            self.hub.count_lost(1);
+        }
+        self.judge(driver, key, answer)
     }
 
     /// The members of a group that are of this process.

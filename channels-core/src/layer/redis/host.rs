@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use redis::{
-    Client, ConnectionAddr, IntoConnectionInfo, RedisError,
+    Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError,
     sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
 
@@ -19,7 +19,8 @@ use redis::{
 /// let socket = Host::from("unix:///run/redis.sock?db=1");
 /// let pair = Host::from(("127.0.0.1", 6379));
 /// let sentinel = Host::sentinel([("10.0.0.1", 26379), ("10.0.0.2", 26379)], "mymaster").db(1).password("secret");
-/// # drop((url, socket, pair, sentinel));
+/// let cluster = Host::from("redis+cluster://user:password@10.0.0.1:7000,10.0.0.2:7000"); // any of its nodes
+/// # drop((url, socket, pair, sentinel, cluster));
 /// ```
 #[derive(Clone)]
 pub struct Host(Kind);
@@ -70,14 +71,30 @@ impl Host {
         self
     }
 
+    /// The nodes of a cluster that are named, each as a URL; `None` when it is no cluster.
+    pub(super) fn cluster_nodes(&self) -> Option<Result<Vec<String>, RedisError>> {
+        let Kind::Url(url) = &self.0 else { return None };
+        let (scheme, rest) =
+            url.split_once("+cluster://").filter(|(scheme, _)| matches!(*scheme, "redis" | "rediss"))?;
+        let (credentials, nodes) = rest.rsplit_once('@').map_or(("", rest), |(user, nodes)| (user, nodes));
+        let nodes = nodes.trim_end_matches('/');
+        if nodes.contains('/') {
+            return Some(Err(RedisError::from((ErrorKind::InvalidClientConfig, "a cluster has only database 0"))));
+        }
+        let at = if credentials.is_empty() { "" } else { "@" };
+        if scheme == "rediss" {
+            install_crypto();
+        }
+        Some(Ok(nodes.split(',').map(|node| format!("{scheme}://{credentials}{at}{node}")).collect()))
+    }
+
     /// Checks that it is one, without connecting.
     pub(super) fn connector(&self) -> Result<Connector, RedisError> {
         match &self.0 {
             Kind::Url(url) => {
                 let info = url.as_str().into_connection_info()?;
                 if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-                    // Another part of the program may have chosen one already.
-                    let _ = rustls::crypto::ring::default_provider().install_default();
+                    install_crypto();
                 }
                 Ok(Connector::One(Box::new(Client::open(info)?)))
             }
@@ -95,6 +112,11 @@ impl Host {
             }
         }
     }
+}
+
+fn install_crypto() {
+    // Another part of the program may have chosen one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 impl From<&str> for Host {
@@ -171,6 +193,19 @@ mod tests {
         assert_eq!(Host::from(("::1", 6379)).to_string(), "redis://[::1]:6379");
         let sentinel = Host::sentinel([("a", 1), ("b", 2)], "main").password("secret");
         assert_eq!(format!("{sentinel:?}"), "Host(main of a:1 b:2)");
+    }
+
+    #[test]
+    fn a_cluster_is_named_by_some_of_its_nodes() {
+        let nodes = |url| Host::from(url).cluster_nodes().map(|nodes| nodes.map_err(|error| error.to_string()));
+        assert_eq!(nodes("redis://a:1"), None);
+        assert_eq!(nodes("redis+cluster://a:1,b:2/"), Some(Ok(vec!["redis://a:1".into(), "redis://b:2".into()])));
+        assert_eq!(
+            nodes("rediss+cluster://u:p@a:1,b:2"),
+            Some(Ok(vec!["rediss://u:p@a:1".into(), "rediss://u:p@b:2".into()]))
+        );
+        assert!(nodes("redis+cluster://a:1/3").is_some_and(|nodes| nodes.is_err()));
+        assert_eq!(Host::from("redis+cluster://u:p@a:1,b:2").to_string(), "redis+cluster://a:1,b:2");
     }
 
     #[test]

@@ -21,11 +21,11 @@ end
 return taken
 ";
 
-/// Deletes all keys that fit a pattern.
+/// Deletes all keys that fit a pattern: one by one, since on a cluster they are in different slots.
 pub(super) const FLUSH: &str = r"
 local keys = redis.call('KEYS', ARGV[1])
-for i = 1, #keys, 5000 do
-    redis.call('DEL', unpack(keys, i, math.min(i + 4999, #keys)))
+for i = 1, #keys do
+    redis.call('DEL', keys[i])
 end
 return #keys
 ";

@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::{
     SerializerFormat,
     crypt::Crypt,
-    driver::{Driver, Link},
+    driver::{Cluster, Driver, Link},
     host::Host,
 };
 use crate::layer::{CapacityPattern, Limits};
@@ -52,13 +52,19 @@ pub enum RedisOptionsError {
     /// Name one host at least.
     #[error("a redis layer needs a host, as redis://127.0.0.1:6379")]
     NoHost,
-    /// Correct the address: `redis://`, `rediss://`, `unix://`.
+    /// Correct the address: `redis://`, `rediss://`, `unix://`, `redis+cluster://`, `rediss+cluster://`.
     #[error("`{host}` is not the address of a redis host, as redis://127.0.0.1:6379 is")]
     Host {
         /// The address, without its password.
         host: String,
         /// What is wrong with it.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Take [`RedisLayer`](super::RedisLayer), or name single brokers: channels_redis's layers know no cluster.
+    #[error("`{host}` is a cluster, which only `RedisLayer` can use; name single brokers for this layer")]
+    Cluster {
+        /// The address, without its password.
+        host: String,
     },
     /// Choose a shorter one, of letters, digits, `-`, `_` and `.`.
     #[error("prefix `{prefix}` cannot begin a channel's name: at most 16 ASCII letters, digits, `-`, `_`, `.`")]
@@ -218,11 +224,24 @@ impl RedisOptions {
         if self.hosts.is_empty() {
             return Err(RedisOptionsError::NoHost);
         }
-        let connect = |host: &Host| match Link::new(host, self.timeout) {
-            Ok(link) => Ok(Arc::new(link) as Arc<dyn Driver>),
-            Err(source) => Err(RedisOptionsError::Host { host: host.to_string(), source: source.into() }),
+        let driver = |host: &Host| -> Result<Arc<dyn Driver>, redis::RedisError> {
+            Ok(match host.cluster_nodes() {
+                Some(nodes) => Arc::new(Cluster::new(host, nodes?, self.timeout)?),
+                None => Arc::new(Link::new(host, self.timeout)?),
+            })
+        };
+        let connect = |host: &Host| {
+            driver(host).map_err(|source| RedisOptionsError::Host { host: host.to_string(), source: source.into() })
         };
         self.hosts.iter().map(connect).collect()
+    }
+
+    /// For the layers whose keys and channels are those of channels_redis.
+    pub(super) fn refuse_cluster(&self) -> Result<(), RedisOptionsError> {
+        match self.hosts.iter().find(|host| host.cluster_nodes().is_some()) {
+            Some(host) => Err(RedisOptionsError::Cluster { host: host.to_string() }),
+            None => Ok(()),
+        }
     }
 }
 

@@ -127,7 +127,7 @@ impl Own {
         let channel_of_node = self.node_channel(node);
         let body = self.frame(&self.base.encode(&event, To::One(channel))?);
         let driver = self.base.shards.of(node);
-        let heard = self.base.judge(driver, &channel_of_node, driver.publish(&channel_of_node, body).await)?;
+        let heard = self.base.judge_sent(driver, &channel_of_node, driver.publish(&channel_of_node, body).await)?;
         self.base.hub.count_gone(usize::from(heard == 0));
         Ok(())
     }
@@ -172,7 +172,7 @@ impl Own {
         let driver = self.base.shards.of(group);
         let oldest = now() - self.base.hub.limits().group_expiry.as_secs_f64();
         let (heard, queues) = tokio::join!(driver.publish(&channel, body), driver.members(&key, oldest));
-        let heard = self.base.judge(driver, &channel, heard)?;
+        let heard = self.base.judge_sent(driver, &channel, heard)?;
         let (expired, queues) = self.base.judge(driver, &key, queues)?;
         let mut report = self.base.hub.group_send(group, event.clone()).await;
         report.expired += expired;

@@ -59,10 +59,11 @@ impl RedisPubSubChannelLayer {
     ///
     /// # Errors
     ///
-    /// [`RedisOptionsError`] when an address is none, or the prefix cannot begin a channel's name. That a broker does not answer is
+    /// [`RedisOptionsError`] when an address is none or a cluster's, or the prefix cannot begin a channel's name. That a broker does not answer is
     /// no error here.
     pub fn new(options: impl Into<RedisOptions>) -> Result<Self, RedisOptionsError> {
         let options = options.into();
+        options.refuse_cluster()?;
         let codec = Codec {
             format: options.serializer_format,
             crypt: options.crypt.clone(),
@@ -101,7 +102,7 @@ impl PubSub {
     async fn publish(&self, channel: &str, event: &Envelope) -> Result<usize, LayerError> {
         let body = self.base.encode(event, To::Reader)?;
         let driver = self.base.shards.of(channel);
-        self.base.judge(driver, channel, driver.publish(channel, body).await)
+        self.base.judge_sent(driver, channel, driver.publish(channel, body).await)
     }
 
     async fn group_add(&self, group: &GroupName, channel: &ChannelName) -> Result<(), LayerError> {

@@ -65,9 +65,10 @@ impl RedisChannelLayer {
     ///
     /// # Errors
     ///
-    /// [`RedisOptionsError`] when an address is none. That a broker does not answer is no error here.
+    /// [`RedisOptionsError`] when an address is none or a cluster's. That a broker does not answer is no error here.
     pub fn new(options: impl Into<RedisOptions>) -> Result<Self, RedisOptionsError> {
         let options = options.into();
+        options.refuse_cluster()?;
         let codec = Codec {
             format: options.serializer_format,
             crypt: options.crypt.clone(),
@@ -164,7 +165,13 @@ impl Queue {
     async fn group_send(&self, audience: &Audience, event: Arc<Envelope>) -> Result<GroupReport, LayerError> {
         let groups: Vec<_> = audience.groups().map(|group| self.group_key(group)).collect();
         let key = groups.join(", ");
-        let (expired, members) = self.listeners(audience).await?;
+        let listeners = self.listeners(audience).await;
+        if listeners.is_err()
+            && !audience.groups().all(|group| self.base.health.is_up(self.base.shards.index_of(group)))
+        {
+            self.base.hub.count_lost(1);
+        }
+        let (expired, members) = listeners?;
         let (own, others): (Vec<_>, Vec<_>) = members.into_iter().partition(|name| self.is_own(name));
         let mut report = GroupReport { expired, ..GroupReport::default() };
         // One message for each mailbox, whatever the number of members behind it.
@@ -182,7 +189,7 @@ impl Queue {
         for (broker, messages) in by_broker {
             let driver = &self.base.shards.all()[broker];
             let (counts, messages): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
-            let taken = self.base.judge(driver, &key, driver.push(messages).await)?;
+            let taken = self.base.judge_sent(driver, &key, driver.push(messages).await)?;
             for (count, taken) in counts.into_iter().zip(taken) {
                 if taken {
                     report.delivered += count;

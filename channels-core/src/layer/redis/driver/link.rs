@@ -13,7 +13,7 @@ use std::{
 
 use futures_util::StreamExt;
 use redis::{
-    AsyncConnectionConfig, Cmd, FromRedisValue, Msg, Pipeline, RedisError, Value,
+    AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, Msg, Pipeline, RedisError, Value,
     aio::{ConnectionLike, MultiplexedConnection, PubSubSink, PubSubStream},
     cmd, from_redis_value, pipe,
 };
@@ -189,18 +189,7 @@ impl Driver for Link {
     }
 
     fn push(&self, messages: Vec<Push>) -> DriverFuture<'_, Vec<bool>> {
-        Box::pin(async move {
-            let mut script = cmd("EVAL");
-            script.arg(mailbox::PUSH).arg(messages.len());
-            for message in &messages {
-                script.arg(message.key.as_str());
-            }
-            for message in &messages {
-                script.arg(message.body.as_slice()).arg(message.capacity);
-                script.arg(message.sent).arg(mailbox::seconds(message.expiry));
-            }
-            self.ask(&script).await
-        })
+        Box::pin(async move { self.ask(&push(&messages)).await })
     }
 
     fn pop<'a>(&'a self, key: &'a str, wait: Duration, most: usize) -> DriverFuture<'a, Vec<Popped>> {
@@ -208,15 +197,7 @@ impl Driver for Link {
     }
 
     fn join<'a>(&'a self, key: &'a str, members: Vec<String>, now: f64, expiry: Duration) -> DriverFuture<'a, ()> {
-        Box::pin(async move {
-            let mut commands = pipe();
-            let add = commands.cmd("ZADD").arg(key);
-            for member in members {
-                add.arg(now).arg(member);
-            }
-            commands.cmd("EXPIRE").arg(key).arg(mailbox::seconds(expiry));
-            self.ask_all(&commands).await.map(drop)
-        })
+        Box::pin(async move { self.ask_all(&join(key, members, now, expiry)).await.map(drop) })
     }
 
     fn leave<'a>(&'a self, key: &'a str, members: Vec<String>) -> DriverFuture<'a, ()> {
@@ -225,10 +206,7 @@ impl Driver for Link {
 
     fn members<'a>(&'a self, key: &'a str, oldest: f64) -> DriverFuture<'a, (usize, Vec<String>)> {
         Box::pin(async move {
-            let mut commands = pipe();
-            commands.cmd("ZREMRANGEBYSCORE").arg(key).arg(0).arg(oldest);
-            commands.cmd("ZRANGE").arg(key).arg(0).arg(-1);
-            let mut answers = self.ask_all(&commands).await?.into_iter();
+            let mut answers = self.ask_all(&members(key, oldest)).await?.into_iter();
             let mut next = || answers.next().unwrap_or(Value::Nil);
             Ok((read(next())?, read(next())?))
         })
@@ -353,7 +331,7 @@ impl Link {
 
 #[derive(Debug, thiserror::Error)]
 #[error("there is no connection for subscriptions now")]
-struct NotConnected;
+pub(super) struct NotConnected;
 
 /// Whether a subscription is for all channels that begin so.
 fn is_pattern(channel: &str) -> bool {
@@ -372,14 +350,48 @@ pub(in crate::layer::redis) fn escape(text: &str) -> String {
     escaped
 }
 
-fn read<T: FromRedisValue>(value: Value) -> Result<T, DriverError> {
+/// The script that adds messages to their mailboxes.
+pub(super) fn push(messages: &[Push]) -> Cmd {
+    let mut script = cmd("EVAL");
+    script.arg(mailbox::PUSH).arg(messages.len());
+    for message in messages {
+        script.arg(message.key.as_str());
+    }
+    for message in messages {
+        script.arg(message.body.as_slice()).arg(message.capacity);
+        script.arg(message.sent).arg(mailbox::seconds(message.expiry));
+    }
+    script
+}
+
+pub(super) fn join(key: &str, members: Vec<String>, now: f64, expiry: Duration) -> Pipeline {
+    let mut commands = pipe();
+    let add = commands.cmd("ZADD").arg(key);
+    for member in members {
+        add.arg(now).arg(member);
+    }
+    commands.cmd("EXPIRE").arg(key).arg(mailbox::seconds(expiry));
+    commands
+}
+
+pub(super) fn members(key: &str, oldest: f64) -> Pipeline {
+    let mut commands = pipe();
+    commands.cmd("ZREMRANGEBYSCORE").arg(key).arg(0).arg(oldest);
+    commands.cmd("ZRANGE").arg(key).arg(0).arg(-1);
+    commands
+}
+
+pub(super) fn read<T: FromRedisValue>(value: Value) -> Result<T, DriverError> {
     from_redis_value(value).map_err(|why| error(RedisError::from(why)))
 }
 
-fn error(error: RedisError) -> DriverError {
+pub(super) fn error(error: RedisError) -> DriverError {
     let lost =
         error.is_io_error() || error.is_connection_dropped() || error.is_timeout() || error.is_unrecoverable_error();
-    // A broker that was a master and is a replica now, or that is still loading, is as good as away.
-    let away = matches!(error.code(), Some("READONLY" | "LOADING" | "MASTERDOWN"));
+    // A broker that was a master and is a replica now, or that is still loading, is as good as away; so is the part of a
+    // cluster whose master is lost, until another node takes its place.
+    let away =
+        matches!(error.code(), Some("READONLY" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "MOVED" | "TRYAGAIN"))
+            || error.kind() == ErrorKind::ClusterConnectionNotFound;
     if lost || away { DriverError::Lost(Arc::new(error)) } else { DriverError::Refused(Arc::new(error)) }
 }

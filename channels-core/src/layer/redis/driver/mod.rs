@@ -1,5 +1,6 @@
 //! What a layer asks of one broker.
 
+mod cluster;
 mod link;
 #[cfg(any(test, feature = "testing"))]
 mod stub;
@@ -9,9 +10,12 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-pub(super) use self::link::{Link, escape};
 #[cfg(any(test, feature = "testing"))]
 pub use self::stub::StubBroker;
+pub(super) use self::{
+    cluster::Cluster,
+    link::{Link, escape},
+};
 
 /// What a driver answers, some time.
 pub type DriverFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, DriverError>> + Send + 'a>>;

@@ -1,0 +1,401 @@
+//! The driver of a Redis Cluster: the `redis` crate knows the slots, and follows those that move.
+
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use redis::{
+    Cmd, ErrorKind, FromRedisValue, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError, ServerErrorKind, Value,
+    aio::ConnectionLike,
+    cluster::{ClusterClient, ClusterClientBuilder},
+    cluster_async::ClusterConnection,
+    cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo},
+    cmd,
+};
+use tokio::{
+    sync::{Mutex as AsyncMutex, Notify, mpsc, watch},
+    time::{sleep, timeout},
+};
+
+use super::{
+    Driver, DriverError, DriverFuture, Notice, Popped, Push,
+    link::{NotConnected, error, join, members, push, read},
+};
+use crate::layer::redis::{
+    host::{Host, backoff},
+    mailbox,
+};
+
+/// How often a command is sent again for a slot that has moved.
+const REDIRECTS: u32 = 4;
+
+/// How many subscriptions are asked for at once. Each is a command of its own: those of one command have to be in one slot.
+const AT_ONCE: usize = 256;
+
+/// Connections for blocking commands that are kept when nobody waits.
+const SPARE: usize = 8;
+
+/// A cluster, as one broker.
+///
+/// Nothing here needs two keys at once, so that nothing needs them in one slot but what a group's braces keep there. Messages go
+/// through sharded publish and subscribe (Redis 7): an ordinary `PUBLISH` goes to every node of a cluster.
+pub(in crate::layer::redis) struct Cluster {
+    name: String,
+    nodes: Vec<String>,
+    timeout: Duration,
+    /// For what may be done twice without harm: when a connection is lost on the way, it is.
+    shared: AsyncMutex<Option<ClusterConnection>>,
+    /// For messages, which are sent at most once.
+    once: AsyncMutex<Option<ClusterConnection>>,
+    /// For commands that block: one caller's at a time.
+    spare: Mutex<Vec<ClusterConnection>>,
+    /// What is subscribed to, or shall be once the cluster is there.
+    wanted: Mutex<BTreeSet<String>>,
+    /// The connection for subscriptions, while there is one.
+    sink: AsyncMutex<Option<ClusterConnection>>,
+    connected: watch::Sender<bool>,
+    reset: Notify,
+}
+
+impl Cluster {
+    pub(in crate::layer::redis) fn new(host: &Host, nodes: Vec<String>, timeout: Duration) -> Result<Self, RedisError> {
+        let cluster = Self {
+            name: host.to_string(),
+            nodes,
+            timeout,
+            shared: AsyncMutex::default(),
+            once: AsyncMutex::default(),
+            spare: Mutex::default(),
+            wanted: Mutex::default(),
+            sink: AsyncMutex::default(),
+            connected: watch::Sender::new(false),
+            reset: Notify::new(),
+        };
+        cluster.client(timeout, 0).build()?;
+        Ok(cluster)
+    }
+
+    fn client(&self, patience: Duration, retries: u32) -> ClusterClientBuilder {
+        ClusterClient::builder(self.nodes.iter().map(String::as_str))
+            .connection_timeout(self.timeout)
+            .response_timeout(patience)
+            .retries(retries)
+            .min_retry_wait(10)
+            .max_retry_wait(200)
+    }
+
+    async fn connect(&self, patience: Duration, retries: u32) -> Result<ClusterConnection, DriverError> {
+        let client = self.client(patience, retries).build().map_err(error)?;
+        client.get_async_connection().await.map_err(error)
+    }
+
+    /// All that a call does has one deadline: to connect, to wait for one who connects, to ask.
+    async fn run<T>(&self, call: impl Future<Output = Result<T, DriverError>>) -> Result<T, DriverError> {
+        timeout(self.timeout, call).await.unwrap_or_else(|late| Err(DriverError::Lost(Arc::new(late))))
+    }
+
+    async fn shared(&self) -> Result<ClusterConnection, DriverError> {
+        let mut shared = self.shared.lock().await;
+        if shared.is_none() {
+            *shared = Some(self.connect(self.timeout, REDIRECTS).await?);
+        }
+        Ok(shared.clone().expect("it was just made"))
+    }
+
+    async fn once(&self) -> Result<ClusterConnection, DriverError> {
+        let mut once = self.once.lock().await;
+        if once.is_none() {
+            *once = Some(self.connect(self.timeout, 0).await?);
+        }
+        Ok(once.clone().expect("it was just made"))
+    }
+
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, DriverError> {
+        self.run(async {
+            let mut connection = self.shared().await?;
+            let answer = connection.req_packed_command(command).await;
+            self.judge(answer).await.and_then(read)
+        })
+        .await
+    }
+
+    async fn ask_all(&self, commands: &Pipeline) -> Result<Vec<Value>, DriverError> {
+        self.run(async {
+            let mut connection = self.shared().await?;
+            let answer = connection.req_packed_commands(commands, 0, commands.len()).await;
+            let values = self.judge(answer).await?;
+            values.into_iter().map(|value| value.extract_error().map_err(error)).collect()
+        })
+        .await
+    }
+
+    /// Asks for what must not be done twice: it is sent again only to the node that a slot has moved to, since the one that says
+    /// so has done nothing.
+    async fn ask_once<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, DriverError> {
+        self.run(async {
+            let mut connection = self.once().await?;
+            for redirect in 0.. {
+                let answer = connection.req_packed_command(command).await;
+                match answer.as_ref().map_err(RedisError::kind) {
+                    // By now the connection asks for the slots anew.
+                    Err(ErrorKind::Server(ServerErrorKind::Moved)) if redirect < REDIRECTS => {
+                        sleep(Duration::from_millis(10 << redirect)).await;
+                    }
+                    // The slot is on its way: the other connection knows how to ask both nodes.
+                    Err(ErrorKind::Server(ServerErrorKind::Ask | ServerErrorKind::TryAgain)) => break,
+                    _ => return self.judge(answer).await.and_then(read),
+                }
+            }
+            let answer = self.shared().await?.req_packed_command(command).await;
+            self.judge(answer).await.and_then(read)
+        })
+        .await
+    }
+
+    /// After a failure of a connection the next call makes another one, which sees who is a master now.
+    async fn judge<T>(&self, answer: Result<T, RedisError>) -> Result<T, DriverError> {
+        let answer = answer.map_err(error);
+        if matches!(answer, Err(DriverError::Lost(_))) {
+            self.forget_connections().await;
+        }
+        answer
+    }
+
+    async fn forget_connections(&self) {
+        *self.shared.lock().await = None;
+        *self.once.lock().await = None;
+        self.spare().clear();
+    }
+
+    async fn pop_blocking(&self, key: &str, wait: Duration, most: usize) -> Result<Vec<Popped>, DriverError> {
+        let spare = self.spare().pop();
+        let mut connection = match spare {
+            Some(connection) => connection,
+            None => self.run(self.connect(wait + self.timeout, REDIRECTS)).await?,
+        };
+        let command = cmd("BZPOPMIN").arg(key).arg(wait.as_secs_f64()).to_owned();
+        let answer = connection.req_packed_command(&command).await;
+        let first: Option<(String, Vec<u8>, f64)> = read(self.judge(answer).await?)?;
+        let mut popped = Vec::new();
+        if let Some((_, body, sent)) = first {
+            popped.push(Popped { body, sent });
+            if most > 1 {
+                let command = cmd("ZPOPMIN").arg(key).arg(most - 1).to_owned();
+                // What came first is not given up because the rest cannot be had.
+                let rest = connection.req_packed_command(&command).await.map_err(error).and_then(read);
+                let rest: Vec<(Vec<u8>, f64)> = rest.unwrap_or_default();
+                popped.extend(rest.into_iter().map(|(body, sent)| Popped { body, sent }));
+            }
+        }
+        let mut spare = self.spare();
+        if spare.len() < SPARE {
+            spare.push(connection);
+        }
+        Ok(popped)
+    }
+
+    /// Connects for subscriptions, and renews them all.
+    async fn subscribe_all(&self) -> Result<mpsc::UnboundedReceiver<PushInfo>, DriverError> {
+        let (sender, pushes) = mpsc::unbounded_channel();
+        let connection = self
+            .run(async {
+                let builder = self.client(self.timeout, REDIRECTS).use_protocol(ProtocolVersion::RESP3);
+                let client = builder.push_sender(sender).build().map_err(error)?;
+                client.get_async_connection().await.map_err(error)
+            })
+            .await?;
+        // Under the lock, so that nobody's subscription falls between the list and the connection.
+        let mut current = self.sink.lock().await;
+        let wanted: Vec<String> = self.wanted().iter().cloned().collect();
+        stream::iter(wanted)
+            .map(|channel| {
+                let mut connection = connection.clone();
+                self.run(async move { connection.ssubscribe(channel).await.map_err(error) })
+            })
+            .buffer_unordered(AT_ONCE)
+            .try_collect::<()>()
+            .await?;
+        *current = Some(connection);
+        self.connected.send_replace(true);
+        Ok(pushes)
+    }
+
+    /// Hands on what comes, until a connection to one of the nodes ends, a slot that is subscribed to moves away, or the
+    /// connection is to be made anew. The `redis` crate's own queue has no bound, so it is emptied at once; the bound is that of
+    /// `notices`.
+    async fn forward(
+        &self,
+        pushes: &mut mpsc::UnboundedReceiver<PushInfo>,
+        notices: &mpsc::Sender<Notice>,
+        overflow: &(dyn Fn() + Send + Sync),
+    ) {
+        loop {
+            let push = tokio::select! {
+                push = pushes.recv() => push,
+                () = self.reset.notified() => None,
+                () = notices.closed() => None,
+            };
+            let Some(PushInfo { kind, data, .. }) = push else { return };
+            let mut data = data.into_iter();
+            match kind {
+                PushKind::SMessage => {
+                    let (Some(channel), Some(body)) = (data.next(), data.next()) else { continue };
+                    let (Ok(channel), Ok(body)) = (read(channel), read(body)) else { continue };
+                    if let Err(mpsc::error::TrySendError::Full(_)) = notices.try_send(Notice::Message { channel, body })
+                    {
+                        overflow();
+                    }
+                }
+                // Nobody asked for it: the node has the slot no more.
+                PushKind::SUnsubscribe => {
+                    let channel: Option<String> = data.next().and_then(|channel| read(channel).ok());
+                    if channel.is_some_and(|channel| self.wanted().contains(&channel)) {
+                        return;
+                    }
+                }
+                PushKind::Disconnection => return,
+                _ => {}
+            }
+        }
+    }
+
+    fn wanted(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spare(&self) -> std::sync::MutexGuard<'_, Vec<ClusterConnection>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Driver for Cluster {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn push(&self, messages: Vec<Push>) -> DriverFuture<'_, Vec<bool>> {
+        Box::pin(async move {
+            let mut taken = Vec::new();
+            // One by one: their mailboxes are in different slots.
+            for message in messages {
+                taken.extend(self.ask_once::<Vec<bool>>(&push(&[message])).await?);
+            }
+            Ok(taken)
+        })
+    }
+
+    fn pop<'a>(&'a self, key: &'a str, wait: Duration, most: usize) -> DriverFuture<'a, Vec<Popped>> {
+        Box::pin(self.pop_blocking(key, wait, most))
+    }
+
+    fn join<'a>(&'a self, key: &'a str, members: Vec<String>, now: f64, expiry: Duration) -> DriverFuture<'a, ()> {
+        Box::pin(async move { self.ask_all(&join(key, members, now, expiry)).await.map(drop) })
+    }
+
+    fn leave<'a>(&'a self, key: &'a str, members: Vec<String>) -> DriverFuture<'a, ()> {
+        Box::pin(async move { self.ask(cmd("ZREM").arg(key).arg(members)).await })
+    }
+
+    fn members<'a>(&'a self, key: &'a str, oldest: f64) -> DriverFuture<'a, (usize, Vec<String>)> {
+        Box::pin(async move {
+            let mut answers = self.ask_all(&members(key, oldest)).await?.into_iter();
+            let mut next = || answers.next().unwrap_or(Value::Nil);
+            Ok((read(next())?, read(next())?))
+        })
+    }
+
+    fn lease<'a>(&'a self, key: &'a str, time: Duration) -> DriverFuture<'a, ()> {
+        Box::pin(async move { self.ask(cmd("SET").arg(key).arg(1).arg("PX").arg(time.as_millis() as u64)).await })
+    }
+
+    fn alive(&self, keys: Vec<String>) -> DriverFuture<'_, Vec<bool>> {
+        Box::pin(async move {
+            let asked = stream::iter(keys).map(|key| async move { self.ask::<bool>(cmd("EXISTS").arg(key)).await });
+            asked.buffered(AT_ONCE).try_collect().await
+        })
+    }
+
+    fn publish<'a>(&'a self, channel: &'a str, body: Vec<u8>) -> DriverFuture<'a, usize> {
+        Box::pin(async move { self.ask_once(cmd("SPUBLISH").arg(channel).arg(body)).await })
+    }
+
+    fn subscribe<'a>(&'a self, channel: &'a str) -> DriverFuture<'a, ()> {
+        Box::pin(self.run(async move {
+            // It may be about to be there: the deadline is that of the call.
+            let _ = self.connected.subscribe().wait_for(|connected| *connected).await;
+            let mut sink = self.sink.lock().await;
+            let Some(sink) = sink.as_mut() else { return Err(DriverError::Lost(Arc::new(NotConnected))) };
+            sink.ssubscribe(channel).await.map_err(error)?;
+            self.wanted().insert(channel.to_owned());
+            Ok(())
+        }))
+    }
+
+    fn unsubscribe<'a>(&'a self, channel: &'a str) -> DriverFuture<'a, ()> {
+        Box::pin(self.run(async move {
+            let mut sink = self.sink.lock().await;
+            self.wanted().remove(channel);
+            let Some(sink) = sink.as_mut() else { return Ok(()) };
+            sink.sunsubscribe(channel).await.map_err(error)
+        }))
+    }
+
+    fn listen(
+        &self,
+        notices: mpsc::Sender<Notice>,
+        overflow: Arc<dyn Fn() + Send + Sync>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            let mut attempt = 0;
+            loop {
+                match self.subscribe_all().await {
+                    Ok(mut pushes) => {
+                        attempt = 0;
+                        if notices.send(Notice::Back).await.is_err() {
+                            return;
+                        }
+                        self.forward(&mut pushes, &notices, &*overflow).await;
+                        self.connected.send_replace(false);
+                        self.forget_connections().await;
+                        *self.sink.lock().await = None;
+                        if notices.send(Notice::Lost).await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(DriverError::Refused(refusal)) => {
+                        tracing::warn!(
+                            broker = self.name,
+                            error = %refusal,
+                            "the cluster refuses subscriptions; it has to be Redis 7 or newer, or Valkey"
+                        );
+                    }
+                    Err(error) => tracing::debug!(broker = self.name, %error, "no connection for subscriptions"),
+                }
+                let wait = backoff(attempt);
+                attempt += 1;
+                tokio::select! {
+                    () = notices.closed() => return,
+                    () = sleep(wait) => {}
+                }
+            }
+        })
+    }
+
+    fn reset(&self) {
+        self.reset.notify_one();
+    }
+
+    fn flush<'a>(&'a self, prefix: &'a str) -> DriverFuture<'a, ()> {
+        Box::pin(self.run(async move {
+            let script = cmd("EVAL").arg(mailbox::FLUSH).arg(0).arg(format!("{}*", super::escape(prefix))).to_owned();
+            let all = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, Some(ResponsePolicy::AllSucceeded)));
+            let answer = self.shared().await?.route_command(script, all).await;
+            self.judge(answer).await.map(drop)
+        }))
+    }
+}

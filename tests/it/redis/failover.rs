@@ -1,0 +1,173 @@
+//! Another node takes the place of a master that is killed.
+
+use std::time::{Duration, Instant};
+
+use channels::{
+    ChannelLayer, Layer, event,
+    layer::redis::{Host, RedisChannelLayer, RedisLayer, RedisOptions, RedisPubSubChannelLayer},
+    testing::WebsocketCommunicator,
+};
+use tokio::time::sleep;
+
+use super::{
+    server::{SixNodes, Trio},
+    supervision::{member, told},
+    until_ready,
+};
+
+/// Delivery resumes within this time of the master's end.
+const RESUMES: Duration = Duration::from_secs(10);
+
+/// What a member is told next that is no news of the broker.
+async fn next_number(client: &mut WebsocketCommunicator) -> String {
+    loop {
+        let text = told(client).await;
+        if text != "lost" && text != "back" {
+            return text;
+        }
+    }
+}
+
+/// Sends until the broker takes it; how often it did not.
+async fn send(layer: &Layer, n: u64) -> u64 {
+    let mut errors = 0;
+    while let Err(error) = layer.group_send("room", event!({"type": "numbered", "n": n})).await {
+        tracing::debug!(%error, "not yet");
+        errors += 1;
+        sleep(Duration::from_millis(50)).await;
+    }
+    errors
+}
+
+/// Takes the master away from members of two processes.
+async fn resumes<L: ChannelLayer, E: std::fmt::Debug>(
+    options: RedisOptions,
+    make: fn(RedisOptions) -> Result<L, E>,
+    knows_all: bool,
+    kill: impl FnOnce(),
+) {
+    let options = options.timeout(Duration::from_secs(1)).on_disconnect("broker.lost").on_reconnect("broker.back");
+    let (near, far) = (Layer::new(make(options.clone()).unwrap()), Layer::new(make(options).unwrap()));
+    until_ready(&near, true).await;
+    until_ready(&far, true).await;
+    let mut members = [member(&near).await, member(&near).await, member(&far).await];
+    assert_eq!(send(&far, 1).await, 0);
+    for member in &mut members {
+        assert_eq!(next_number(member).await, "1");
+    }
+
+    kill();
+    let killed = Instant::now();
+    let mut errors = 1;
+    far.group_send("room", event!({"type": "numbered", "n": 2})).await.unwrap_err();
+    for member in &mut members {
+        assert_eq!(told(member).await, "lost", "what is lost is signalled");
+        while told(member).await != "back" {}
+    }
+    errors += send(&far, 3).await;
+    for member in &mut members {
+        assert_eq!(next_number(member).await, "3");
+    }
+    assert!(killed.elapsed() < RESUMES, "after {:?}", killed.elapsed());
+    assert_eq!(far.dropped().lost, errors, "and counted by its sender");
+    let before = near.dropped().lost;
+    assert_eq!(send(&near, 4).await, near.dropped().lost - before);
+    for member in &mut members {
+        assert_eq!(next_number(member).await, "4");
+    }
+    if knows_all {
+        assert_eq!([near.group_size("room").await.unwrap(), far.group_size("room").await.unwrap()], [3, 3]);
+    }
+    for member in members {
+        member.disconnect(1000).await.unwrap();
+    }
+}
+
+async fn resumes_with_sentinels<L: ChannelLayer, E: std::fmt::Debug>(
+    make: fn(RedisOptions) -> Result<L, E>,
+    knows_all: bool,
+) {
+    let mut trio = Trio::start();
+    let host = Host::sentinel(trio.sentinels.iter().map(|sentinel| ("127.0.0.1", sentinel.port)), "main");
+    resumes(RedisOptions::from(host), make, knows_all, || trio.master.kill()).await;
+}
+
+#[channels::actix_web::test]
+async fn our_own_layer_goes_on_with_the_master_that_the_sentinels_choose() {
+    resumes_with_sentinels(RedisLayer::new, true).await;
+}
+
+#[channels::actix_web::test]
+async fn the_core_layer_goes_on_with_the_master_that_the_sentinels_choose() {
+    resumes_with_sentinels(RedisChannelLayer::new, true).await;
+}
+
+#[channels::actix_web::test]
+async fn the_pubsub_layer_goes_on_with_the_master_that_the_sentinels_choose() {
+    resumes_with_sentinels(RedisPubSubChannelLayer::new, false).await;
+}
+
+#[channels::actix_web::test]
+async fn a_cluster_goes_on_without_the_master_that_has_the_group() {
+    let mut cluster = SixNodes::start();
+    let options = RedisOptions::from(cluster.url());
+    resumes(options, RedisLayer::new, true, || cluster.kill_master_of("asgi:{room}:members")).await;
+}
+
+#[channels::actix_web::test]
+async fn a_group_goes_on_when_its_slot_moves() {
+    let cluster = SixNodes::start();
+    let options = RedisOptions::from(cluster.url()).lease(Duration::from_millis(600));
+    let options = options.on_disconnect("broker.lost").on_reconnect("broker.back");
+    let layer = || Layer::new(RedisLayer::new(options.clone()).unwrap());
+    let (near, far) = (layer(), layer());
+    until_ready(&near, true).await;
+    until_ready(&far, true).await;
+    let mut members = [member(&near).await, member(&far).await];
+    cluster.move_slot_of("asgi:{room}:members");
+    for member in &mut members {
+        while told(member).await != "back" {}
+    }
+    send(&near, 1).await;
+    for member in &mut members {
+        assert_eq!(next_number(member).await, "1");
+    }
+    crate::support::within(async {
+        while far.group_size("room").await.unwrap() != 2 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cluster_keeps_what_every_layer_promises() {
+    let cluster = SixNodes::start();
+    let layer = || Layer::new(RedisLayer::new(cluster.url()).unwrap());
+    let (near, far) = (layer(), layer());
+    until_ready(&near, true).await;
+    until_ready(&far, true).await;
+    // Groups and named channels in slots of all three masters.
+    for n in 0..30 {
+        let (group, named) = (format!("room-{n}"), format!("work-{n}"));
+        let (mine, theirs) = (near.new_channel().await.unwrap(), far.new_channel().await.unwrap());
+        near.group_add(group.as_str(), &mine).await.unwrap();
+        far.group_add(group.as_str(), &theirs).await.unwrap();
+        assert_eq!(near.group_size(group.as_str()).await.unwrap(), 2);
+        let report = near.group_send(group.as_str(), event!({"type": "numbered", "n": n})).report().await.unwrap();
+        assert_eq!((report.delivered, report.processes), (1, 1));
+        near.send(&theirs, event!({"type": "direct"})).await.unwrap();
+        near.send(named.as_str(), event!({"type": "work"})).await.unwrap();
+        let got = [&near, &far];
+        for (layer, channel) in got.into_iter().zip([&mine, &theirs]) {
+            let event = crate::support::within(layer.receive(channel)).await.unwrap();
+            assert_eq!(event.decode::<channels::RawEvent>().unwrap()["n"], n);
+        }
+        assert_eq!(crate::support::within(far.receive(&theirs)).await.unwrap().name(), "direct");
+        assert_eq!(crate::support::within(far.receive(named.as_str())).await.unwrap().name(), "work");
+        far.group_discard(group.as_str(), &theirs).await.unwrap();
+        assert_eq!(far.group_channels(group.as_str()).await.unwrap(), [mine]);
+    }
+    near.flush().await.unwrap();
+    assert_eq!(far.group_size("room-1").await.unwrap(), 0);
+}
