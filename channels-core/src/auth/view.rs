@@ -157,46 +157,33 @@ fn seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-impl Entries for actix_session::Session {
-    fn text(&self, key: &str) -> Option<String> {
-        self.get(key).ok().flatten()
-    }
+/// The two kinds of session say the same, each with methods of its own.
+macro_rules! entries {
+    ($($session:ty)*) => {
+        $(
+            impl Entries for $session {
+                fn text(&self, key: &str) -> Option<String> {
+                    self.get(key).ok().flatten()
+                }
 
-    fn put(&self, key: &str, value: &str) -> Result<()> {
-        Ok(self.insert(key, value)?)
-    }
+                fn put(&self, key: &str, value: &str) -> Result<()> {
+                    Ok(self.insert(key, value)?)
+                }
 
-    fn forget(&self, key: &str) {
-        self.remove(key);
-    }
+                fn forget(&self, key: &str) {
+                    self.remove(key);
+                }
 
-    fn clear(&self) {
-        self.clear();
-    }
+                fn clear(&self) {
+                    self.clear();
+                }
 
-    fn renew(&self) {
-        self.renew();
-    }
+                fn renew(&self) {
+                    self.renew();
+                }
+            }
+        )*
+    };
 }
 
-impl Entries for crate::middleware::Session {
-    fn text(&self, key: &str) -> Option<String> {
-        self.get(key).ok().flatten()
-    }
-
-    fn put(&self, key: &str, value: &str) -> Result<()> {
-        Ok(self.insert(key, value)?)
-    }
-
-    fn forget(&self, key: &str) {
-        self.remove(key);
-    }
-
-    fn clear(&self) {
-        self.clear();
-    }
-
-    fn renew(&self) {
-        self.renew();
-    }
-}
+entries! { actix_session::Session crate::middleware::Session }

@@ -38,7 +38,7 @@ impl CloseConnection {
     }
 
     /// The close that this event asks for; `None` for any other event.
-    pub(crate) fn asked_by(event: &Envelope) -> Option<Close> {
+    pub(super) fn asked_by(event: &Envelope) -> Option<Close> {
         if event.name() != Self::NAME {
             return None;
         }

@@ -3,7 +3,7 @@
 use std::{
     any::{Any, TypeId, type_name},
     borrow::Cow,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 #[cfg(feature = "redis")]
 use super::msgpack::{Fields, FieldsError};
-use super::{DecodeError, Event, EventError, RawEvent, name};
-use crate::{Result, frame::Shared, once::OnceList};
+use super::{CloseConnection, DecodeError, Event, EventError, RawEvent, name};
+use crate::{Close, Result, frame::Shared, once::OnceList};
 
 /// What `dispatch` did with an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +56,7 @@ pub struct Envelope {
     name: Cow<'static, str>,
     body: Body,
     created: Instant,
+    close: OnceLock<Option<Close>>,
     decoded: OnceList<TypeId, Decoded>,
     rendered: OnceList<TypeId, Rendered>,
 }
@@ -80,7 +81,14 @@ type ToFields = fn(&(dyn Any + Send + Sync)) -> Result<Fields, FieldsError>;
 
 impl Envelope {
     fn new(name: Cow<'static, str>, body: Body) -> Self {
-        Self { name, body, created: Instant::now(), decoded: OnceList::new(), rendered: OnceList::new() }
+        Self {
+            name,
+            body,
+            created: Instant::now(),
+            close: OnceLock::new(),
+            decoded: OnceList::new(),
+            rendered: OnceList::new(),
+        }
     }
 
     /// The event's name.
@@ -124,6 +132,11 @@ impl Envelope {
     /// How long ago the event was sent, as far as this process knows.
     pub(crate) fn age(&self) -> Duration {
         self.created.elapsed()
+    }
+
+    /// The close that this event asks every connection for; found out once, however many it reaches.
+    pub(crate) fn close(&self) -> Option<&Close> {
+        self.close.get_or_init(|| CloseConnection::asked_by(self)).as_ref()
     }
 
     /// What the pure handlers of the consumer `C` make of this event; made once for the process.

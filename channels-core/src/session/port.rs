@@ -27,7 +27,7 @@ use super::{
 use crate::{
     Close, CloseCode, Message, Result, Scope,
     consumer::{Accept, Deny, WriteError},
-    event::{CloseConnection, Envelope, Rendered},
+    event::{Envelope, Rendered},
     frame::{Outgoing, Shared},
     layer::{ChannelName, Delivery, Hub},
     scope::Protocol,
@@ -580,8 +580,8 @@ impl Port {
         if matches!(phase, Phase::Closing | Phase::Closed) || self.is_ending() {
             return Delivery::Gone;
         }
-        if let Some(close) = CloseConnection::asked_by(event) {
-            self.close(close);
+        if let Some(close) = event.close() {
+            self.close(close.clone());
             return Delivery::Delivered;
         }
         if phase == Phase::Open && self.events.borrow().is_empty() && !self.handling.get() {
