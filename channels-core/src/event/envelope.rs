@@ -56,7 +56,7 @@ pub struct Envelope {
     name: Cow<'static, str>,
     body: Body,
     created: Instant,
-    close: OnceLock<Option<Close>>,
+    close: OnceLock<Option<Box<Close>>>,
     decoded: OnceList<TypeId, Decoded>,
     rendered: OnceList<TypeId, Rendered>,
 }
@@ -136,7 +136,7 @@ impl Envelope {
 
     /// The close that this event asks every connection for; found out once, however many it reaches.
     pub(crate) fn close(&self) -> Option<&Close> {
-        self.close.get_or_init(|| CloseConnection::asked_by(self)).as_ref()
+        self.close.get_or_init(|| CloseConnection::asked_by(self).map(Box::new)).as_deref()
     }
 
     /// What the pure handlers of the consumer `C` make of this event; made once for the process.
