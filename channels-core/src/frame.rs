@@ -207,8 +207,8 @@ impl Shared {
         Self { message, wire: OnceList::new() }
     }
 
-    pub(crate) fn wire(&self, form: WireForm, encode: impl FnOnce(&Message) -> Bytes) -> Bytes {
-        self.wire.get_or_init(form, || encode(&self.message)).clone()
+    pub(crate) fn wire(&self, form: WireForm, encode: impl FnOnce(&Message) -> Bytes) -> &Bytes {
+        self.wire.get_or_init(form, || encode(&self.message))
     }
 }
 

@@ -1,19 +1,19 @@
 //! Writes what waits for the connections of a thread, once for each however much has come together.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::poll_fn,
     rc::{Rc, Weak},
     task::{Poll, Waker},
+    time::{Duration, Instant},
 };
 
 use tokio::task::yield_now;
 
 use super::Port;
 
-/// How often the thread looks for more input before it writes, as long as that puts further connections on the list: what
-/// comes together leaves together. Looking costs one `epoll_wait` that does not wait.
-const GATHERING: usize = 3;
+/// For how long the thread takes in what comes before it writes, as long as more comes: what comes together leaves together.
+const GATHERING: Duration = Duration::from_millis(1);
 
 /// The connections of a thread for which something was sent since they were last written to.
 ///
@@ -25,6 +25,8 @@ pub(crate) struct Flusher(Rc<List>);
 #[derive(Default)]
 struct List {
     ports: RefCell<Vec<Rc<Port>>>,
+    /// Messages that were sent so far.
+    messages: Cell<u64>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -36,6 +38,11 @@ impl Flusher {
         // A walk over a crowd is one turn: its writes must not run out of the budget of a task.
         actix_rt::spawn(tokio::task::unconstrained(flush_when_woken(list)));
         flusher
+    }
+
+    /// Counts a message for a connection on the list.
+    pub(super) fn count(&self) {
+        self.0.messages.update(|messages| messages.wrapping_add(1));
     }
 
     pub(super) fn add(&self, port: Rc<Port>) {
@@ -56,12 +63,14 @@ impl Drop for List {
 
 async fn flush_when_woken(list: Weak<List>) {
     let mut turn = Vec::new();
-    while let Some(mut listed) = some_listed(&list).await {
-        for _ in 0..GATHERING {
-            // Goes on when the thread has looked for input again, and those are served that have some.
+    while let Some(mut seen) = some_listed(&list).await {
+        let began = Instant::now();
+        while began.elapsed() < GATHERING {
+            // Goes on when the thread has looked for input again, which costs one `epoll_wait` that does not wait, and those
+            // are served that have some.
             yield_now().await;
-            match list.upgrade().map(|list| list.ports.borrow().len()) {
-                Some(more) if more > listed => listed = more,
+            match list.upgrade().map(|list| list.messages.get()) {
+                Some(more) if more != seen => seen = more,
                 _ => break,
             }
         }
@@ -74,13 +83,13 @@ async fn flush_when_woken(list: Weak<List>) {
     }
 }
 
-/// Waits until there are connections on the list, and tells how many; `None` when the list is gone.
-async fn some_listed(list: &Weak<List>) -> Option<usize> {
+/// Waits until there are connections on the list, and tells how many messages were sent; `None` when the list is gone.
+async fn some_listed(list: &Weak<List>) -> Option<u64> {
     poll_fn(|task| {
         let Some(list) = list.upgrade() else { return Poll::Ready(None) };
         list.waker.replace(Some(task.waker().clone()));
-        let listed = list.ports.borrow().len();
-        if listed == 0 { Poll::Pending } else { Poll::Ready(Some(listed)) }
+        let listed = !list.ports.borrow().is_empty();
+        if listed { Poll::Ready(Some(list.messages.get())) } else { Poll::Pending }
     })
     .await
 }

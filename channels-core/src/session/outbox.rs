@@ -1,11 +1,20 @@
 //! What waits to be written to one client: bounded, control frames first.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, VecDeque},
+};
 
 use crate::{consumer::WriteError, frame::Outgoing};
 
-/// An empty queue keeps room for this many frames at most.
-const KEPT: usize = 8;
+/// An empty queue leaves its room to the next one that is needed on its thread: room for so many frames at most, of so many
+/// queues.
+const SPARE_FRAMES: usize = 64;
+const SPARES: usize = 1024;
+
+thread_local! {
+    static SPARE: RefCell<Vec<VecDeque<Outgoing>>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The frames that wait for one client.
 ///
@@ -44,6 +53,9 @@ impl Outbox {
     pub(crate) fn push(&mut self, frame: Outgoing) -> Result<(), WriteError> {
         if !self.has_room(frame.len()) {
             return Err(WriteError::Overflow { waiting: self.bytes, limit: self.limit });
+        }
+        if self.frames.capacity() == 0 {
+            self.frames = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
         }
         self.bytes += frame.len();
         self.frames.push_back(frame);
@@ -147,13 +159,24 @@ impl Outbox {
         if !matches!(frame, Outgoing::Close(_)) {
             self.bytes -= frame.len();
         }
-        if self.frames.is_empty() && self.frames.capacity() > KEPT {
-            self.frames = VecDeque::new();
+        if self.frames.is_empty() {
+            leave_room(std::mem::take(&mut self.frames));
         }
         if self.frames.is_empty() && self.keyed.capacity() > 0 {
             self.keyed = HashMap::new();
         }
         Some(frame)
+    }
+}
+
+/// Keeps the room of an empty queue for the next one.
+fn leave_room(frames: VecDeque<Outgoing>) {
+    if frames.capacity() <= SPARE_FRAMES {
+        SPARE.with_borrow_mut(|spare| {
+            if spare.len() < SPARES {
+                spare.push(frames);
+            }
+        });
     }
 }
 

@@ -493,8 +493,9 @@ impl Port {
     // The socket, once it is the session's own.
 
     /// Gives the session its socket: it writes to the client by itself from now on.
-    pub(super) fn plug(&self, wire: Wire) {
+    pub(super) fn plug(self: &Rc<Self>, wire: Wire) {
         let _ = self.wire.set(wire);
+        self.expect_write();
     }
 
     pub(super) fn unplug(&self) {
@@ -517,7 +518,7 @@ impl Port {
         self.wire.get()
     }
 
-    /// Runs a turn of the session's task, and writes what it leaves.
+    /// Runs a turn of the session's task. What it sends is written when those have had their turn that are ready as well.
     pub(super) fn attend<T>(
         self: &Rc<Self>,
         task: &mut Context<'_>,
@@ -525,14 +526,10 @@ impl Port {
     ) -> Poll<T> {
         let Some(wire) = self.wire.get() else { return turn(task) };
         wire.set_task(task);
-        let listed = wire.expect_flush(true);
         if wire.is_blocked() {
             self.flush();
         }
-        let turned = turn(task);
-        self.flush();
-        wire.expect_flush(listed);
-        turned
+        turn(task)
     }
 
     /// Whether all that waits is written, or nothing can be.
@@ -543,7 +540,7 @@ impl Port {
     /// Writes for the flusher, on whose list the connection was.
     pub(super) fn flush_listed(self: &Rc<Self>) {
         if let Some(wire) = self.wire.get() {
-            wire.expect_flush(false);
+            wire.unlist();
             self.flush();
         }
     }

@@ -13,23 +13,22 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Port, flusher::Flusher, outbox::Outbox};
-use crate::{frame::Outgoing, server::Socket, transport::websocket::Encoder};
+use crate::{server::Socket, transport::websocket::Encoder};
 
 /// Bytes that one read takes at most.
 const READ: usize = 64 * 1024;
 /// Frames and bytes that one write takes up, at most but for the last frame.
 const FRAMES: usize = 64;
 const WRITE: usize = 64 * 1024;
-/// Messages of at most so many bytes are copied together where several wait, up to so many bytes: cheaper than a buffer and
-/// a slice each. A control frame waits for such a block when its first byte is written.
+/// Messages of at most so many bytes are copied together, up to so many bytes: cheaper than a buffer and a slice each.
 const SMALL: usize = 2 * 1024;
 const BLOCK: usize = 16 * 1024;
 
 thread_local! {
     /// Where reads of all connections of the thread land first, so that an idle one holds no buffer.
     static LANDING: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
-    /// Where small frames are put together.
-    static BLOCKS: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(BLOCK + SMALL + 16));
+    /// Where small frames are put together, and written from.
+    static TOGETHER: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(BLOCK + SMALL + 16));
 }
 
 /// The socket of a connection, and what is about to be written to it.
@@ -38,8 +37,8 @@ pub(crate) struct Wire {
     sending: RefCell<Sending>,
     waker: RefCell<Waker>,
     flusher: Flusher,
-    /// On the flusher's list, or at its own turn: it is going to be written to.
-    expected: Cell<bool>,
+    /// Whether it is on the flusher's list.
+    listed: Cell<bool>,
     blocked: Cell<bool>,
 }
 
@@ -72,7 +71,7 @@ impl Wire {
             sending: RefCell::new(Sending { encoder, frames: VecDeque::from([head]), begun: true }),
             waker: RefCell::new(Waker::noop().clone()),
             flusher,
-            expected: Cell::new(false),
+            listed: Cell::new(false),
             blocked: Cell::new(false),
         }
     }
@@ -103,23 +102,25 @@ impl Wire {
         let waker = self.waker.borrow();
         let mut sending = self.sending.borrow_mut();
         loop {
-            sending.take_from(outbox);
             let task = &mut Context::from_waker(&waker);
-            if sending.frames.is_empty() {
-                // TLS holds what the client did not take; the other kinds hold nothing.
-                return match Pin::new(stream).poll_flush(task) {
-                    Poll::Pending => Flushed::Blocked,
-                    Poll::Ready(Ok(())) if outbox.is_finished() => Flushed::Finished,
-                    Poll::Ready(Ok(())) => Flushed::All,
-                    Poll::Ready(Err(_)) => Flushed::Lost,
-                };
-            }
-            match sending.poll_write(stream, task) {
-                Poll::Pending => return Flushed::Blocked,
-                Poll::Ready(Ok(written)) if written > 0 => {
-                    progress();
-                    sending.advance(written);
+            let written = if sending.frames.is_empty() && outbox.next_is_within(SMALL) {
+                TOGETHER.with_borrow_mut(|block| sending.poll_write_together(stream, task, outbox, block))
+            } else {
+                sending.take_from(outbox);
+                if sending.frames.is_empty() {
+                    // TLS holds what the client did not take; the other kinds hold nothing.
+                    return match Pin::new(stream).poll_flush(task) {
+                        Poll::Pending => Flushed::Blocked,
+                        Poll::Ready(Ok(())) if outbox.is_finished() => Flushed::Finished,
+                        Poll::Ready(Ok(())) => Flushed::All,
+                        Poll::Ready(Err(_)) => Flushed::Lost,
+                    };
                 }
+                sending.poll_write(stream, task)
+            };
+            match written {
+                Poll::Pending => return Flushed::Blocked,
+                Poll::Ready(Ok(written)) if written > 0 => progress(),
                 Poll::Ready(_) => return Flushed::Lost,
             }
         }
@@ -135,14 +136,14 @@ impl Wire {
 
     /// Sees to it that the connection is written to in this turn of its thread.
     pub(super) fn list(&self, port: &Rc<Port>) {
-        if !self.expected.replace(true) {
+        self.flusher.count();
+        if !self.listed.replace(true) {
             self.flusher.add(port.clone());
         }
     }
 
-    /// Tells whether the connection will be written to anyhow, and returns what was told before.
-    pub(super) fn expect_flush(&self, expected: bool) -> bool {
-        self.expected.replace(expected)
+    pub(super) fn unlist(&self) {
+        self.listed.set(false);
     }
 
     /// Whether the client took less than there was, when it was last written to.
@@ -181,39 +182,52 @@ impl Sending {
             && bytes < WRITE
             && let Some(first) = outbox.pop()
         {
-            let frame = if first.len() <= SMALL && outbox.next_is_within(SMALL) {
-                BLOCKS.with_borrow_mut(|block| self.put_together(&first, outbox, block))
-            } else {
-                self.encoder.encode(&first)
-            };
+            let frame = self.encoder.encode(&first);
             bytes += frame.len();
             self.frames.push_back(frame);
         }
     }
 
-    fn put_together(&mut self, first: &Outgoing, outbox: &mut Outbox, block: &mut Vec<u8>) -> Bytes {
+    /// Writes the small frames that are next as one block; what the client does not take of it is kept.
+    fn poll_write_together(
+        &mut self,
+        stream: &mut Socket,
+        task: &mut Context<'_>,
+        outbox: &mut Outbox,
+        block: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>> {
         block.clear();
-        self.encoder.append(first, block);
+        while let Some(control) = outbox.pop_control() {
+            self.encoder.append(&control, block);
+        }
         while block.len() < BLOCK
             && outbox.next_is_within(SMALL)
             && let Some(next) = outbox.pop()
         {
             self.encoder.append(&next, block);
         }
-        Bytes::copy_from_slice(block)
+        let written = Pin::new(stream).poll_write(task, block);
+        let taken = if let Poll::Ready(Ok(taken)) = written { taken } else { 0 };
+        if taken < block.len() {
+            self.frames.push_back(Bytes::copy_from_slice(&block[taken..]));
+            self.begun = taken > 0;
+        }
+        written
     }
 
-    fn poll_write(&self, stream: &mut Socket, task: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.frames.len() == 1 {
-            return Pin::new(stream).poll_write(task, &self.frames[0]);
-        }
+    /// Writes the frames that were taken.
+    fn poll_write(&mut self, stream: &mut Socket, task: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut slices = [IoSlice::new(&[]); FRAMES];
         let mut taken = 0;
         for (slice, frame) in slices.iter_mut().zip(&self.frames) {
             *slice = IoSlice::new(frame);
             taken += 1;
         }
-        Pin::new(stream).poll_write_vectored(task, &slices[..taken])
+        let written = Pin::new(stream).poll_write_vectored(task, &slices[..taken]);
+        if let Poll::Ready(Ok(written)) = written {
+            self.advance(written);
+        }
+        written
     }
 
     fn advance(&mut self, mut written: usize) {

@@ -5,7 +5,7 @@ mod queues;
 mod thread;
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     future::Future,
     rc::Rc,
     sync::{
@@ -233,10 +233,11 @@ impl Hub {
 
     /// Delivers an event to every channel of an audience that is in this process, once, and reports what became of it.
     pub async fn group_send(&self, audience: impl Into<Audience>, event: Arc<Envelope>) -> GroupReport {
-        let mut report = GroupReport::default();
-        let (threads, walk) = self.plan(audience.into(), event, &mut report);
-        let walks = threads.into_iter().map(|thread| self.on(thread, walk.clone()));
-        for walked in join_all(walks.collect::<Vec<_>>()).await.into_iter().flatten() {
+        let audience = audience.into();
+        let mut report = self.fill(&audience, &event);
+        let mut walks = Vec::new();
+        self.each_thread(&audience, |thread| walks.push(self.on(thread, walk(&audience, &event))));
+        for walked in join_all(walks).await.into_iter().flatten() {
             report += walked;
         }
         report
@@ -245,28 +246,11 @@ impl Hub {
     /// The same without a report: it is over when every thread has the event before it. So a sender with more to say goes
     /// on, and what it says in one turn is written to a member at once.
     pub async fn group_post(&self, audience: impl Into<Audience>, event: Arc<Envelope>) {
-        let (threads, walk) = self.plan(audience.into(), event, &mut GroupReport::default());
-        let crowded = threads.into_iter().filter_map(|thread| self.post(thread, walk.clone()));
-        join_all(crowded.collect::<Vec<_>>()).await;
-    }
-
-    /// Delivers an event to the named channels of an audience. Gives the threads that have members, and what is to be done
-    /// on each.
-    fn plan(
-        &self,
-        audience: Audience,
-        event: Arc<Envelope>,
-        report: &mut GroupReport,
-    ) -> (Vec<u32>, impl FnOnce(&Local) -> GroupReport + Clone + Send + use<>) {
-        let threads = self.fill(&audience, &event, report);
-        self.count_full(report.full);
-        let skip: Arc<[SeatId]> = audience.except().iter().filter_map(|name| self.seat_of(name)).collect();
-        let audience = Arc::new(audience);
-        let walk = move |local: &Local| match audience.single() {
-            Some(group) => local.walk(group, &skip, &event),
-            None => local.walk_all(audience.groups(), &skip, &event),
-        };
-        (threads, walk)
+        let audience = audience.into();
+        self.fill(&audience, &event);
+        let mut crowded = Vec::new();
+        self.each_thread(&audience, |thread| crowded.extend(self.post(thread, walk(&audience, &event))));
+        join_all(crowded).await;
     }
 
     /// Delivers an event to each of these channels of this process.
@@ -393,23 +377,18 @@ impl Hub {
         since.elapsed() >= self.0.limits.group_expiry
     }
 
-    /// Puts an event into the named channels of an audience, and tells which threads have members of it.
-    fn fill(&self, audience: &Audience, event: &Arc<Envelope>, report: &mut GroupReport) -> Vec<u32> {
-        let (mut threads, mut filled) = (Vec::new(), HashSet::new());
+    /// Puts an event into the named channels of an audience, once into each.
+    fn fill(&self, audience: &Audience, event: &Arc<Envelope>) -> GroupReport {
+        let mut report = GroupReport::default();
+        let mut filled = HashSet::new();
         for group in audience.groups() {
-            let Reach { threads: here, queues } = self.reach(group);
-            if threads.is_empty() {
-                threads = here;
-            } else {
-                threads.extend(here.into_iter().filter(|thread| !threads.contains(thread)).collect::<Vec<_>>());
-            }
             let mut expired = 0;
-            for (channel, since) in queues {
-                if self.lapsed(since) {
+            for (channel, since) in self.0.groups.pin().get(group).into_iter().flat_map(|reach| &reach.queues) {
+                if self.lapsed(*since) {
                     expired += 1;
-                } else if !audience.except().contains(&channel) && filled.insert(channel.clone()) {
-                    let capacity = self.0.limits.capacity_of(&channel);
-                    match self.0.queues.push(&channel, event.clone(), capacity) {
+                } else if !audience.except().contains(channel) && filled.insert(channel.clone()) {
+                    let capacity = self.0.limits.capacity_of(channel);
+                    match self.0.queues.push(channel, event.clone(), capacity) {
                         Ok(()) => report.delivered += 1,
                         Err(()) => report.full += 1,
                     }
@@ -420,13 +399,19 @@ impl Hub {
                 self.change(group, |reach| reach.queues.retain(|(_, since)| !self.lapsed(*since)));
             }
         }
-        threads
+        self.count_full(report.full);
+        report
     }
 
-    fn seat_of(&self, channel: &ChannelName) -> Option<SeatId> {
-        match Address::parse(channel, &self.0.head) {
-            Address::Session(seat) => Some(seat),
-            Address::Queue => None,
+    /// Does something for every thread that has members of an audience, once for each.
+    fn each_thread(&self, audience: &Audience, mut then: impl FnMut(u32)) {
+        let groups = self.0.groups.pin();
+        let mut reaches = audience.groups().filter_map(|group| groups.get(group));
+        if audience.single().is_some() {
+            reaches.flat_map(|reach| &reach.threads).for_each(|thread| then(*thread));
+        } else {
+            let threads: BTreeSet<u32> = reaches.by_ref().flat_map(|reach| reach.threads.iter().copied()).collect();
+            threads.into_iter().for_each(then);
         }
     }
 
@@ -467,11 +452,12 @@ impl Hub {
             task(&local);
             return None;
         }
-        let addr = self.0.threads.pin().get(&thread).cloned()?;
+        let threads = self.0.threads.pin();
+        let addr = threads.get(&thread)?;
         match addr.try_send(Run::new(task)) {
             Ok(()) => None,
             Err(actix::prelude::SendError::Full(task) | actix::prelude::SendError::Closed(task)) => {
-                Some(self.ask(Some(addr), thread, task))
+                Some(self.ask(Some(addr.clone()), thread, task))
             }
         }
     }
@@ -506,6 +492,12 @@ impl std::fmt::Debug for Hub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Hub").field("node", &self.0.node).finish_non_exhaustive()
     }
+}
+
+/// Delivers an event to those of an audience that are on the thread where it runs.
+fn walk(audience: &Audience, event: &Arc<Envelope>) -> impl FnOnce(&Local) -> GroupReport + Send + use<> {
+    let (audience, event) = (audience.clone(), event.clone());
+    move |local| local.walk(&audience, &event)
 }
 
 /// What became of an event at one connection.

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     event::Envelope,
-    layer::{ChannelName, GroupName, GroupReport},
+    layer::{Audience, ChannelName, GroupName, GroupReport},
     session::Port,
 };
 
@@ -171,33 +171,23 @@ impl Local {
         }
     }
 
-    /// Delivers an event to the members of a group but some.
-    pub(super) fn walk(&self, group: &GroupName, skip: &[SeatId], event: &Arc<Envelope>) -> GroupReport {
-        let skip = self.keys(skip);
+    /// Delivers an event to the members of an audience; to who is in several of its groups, once.
+    pub(super) fn walk(&self, audience: &Audience, event: &Arc<Envelope>) -> GroupReport {
+        let skip = self.keys(audience.except());
         let mut walk = Walk::default();
-        if let Some(members) = self.groups.borrow().get(group) {
-            for (key, port) in members {
+        if let Some(group) = audience.single() {
+            for (key, port) in self.groups.borrow().get(group).into_iter().flatten() {
                 if !skip.contains(key) {
                     walk.count(port.deliver(event));
                 }
             }
-        }
-        self.end(walk)
-    }
-
-    /// Delivers an event to the members of several groups but some; to who is in several of them, once.
-    pub(super) fn walk_all<'a>(
-        &self,
-        groups: impl Iterator<Item = &'a GroupName>,
-        skip: &[SeatId],
-        event: &Arc<Envelope>,
-    ) -> GroupReport {
-        let mut seen: HashSet<_> = self.keys(skip).into_iter().collect();
-        let mut walk = Walk::default();
-        for group in groups {
-            for (key, port) in self.groups.borrow().get(group).into_iter().flatten() {
-                if seen.insert(*key) {
-                    walk.count(port.deliver(event));
+        } else {
+            let mut seen: HashSet<_> = skip.into_iter().collect();
+            for group in audience.groups() {
+                for (key, port) in self.groups.borrow().get(group).into_iter().flatten() {
+                    if seen.insert(*key) {
+                        walk.count(port.deliver(event));
+                    }
                 }
             }
         }
@@ -216,13 +206,19 @@ impl Local {
         walk.report
     }
 
-    /// The keys of those of these seats that are on this thread and are still taken by who had them.
-    fn keys(&self, of: &[SeatId]) -> Vec<usize> {
-        let seats = self.seats.borrow();
-        let taken = |seat: &&SeatId| {
-            seat.thread == self.thread && seats.get(seat.key).is_some_and(|occupied| occupied.nonce == seat.nonce)
+    /// The keys of those of these channels that are connections of this thread.
+    fn keys(&self, channels: &[ChannelName]) -> Vec<usize> {
+        if channels.is_empty() {
+            return Vec::new();
+        }
+        let (seats, Some(shared)) = (self.seats.borrow(), self.hub.upgrade()) else { return Vec::new() };
+        let key = |channel| match Address::parse(channel, &shared.head) {
+            Address::Session(seat) if seat.thread == self.thread => {
+                seats.get(seat.key).filter(|occupied| occupied.nonce == seat.nonce).map(|_| seat.key)
+            }
+            _ => None,
         };
-        of.iter().filter(taken).map(|seat| seat.key).collect()
+        channels.iter().filter_map(key).collect()
     }
 
     pub(super) fn members(&self, group: &GroupName) -> Vec<ChannelName> {

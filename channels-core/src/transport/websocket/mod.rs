@@ -192,7 +192,7 @@ impl Encoder {
         match frame {
             Outgoing::Message(message) => self.message(message),
             Outgoing::Shared(shared) => match self.shared_form(&shared.message) {
-                Some(form) => shared.wire(form, |message| self.message(message)),
+                Some(form) => shared.wire(form, |message| self.message(message)).clone(),
                 None => self.message(&shared.message),
             },
             Outgoing::Ping => encode_frame(OpCode::Control(Control::Ping), false, &[]),
@@ -210,6 +210,9 @@ impl Encoder {
         match (&*self, frame) {
             (Self::Plain, Outgoing::Message(message)) => {
                 append_frame(opcode(message), false, message.as_bytes(), frames);
+            }
+            (Self::Plain, Outgoing::Shared(shared)) => {
+                frames.extend_from_slice(shared.wire(WireForm::Plain, |message| self.message(message)));
             }
             _ => frames.extend_from_slice(&self.encode(frame)),
         }
