@@ -2,6 +2,7 @@
 //!
 //! An ordinary application, written as the tutorial teaches; nothing in it is made for the measurement.
 //! `/ws/<room>/` has a pure handler, which runs once for all members; `/each/<room>/` has one that runs for each of them.
+//! An argument says how many worker threads there are, if not one for each processor.
 
 use std::error::Error;
 use std::net::{SocketAddr, TcpListener};
@@ -101,6 +102,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some(_) => server.listen(shared(format!("{host}:{port}").parse()?)?),
         None => server.bind(format!("{host}:{port}"))?,
     };
+    if let Some(workers) = env::args().nth(1) {
+        server = server.workers(workers.parse()?);
+    }
     for address in server.addresses() {
         println!("http://{address}/");
     }

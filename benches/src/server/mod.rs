@@ -68,6 +68,7 @@ pub(crate) fn servers() -> Vec<Server> {
         Server { shares_port: true, ..Server::of("rooms", ROOMS, Contract::Room) }.part(Part::Ours),
         Server { path: "/each/{room}/".to_owned(), echo: None, ..Server::of("rooms-each", ROOMS, Contract::Room) }
             .part(Part::Again),
+        Server::of("rooms-one", ROOMS, Contract::Room).told(&["1"]).part(Part::Again),
         peer("epoll-delivery", EPOLL).told(&["delivery"]),
         peer("epoll-readiness", EPOLL).told(&["readiness"]),
         peer("bun", Program::Npm("benches/peers/bun", "bun")).told(&["server.ts"]).within("benches/peers/bun"),
