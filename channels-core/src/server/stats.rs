@@ -15,15 +15,16 @@ use crate::session::{Counts, ThreadReport};
 /// ```no_run
 /// # use channels_core as channels;
 /// # use std::time::Duration;
-/// # use channels::{ProtocolTypeRouter, Server};
-/// # let app = ProtocolTypeRouter::new();
+/// # let app = channels::ProtocolTypeRouter::new();
+/// use channels::{Server, actix_web::rt};
+///
 /// let server = Server::new(app).bind("127.0.0.1:8000")?;
 /// let stats = server.stats();
 /// channels::run(async {
-///     actix_rt::spawn(async move {
+///     rt::spawn(async move {
 ///         loop {
 ///             let before = stats.total().await.deliveries;
-///             actix_rt::time::sleep(Duration::from_secs(1)).await;
+///             rt::time::sleep(Duration::from_secs(1)).await;
 ///             println!("{} deliveries per second", stats.total().await.deliveries - before);
 ///         }
 ///     });
