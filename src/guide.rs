@@ -41,6 +41,7 @@ pub mod topics {
     //! - [Sessions](sessions): what outlives a connection, shared with HTTP views.
     //! - [Authentication](authentication): users, logins, tokens.
     //! - [Consumers](consumers): hooks, and the life of a connection.
+    //! - [HTTP requests and long polls](http): responses that wait for an event.
     //! - [Events](events): types, handlers, sending.
     //! - [Channel layers](layers): groups, bounds, reports.
     #![cfg_attr(feature = "redis", doc = "- [Redis](redis): many processes, and Django on the other side.")]
@@ -67,6 +68,9 @@ pub mod topics {
 
     #[doc = include_str!("../docs/topics/consumers.md")]
     pub mod consumers {}
+
+    #[doc = include_str!("../docs/topics/http.md")]
+    pub mod http {}
 
     #[doc = include_str!("../docs/topics/events.md")]
     pub mod events {}

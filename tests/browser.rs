@@ -1,4 +1,4 @@
-//! The examples `chatroom` and `auth`, as people meet them: in a browser.
+//! The examples `chatroom`, `auth`, `polling` and `dashboard`, as people meet them: in a browser.
 //!
 //! These tests start the examples that `cargo test` has built, and drive Debian's `chromium` through its `chromedriver`
 //! (`apt-get install chromium chromium-driver`). Each window is one person.
@@ -109,6 +109,99 @@ async fn a_member_is_greeted_by_name_and_a_logout_closes_the_socket_in_every_win
 }
 
 #[tokio::test]
+async fn three_ways_lead_into_one_room_and_the_page_counts_what_each_costs() {
+    const WAYS: [&str; 3] = ["short", "long", "socket"];
+    let server = Server::start("polling", 0);
+    let browser = Browser::start("polling").await;
+    let (alice, bob) = (browser.open(&server.url).await, browser.open(&server.url).await);
+    for person in [&alice, &bob] {
+        person.waits_for(".status", &["Asking.", "Asking.", "Connected."]).await;
+    }
+
+    // What is said by one way comes by each, to each; what looks like markup is text.
+    let mut said = Vec::new();
+    for (way, text) in WAYS.into_iter().zip(["Hello by asking", "<img src=x onerror=alert(1)>", "你好 🦀"]) {
+        alice.click(&format!("#tab-{way}")).await;
+        alice.says_by(way, text).await;
+        said.push(text);
+        for (person, way) in [&alice, &bob].into_iter().flat_map(|person| WAYS.map(|way| (person, way))) {
+            person.waits_for(&format!("#panel-{way} .said"), &said).await;
+            assert!(person.texts("#panels img").await.is_empty(), "a message became an element");
+        }
+    }
+    assert_eq!(bob.texts("#panel-long .by").await, ["by request", "by request", "by socket"]);
+
+    // The counters: who asks goes on asking, a socket does not.
+    let asked = |row: &str| format!("return Number(document.querySelector('#row-{row} .requests').textContent)");
+    assert!(bob.run(&asked("long")).await.as_u64() >= Some(4), "a poll for each message, and one that waits");
+    let before = bob.run(&asked("short")).await;
+    bob.run("const slider = document.querySelector('#interval'); slider.value = 0.25; slider.dispatchEvent(new Event('input'))").await;
+    bob.sees(&asked("short").replace("return", &format!("return {before} + 4 <="))).await;
+    assert_eq!(bob.run(&asked("socket")).await, json!(1));
+    let bytes = async |row: &str| {
+        let cell =
+            format!("return Number(document.querySelector('#row-{row} .bytes').firstChild.data.replaceAll(',', ''))");
+        bob.run(&cell).await.as_u64().expect("a number")
+    };
+    let (short, long, socket) = (bytes("short").await, bytes("long").await, bytes("socket").await);
+    assert!(0 < socket && socket < long && socket < short, "{socket} bytes by socket, {long} and {short} by polls");
+    for way in WAYS {
+        let delay = bob.texts(&format!("#row-{way} .delay")).await.concat();
+        assert!(delay.contains(" ms") && delay.contains("max "), "{delay}");
+    }
+
+    // What is said while a poll is away waits for it; the socket, which is closed, misses it.
+    for way in ["long", "socket"] {
+        bob.click(&format!("#tab-{way}")).await;
+        bob.click(&format!("#panel-{way} .stop")).await;
+    }
+    alice.says_by("socket", "Are you there?").await;
+    said.push("Are you there?");
+    bob.waits_for("#panel-short .said", &said).await;
+    for way in ["long", "socket"] {
+        bob.click(&format!("#tab-{way}")).await;
+        bob.click(&format!("#panel-{way} .stop")).await;
+    }
+    bob.waits_for("#panel-long .said", &said).await;
+    bob.waits_for("#panel-socket .status", &["Connected."]).await;
+    assert_eq!(bob.texts("#panel-socket .said").await, said[..3]);
+}
+
+#[tokio::test]
+async fn two_viewers_of_the_dashboard_see_numbers_move_that_one_sampler_reads() {
+    let server = Server::start("dashboard", 0);
+    let browser = Browser::start("dashboard").await;
+    let (ann, bob) = (browser.open(&server.url).await, browser.open(&server.url).await);
+    for person in [&ann, &bob] {
+        person.waits_for("#status", &["Live"]).await;
+        person.waits_for("#connections", &["2"]).await;
+    }
+
+    // One sample a second, however many look: three more take longer than two seconds.
+    let number = "return Number(document.querySelector('#number').textContent)";
+    let (first, started) = (ann.run(number).await.as_u64().expect("a number"), Instant::now());
+    ann.sees(&number.replace("return", &format!("return {first} + 3 <="))).await;
+    assert!(started.elapsed().as_secs_f64() > 1.9, "three samples in {:?}", started.elapsed());
+    let (anns, bobs) = (ann.run(number).await.as_u64(), bob.run(number).await.as_u64());
+    let (anns, bobs) = (anns.expect("a number"), bobs.expect("a number"));
+    assert!(anns.abs_diff(bobs) <= 2, "{anns} and then {bobs}");
+
+    // All kinds of charts, with words for those who do not see them; traffic of one window moves the numbers in the other.
+    bob.run("const slider = document.querySelector('#traffic'); slider.value = 300; slider.dispatchEvent(new Event('input'))").await;
+    ann.sees("return Number(document.querySelector('#deliveries').textContent) > 50").await;
+    let drawn = "return ['#cpu-chart .curve', '#messages-chart .curve', '#memory-chart .slice'].map(css => document.querySelectorAll(css).length)";
+    assert_eq!(ann.run(drawn).await, json!([2, 2, 3]));
+    assert!(!ann.texts("#processors-chart .bar").await.is_empty());
+    ann.sees("return document.querySelector('#cpu-chart .curve').getAttribute('d').split('L').length > 3").await;
+    let labels = "return [...document.querySelectorAll('svg')].map(svg => svg.getAttribute('aria-label'))";
+    let labels: Vec<String> = serde_json::from_value(ann.run(labels).await).expect("four labels");
+    assert!(
+        labels.len() == 4 && labels.iter().all(|label| label.contains(|letter: char| letter.is_ascii_digit())),
+        "{labels:?}"
+    );
+}
+
+#[tokio::test]
 async fn page_reconnects_when_the_server_is_back_and_keeps_what_was_being_written() {
     let server = Server::start("chatroom", 0);
     let browser = Browser::start("reconnect").await;
@@ -181,6 +274,22 @@ impl Person<'_> {
     async fn says(&self, text: &str) {
         self.script("document.querySelector('#text').value = arguments[0]", text).await;
         self.press_enter("#text").await;
+    }
+
+    /// Says something in one of the chats of `polling`.
+    async fn says_by(&self, way: &str, text: &str) {
+        let field = format!("#panel-{way} form .text");
+        self.script(&format!("document.querySelector('{field}').value = arguments[0]"), text).await;
+        self.press_enter(&field).await;
+    }
+
+    /// Waits until a script returns `true`.
+    async fn sees(&self, script: &str) {
+        let started = Instant::now();
+        while self.run(script).await != json!(true) {
+            assert!(started.elapsed() < DEADLINE, "not within {DEADLINE:.0?}: {script}");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await; // between two looks
+        }
     }
 
     async fn click(&self, css: &str) {

@@ -20,6 +20,8 @@ mod encoding;
 mod endings;
 mod events;
 mod example_auth;
+mod example_dashboard;
+mod example_polling;
 mod failures;
 mod fanout;
 mod frames;

@@ -106,6 +106,38 @@ async fn inspection_shows_connections_groups_and_counts() {
 }
 
 #[tokio::test]
+async fn an_application_reads_what_its_servers_connections_have_done() {
+    #[derive(Default)]
+    struct Parrot;
+    #[consumer]
+    impl Consumer for Parrot {
+        async fn receive(&mut self, cx: &mut Context, message: Message) -> Result<()> {
+            cx.send(message.clone())?;
+            cx.send(message)
+        }
+    }
+    let app = ProtocolTypeRouter::new().websocket(URLRouter::new([path("ws/", Parrot::default)]).unwrap());
+    let server = Server::new(app).workers(2);
+    let stats = server.stats();
+    assert!(stats.consumers().await.is_empty(), "it does not run yet");
+
+    let served = serve(server);
+    let (mut first, mut second) = (served.connect("/ws/").await, served.connect("/ws/").await);
+    for socket in [&mut first, &mut second] {
+        socket.send("hello").await;
+        assert_eq!([socket.text().await, socket.text().await], ["hello", "hello"]);
+    }
+    let consumers = stats.consumers().await;
+    let (name, counts) = consumers.first_key_value().unwrap();
+    assert!(name.ends_with("::Parrot") && consumers.len() == 1, "{consumers:?}");
+    assert_eq!((counts.connections, counts.opened, counts.inputs, counts.deliveries), (2, 2, 2, 4));
+    assert_eq!(stats.total().await, *counts);
+    drop(first);
+    within(async { while stats.total().await.connections != 1 {} }).await;
+    assert_eq!(stats.total().await.opened, 2);
+}
+
+#[tokio::test]
 async fn nothing_is_shown_unless_it_is_asked_for() {
     let app = ProtocolTypeRouter::new();
     let served = serve(Server::new(app));

@@ -27,7 +27,7 @@ pub(crate) struct Raw {
 /// An answer to a request.
 pub(crate) struct Response {
     pub(crate) status: u16,
-    head: String,
+    pub(crate) head: String,
     pub(crate) body: String,
 }
 
@@ -140,6 +140,15 @@ impl Raw {
     }
 
     pub(crate) async fn response(&mut self) -> Response {
+        let mut response = self.head().await;
+        let length = response.header("content-length").map_or(0, |length| length.parse().expect("a number"));
+        assert!(self.fill(length).await, "the connection ended within an answer");
+        response.body = String::from_utf8(self.buffer.drain(..length).collect()).expect("a body of text");
+        response
+    }
+
+    /// The answer to a `HEAD`: its length is that of a body that does not come.
+    pub(crate) async fn head(&mut self) -> Response {
         let end = loop {
             if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
                 break end + 4;
@@ -148,11 +157,7 @@ impl Raw {
         };
         let head = String::from_utf8(self.buffer.drain(..end).collect()).expect("a head is text");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-        let mut response = Response { status, head, body: String::new() };
-        let length = response.header("content-length").map_or(0, |length| length.parse().expect("a number"));
-        assert!(self.fill(length).await, "the connection ended within an answer");
-        response.body = String::from_utf8(self.buffer.drain(..length).collect()).expect("a body of text");
-        response
+        Response { status, head, body: String::new() }
     }
 
     /// The first byte and the payload of the next frame; `None` at the end of the connection.

@@ -9,7 +9,7 @@ use actix_web::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::shutdown::Keepers;
+use super::{shutdown::Keepers, stats};
 use crate::{
     GroupName, Layers,
     layer::Dropped,
@@ -61,18 +61,13 @@ pub(super) fn serve(service: &mut ServiceConfig, path: &str, keepers: Keepers, l
 
 impl Report {
     async fn make(keepers: &Keepers, layers: &Layers, limit: usize) -> Self {
+        let threads = keepers.inspect(limit).await;
         let mut report = Self {
             draining: keepers.is_draining(),
-            consumers: BTreeMap::new(),
+            consumers: stats::add_up(&threads),
             layers: BTreeMap::new(),
-            connections: Vec::new(),
+            connections: threads.into_iter().flat_map(|thread| thread.connections).collect(),
         };
-        for thread in keepers.inspect(limit).await {
-            report.connections.extend(thread.connections);
-            for (consumer, counts) in thread.counts {
-                *report.consumers.entry(consumer).or_default() += counts;
-            }
-        }
         for (alias, layer) in layers.iter() {
             let hub = layer.get_ref().hub();
             let groups = hub.groups().await.into_iter().collect();

@@ -13,6 +13,7 @@ mod report;
 mod runtime;
 mod shutdown;
 mod socket;
+mod stats;
 mod takeover;
 mod thread;
 #[cfg(feature = "tls")]
@@ -53,7 +54,9 @@ pub(crate) use self::{
 pub use self::{
     config::{Compression, Config, SlowClient},
     proxies::TrustedProxies,
+    stats::ServerStats,
 };
+pub use crate::session::Counts;
 use crate::{
     layer::{LayerError, Layers},
     routing::{ProtocolTypeRouter, RouteInfo, RouteList},
@@ -492,6 +495,13 @@ impl Server {
     #[cfg(feature = "testing")]
     pub(crate) fn service(self) -> Result<App<impl Service>, ConfigError> {
         Ok(service(self.app.clone(), self.mount()?, self.front.clone()))
+    }
+
+    /// What the connections of this server have done, for whoever wants to know while it runs; also where it is
+    /// [mounted](Self::mount).
+    #[must_use]
+    pub fn stats(&self) -> ServerStats {
+        ServerStats::new(self.keepers.clone())
     }
 
     /// Ends every connection of this server with close 1012, after its `disconnect` has run; resolves when all have

@@ -37,6 +37,7 @@ use tokio::time::timeout;
 
 #[cfg(feature = "testing")]
 pub(crate) use self::roster::TICK;
+pub use self::stats::Counts;
 #[cfg(feature = "metrics")]
 pub(crate) use self::stats::Hook;
 pub(crate) use self::{
@@ -46,7 +47,7 @@ pub(crate) use self::{
     line::Line,
     port::{Answer, Class, Cut, Port},
     roster::{Connection, Drain, Inspect, Keeper, Roster, ThreadReport},
-    stats::{Counts, Stats},
+    stats::Stats,
     wire::Wire,
 };
 use crate::{frame::Outgoing, transport::websocket::Encoder};

@@ -222,8 +222,9 @@ impl Handler<Inspect> for Keeper {
             waiting_bytes: port.waiting_bytes(),
             dropped: port.dropped(),
         };
+        let ports = self.roster.0.ports.borrow();
         MessageResult(ThreadReport {
-            connections: self.roster.ports().iter().take(limit).map(connection).collect(),
+            connections: ports.iter().take(limit).map(|(_, port)| connection(port)).collect(),
             counts: self.roster.0.board.counts(),
         })
     }

@@ -7,27 +7,31 @@ use serde::Serialize;
 
 use super::port::Class;
 
-/// Counts since the thread started; only `connections` also falls.
+/// What connections have done since the server started; only `connections` also falls.
+///
+/// A request of an [`HttpConsumer`](crate::HttpConsumer) is a connection for as long as its response is open. Workers have no
+/// connections and are not counted.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize)]
-pub(crate) struct Counts {
+#[non_exhaustive]
+pub struct Counts {
     /// Connections that are open.
-    pub(crate) connections: u64,
+    pub connections: u64,
     /// Connections that reached `connect`.
-    pub(crate) opened: u64,
+    pub opened: u64,
     /// Messages of clients.
-    pub(crate) inputs: u64,
-    /// Events given to handlers.
-    pub(crate) events: u64,
+    pub inputs: u64,
+    /// Events given to handlers; pure handlers' are counted as deliveries only.
+    pub events: u64,
     /// Messages on their way to clients.
-    pub(crate) deliveries: u64,
+    pub deliveries: u64,
     /// Messages dropped because a client reads too slowly.
-    pub(crate) dropped_slow: u64,
+    pub dropped_slow: u64,
     /// Events dropped because the connection had no room.
-    pub(crate) dropped_full: u64,
+    pub dropped_full: u64,
     /// Events dropped because they had waited too long.
-    pub(crate) dropped_expired: u64,
+    pub dropped_expired: u64,
     /// Hooks that failed, panicked, or were cancelled.
-    pub(crate) failures: u64,
+    pub failures: u64,
 }
 
 impl AddAssign for Counts {
