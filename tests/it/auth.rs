@@ -452,6 +452,40 @@ fn what_needs_a_middleware_says_which_and_where_it_goes() {
     });
 }
 
+#[channels::test]
+async fn a_test_or_a_middleware_says_who_a_connection_belongs_to() {
+    let layer = Layer::from(InMemoryChannelLayer::default());
+    let private = || require_auth::<User>().wrap(|| Doorman(Users::default()));
+    let mut client = WebsocketCommunicator::new(private(), "/").layers(layer.clone());
+    let carl = User { id: "carl".to_owned(), password: String::new() };
+    client.scope_mut().set_user("carl", carl.clone()).unwrap();
+    assert!(client.connect().await.unwrap().accepted);
+    client.send_to("who").await.unwrap();
+    assert_eq!(client.receive_text_from().await.unwrap(), "carl");
+    assert_eq!(auth::disconnect_user(&layer, "carl").await.unwrap().delivered, 1);
+    assert_eq!(client.closed().await.unwrap().code.get(), 4503);
+
+    // Inside of the middleware that knows users, he is asked for there.
+    let stack = (AuthMiddleware::new(Users::default()), SetsUser(carl));
+    let mut client = WebsocketCommunicator::new(stack.wrap(private()), "/");
+    assert!(client.connect().await.unwrap().accepted);
+    for (command, answer) in [("who", "carl"), ("now", "a stranger"), ("token ann:", "true"), ("who", "ann")] {
+        client.send_to(command).await.unwrap();
+        assert_eq!(client.receive_text_from().await.unwrap(), answer);
+    }
+    let error = Scope::websocket("/").set_user("x".repeat(86), ()).unwrap_err();
+    assert!(error.to_string().contains("99"), "{error}");
+}
+
+struct SetsUser(User);
+
+impl Middleware for SetsUser {
+    async fn before(&self, mut scope: Scope) -> Result<Scope, Deny> {
+        scope.set_user(&self.0.id, self.0.clone()).unwrap();
+        Ok(scope)
+    }
+}
+
 #[test]
 fn a_stack_is_passed_like_its_members_one_by_one() {
     use std::sync::Mutex;

@@ -25,6 +25,7 @@ mod fanout;
 mod frames;
 mod hostile;
 mod http;
+mod kick;
 mod layer;
 mod limit;
 mod limits;

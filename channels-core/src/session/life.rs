@@ -71,7 +71,7 @@ impl<C: Consumer> Life<C> {
     /// Whether middleware lets the next message of the client through.
     fn admits(&self) -> bool {
         let scope = self.cx.scope();
-        for gate in &scope.gates {
+        for gate in &scope.demands.gates {
             match gate.admit(scope) {
                 Admission::Granted => continue,
                 // To a client that reads nothing, nothing can be told.
@@ -111,7 +111,7 @@ impl<C: Consumer> Life<C> {
         }
         self.cx.leave().await;
         let scope = self.cx.scope_mut();
-        for middleware in std::mem::take(&mut scope.afters).into_iter().rev() {
+        for middleware in std::mem::take(&mut scope.demands.afters).into_iter().rev() {
             match self.line.run_last(middleware.after(scope, &close), bound).await {
                 Ran::Done(()) => {}
                 Ran::Panicked(panic) => tracing::error!(error = panic_text(&*panic), "a middleware panicked"),
