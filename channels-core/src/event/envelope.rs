@@ -3,7 +3,10 @@
 use std::{
     any::{Any, TypeId, type_name},
     borrow::Cow,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -59,6 +62,7 @@ pub struct Envelope {
     close: OnceLock<Option<Box<Close>>>,
     decoded: OnceList<TypeId, Decoded>,
     rendered: OnceList<TypeId, Rendered>,
+    misfit: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -88,6 +92,7 @@ impl Envelope {
             close: OnceLock::new(),
             decoded: OnceList::new(),
             rendered: OnceList::new(),
+            misfit: AtomicBool::new(false),
         }
     }
 
@@ -137,6 +142,11 @@ impl Envelope {
     /// The close that this event asks every connection for; found out once, however many it reaches.
     pub(crate) fn close(&self) -> Option<&Close> {
         self.close.get_or_init(|| CloseConnection::asked_by(self).map(Box::new)).as_deref()
+    }
+
+    /// Whether this is the first time that it does not fit a handler.
+    pub(crate) fn first_misfit(&self) -> bool {
+        !self.misfit.swap(true, Ordering::Relaxed)
     }
 
     /// What the pure handlers of the consumer `C` make of this event; made once for the process.
