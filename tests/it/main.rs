@@ -38,6 +38,7 @@ mod proxies;
 mod redis;
 mod reference;
 mod registry;
+mod requests;
 mod rfc6455;
 mod rfc7692;
 mod routing;
