@@ -20,6 +20,7 @@ mod encoding;
 mod endings;
 mod events;
 mod example_auth;
+mod example_worker;
 mod failures;
 mod fanout;
 mod frames;
