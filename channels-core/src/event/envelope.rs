@@ -3,10 +3,7 @@
 use std::{
     any::{Any, TypeId, type_name},
     borrow::Cow,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -62,7 +59,6 @@ pub struct Envelope {
     close: OnceLock<Option<Box<Close>>>,
     decoded: OnceList<TypeId, Decoded>,
     rendered: OnceList<TypeId, Rendered>,
-    misfit: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -92,7 +88,6 @@ impl Envelope {
             close: OnceLock::new(),
             decoded: OnceList::new(),
             rendered: OnceList::new(),
-            misfit: AtomicBool::new(false),
         }
     }
 
@@ -144,9 +139,15 @@ impl Envelope {
         self.close.get_or_init(|| CloseConnection::asked_by(self).map(Box::new)).as_deref()
     }
 
-    /// Whether this is the first time that it does not fit a handler.
+    /// Whether this is the first time that it does not fit a handler. Few events ever do not: the mark stands among what
+    /// consumers made of it, under a key that none of them has, and not in every envelope.
     pub(crate) fn first_misfit(&self) -> bool {
-        !self.misfit.swap(true, Ordering::Relaxed)
+        let mut first = false;
+        self.rendered.get_or_init(TypeId::of::<DecodeError>(), || {
+            first = true;
+            Rendered::Failed
+        });
+        first
     }
 
     /// What the pure handlers of the consumer `C` make of this event; made once for the process.
