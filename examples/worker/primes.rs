@@ -1,6 +1,6 @@
 //! The desk, which takes jobs from a client, and the counter, which does them.
 
-use channels::{actix_web::web::block, prelude::*};
+use channels::prelude::*;
 
 /// More takes a worker too long.
 const MOST: u32 = 50_000_000;
@@ -64,7 +64,7 @@ pub(crate) struct Counter;
 impl Consumer for Counter {
     #[handler]
     async fn count(&mut self, cx: &mut Context, &Count { up_to, ref reply_to }: &Count) -> Result<()> {
-        let primes = block(move || primes(up_to)).await?;
+        let primes = cx.block(move || primes(up_to)).await;
         cx.send_to(reply_to.as_str(), Counted { up_to, primes }).await?;
         Ok(())
     }

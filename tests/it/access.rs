@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use channels::{
-    Layer, SendError, SlowClient,
+    Demultiplexer, Layer, SendError, SlowClient,
     actix_web::{
         HttpResponse,
         http::{Method, StatusCode},
@@ -65,11 +65,19 @@ impl Middleware for Counting {
 async fn a_plain_request_is_told_whether_there_is_a_websocket_and_no_middleware_runs() {
     let counting = Counting::default();
     let inner = URLRouter::new([path("room/<int:n>/", counting.clone().wrap(Closer::default))]).unwrap();
-    let routes = URLRouter::new([path("ws/", inner), re_path(r"^chat/(\w+)/$", Closer::default)]).unwrap();
+    let streams = Demultiplexer::new().stream("a", counting.clone().wrap(Closer::default));
+    let routes = [path("ws/", inner), re_path(r"^chat/(\w+)/$", Closer::default), path("streams/", streams)];
+    let routes = URLRouter::new(routes).unwrap();
     let app = ProtocolTypeRouter::new().websocket(counting.clone().wrap(routes));
-    for (path, status) in
-        [("/ws/room/7/", 426), ("/chat/x/", 426), ("/ws/room/x/", 404), ("/ws/", 404), ("/favicon.ico", 404)]
-    {
+    for (path, status) in [
+        ("/ws/room/7/", 426),
+        ("/chat/x/", 426),
+        ("/streams/", 426),
+        ("/streams/x/", 404),
+        ("/ws/room/x/", 404),
+        ("/ws/", 404),
+        ("/favicon.ico", 404),
+    ] {
         let response = HttpCommunicator::new(app.clone(), Method::GET, path).get_response().await.unwrap();
         assert_eq!(response.status.as_u16(), status, "{path}");
     }

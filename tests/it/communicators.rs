@@ -101,6 +101,10 @@ async fn a_whole_application_is_tested_as_one_consumer_is() {
 struct Shut;
 
 impl Application for Shut {
+    fn serves(&self, _: &mut Scope) -> bool {
+        true
+    }
+
     fn call(&self, _: Scope) -> LocalBoxFuture<'_, Outcome> {
         Box::pin(async { Outcome::Refuse(Deny::new(StatusCode::SERVICE_UNAVAILABLE).header(("Retry-After", "60"))) })
     }

@@ -73,7 +73,8 @@ fn a_layer_without_settings_for_tests_is_an_error_where_they_are_asked_for() {
     let config = LayersConfig::parse("[layers.default]\nurl = 'memory://'").unwrap();
     assert!(config.layers().is_ok());
     let error = config.test_layers().unwrap_err();
-    let text = "the layer `default` has no settings for tests; add a table `[layers.default.test]`";
+    let text = "the layer `default` has no settings for tests; add a table `[layers.default.test]`, or a variable \
+                `CHANNEL_LAYER_DEFAULT__TEST`";
     assert_eq!(error.to_string(), text);
 }
 
@@ -178,6 +179,29 @@ fn the_environment_names_layers_by_their_urls() {
     assert_eq!(layers.aliases().collect::<Vec<_>>(), ["default", "telemetry"]);
     assert_eq!(capacity(layers.get("telemetry").unwrap(), "jobs"), 9);
 
+    let settings =
+        "memory://?capacity=4&channel_capacity.mail.x=1&channel_capacity.mail.*=2&channel_capacity.%5Ejob%5Cd=3";
+    let vars = [var("CHANNEL_LAYER_DEFAULT", settings), var("CHANNEL_LAYER_DEFAULT__TEST", "memory://?capacity=6")];
+    let config = LayersConfig::from_vars(vars).unwrap();
+    let layers = config.layers().unwrap();
+    for (channel, holds) in [("mail.x", 1), ("mail.y", 2), ("job7", 3), ("jobs", 4)] {
+        assert_eq!(capacity(layers.get("default").unwrap(), channel), holds, "{channel}");
+    }
+    assert_eq!(capacity(config.test_layers().unwrap().get("default").unwrap(), "mail.x"), 6);
+
+    for (vars, text) in [
+        (
+            [var("CHANNEL_LAYER_DEFAULT", "memory://?channel_capacity.x=0"), var("HOME", "/")],
+            "CHANNEL_LAYER_DEFAULT: `channel_capacity.\"x\"` is to be a whole number of at least 1, not `0`",
+        ),
+        (
+            [var("CHANNEL_LAYER_DEFAULT", "memory://"), var("CHANNEL_LAYER_MAIL__TEST", "memory://")],
+            "CHANNEL_LAYER_MAIL__TEST: `CHANNEL_LAYER_MAIL` is missing",
+        ),
+    ] {
+        let wrong = LayersConfig::from_vars(vars).and_then(|config| config.layers()).unwrap_err();
+        assert_eq!(wrong.to_string(), text);
+    }
     let wrong = LayersConfig::from_vars([var("CHANNEL_LAYER_DEFAULT", "memory://?expiry=soon")]).unwrap();
     let text = "CHANNEL_LAYER_DEFAULT: `expiry` is to be a number of seconds, not `soon`";
     assert_eq!(wrong.layers().unwrap_err().to_string(), text);

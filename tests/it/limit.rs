@@ -68,6 +68,18 @@ fn who_sends_more_than_a_connection_may_is_closed_with_4429() {
 }
 
 #[test]
+fn a_limit_on_a_route_that_does_not_fit_limits_nobody() {
+    channels::run(async {
+        let elsewhere = URLRouter::new([path("else/", Echo::default)]).unwrap();
+        let limited = RateLimit::per_connection(1, HOUR).wrap(elsewhere);
+        let routes = URLRouter::new([path("ws/", limited), path("ws/", Echo::default)]).unwrap();
+        let mut client = WebsocketCommunicator::new(routes, "/ws/");
+        client.connect().await.unwrap();
+        echoed(&mut client, 3).await;
+    });
+}
+
+#[test]
 fn a_bucket_fills_with_time() {
     channels::run(async {
         // A token each 2 ms. What is dropped is told once, and then silently: the client waits a while for nothing.

@@ -4,6 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use channels::{actix_web::http::StatusCode, prelude::*, testing::WebsocketCommunicator};
 
+use crate::{
+    raw::{self, Raw},
+    support::serve,
+};
+
 type Log = Arc<Mutex<Vec<String>>>;
 
 /// Writes down that it was passed.
@@ -79,9 +84,47 @@ fn middleware_around_a_router_that_has_no_route_is_forgotten_by_the_next_one() {
         let routes = [path("x/", Passed("nested", log.clone()).wrap(nested)), path("x/b/", move || outer.clone())];
         let mut client = WebsocketCommunicator::new(URLRouter::new(routes).unwrap(), "/x/b/");
         assert!(client.connect().await.unwrap().accepted);
+        assert_eq!(client.receive_text_from().await.unwrap(), "nothing", "what it left in the scope is gone, too");
         client.disconnect(1000).await.unwrap();
         assert_eq!(*log.lock().unwrap(), ["before nested", "disconnect"]);
     });
+}
+
+#[tokio::test]
+async fn a_smuggled_or_malformed_host_or_origin_opens_nothing_to_a_page_from_elsewhere() {
+    let consumer = Shows(Log::default());
+    let guarded = AllowedHosts::from(["chat.example"]).wrap(move || consumer.clone());
+    let served = serve(Server::new(ProtocolTypeRouter::new().websocket(guarded)).workers(1));
+    let (own, evil) = ("Origin: https://chat.example\r\n", "Origin: https://evil.example\r\n");
+    let twice = [format!("{own}{evil}"), format!("{evil}{own}")];
+    for (host, origin, status) in [
+        ("chat.example", own, 101),
+        ("chat.example", evil, 403),
+        ("evil.example", own, 101), // a page's own word counts, not whom the client asks for
+        ("evil.example", evil, 403),
+        ("chat.example\r\nX-Forwarded-Host: chat.example", evil, 403),
+        ("chat.example\r\nHost: evil.example", own, 400),
+        ("chat.example, evil.example", evil, 403),
+        ("a b@c/d", evil, 403),
+        ("", evil, 403),
+        ("chat.example", &twice[0], 403),
+        ("chat.example", &twice[1], 403),
+        ("chat.example", "Origin: https://chat.example, https://evil.example\r\n", 403),
+        ("chat.example", "Origin: https://chat.example@evil.example\r\n", 403),
+        ("chat.example", "Origin: https://chat.example\\.evil.example\r\n", 403),
+        ("chat.example", "Origin: https://chat.example:99999\r\n", 403),
+        ("chat.example", "Origin: https://chat.\u{435}xample\r\n", 403),
+        ("chat.example", "Origin: null\r\n", 403),
+        ("chat.example", "Origin:\r\n", 403),
+        ("chat.example", "X_Origin: https://chat.example\r\nOrigin_: https://chat.example\r\n", 403),
+        ("chat.example", "Origin : https://chat.example\r\n", 400),
+        ("chat.example", "Origin: https://evil.example\r\n https://chat.example\r\n", 400),
+        ("chat.example", "", 403),
+    ] {
+        let mut client = Raw::connect(served.address).await;
+        client.write(raw::handshake("/", origin).replace("localhost", host)).await;
+        assert_eq!(client.response().await.status, status, "{host:?} {origin:?}");
+    }
 }
 
 #[test]

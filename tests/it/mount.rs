@@ -146,6 +146,24 @@ async fn the_threads_of_a_mounted_application_share_its_layers() {
 }
 
 #[tokio::test]
+async fn health_and_readiness_are_mounted_with_the_application() {
+    let server = Server::new(ProtocolTypeRouter::new().websocket(|| Where)).health("/healthz").readiness("/readyz");
+    let mount = server.mount().unwrap();
+    let (address, handle) = serve_app(move |config| {
+        config.service(web::scope("/live").configure(mount.clone())).route("/", page("of the host"));
+    })
+    .await;
+    for (path, status) in [("/live/healthz", 200), ("/live/readyz", 200), ("/healthz", 404)] {
+        assert_eq!(get(address, path).await.0, status, "{path}");
+    }
+    within(server.drain()).await;
+    assert_eq!(get(address, "/live/readyz").await.0, 503);
+    assert_eq!(get(address, "/live/healthz").await.0, 200);
+    assert_eq!(get(address, "/").await, (200, "of the host".to_owned()));
+    handle.stop(false).await;
+}
+
+#[tokio::test]
 async fn a_mounted_application_drains_while_its_host_goes_on() {
     let (mut strings, layer) = (Strings::new(), Layer::new(InMemoryChannelLayer::default()));
     let server = strings.server(&layer);

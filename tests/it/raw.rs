@@ -123,6 +123,11 @@ impl Raw {
         let _ = self.stream.read_to_end(&mut self.buffer).await;
     }
 
+    /// What was read and not taken.
+    pub(crate) fn read(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// The next bytes, which stay where they are.
     pub(crate) async fn peek(&mut self, length: usize) -> &[u8] {
         assert!(self.fill(length).await, "the connection is open");

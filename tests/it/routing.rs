@@ -73,6 +73,10 @@ fn plainly(consumer: &str) -> Option<Found> {
 struct Through<A>(A);
 
 impl<A: Application> Application for Through<A> {
+    fn serves(&self, scope: &mut Scope) -> bool {
+        self.0.serves(scope)
+    }
+
     fn call(&self, scope: Scope) -> LocalBoxFuture<'_, Outcome> {
         self.0.call(scope)
     }

@@ -1,10 +1,10 @@
 //! The session of an HTTP view is the session of a consumer.
 
-use actix_session::Session;
+use actix_session::{Session, SessionMiddleware, config::PersistentSession, storage::CookieSessionStore};
 use channels::{
     Server,
     actix_web::{
-        cookie::{Cookie, SameSite},
+        cookie::{Cookie, Key, SameSite, time::Duration},
         web,
     },
     middleware::{SessionError, Sessions},
@@ -161,6 +161,27 @@ async fn a_session_that_begins_in_connect_has_its_cookie_in_the_answer() {
     let _socket = visitor.socket(&served, "/ws/?set=v").await.unwrap();
     assert_eq!(visitor.cookies.keys().collect::<Vec<_>>(), ["id"]);
     assert_eq!(visitor.get(served.address, "/session/get/k").await.body, "v");
+}
+
+// test_http: sessions, session_samesite
+#[channels::test]
+async fn the_sessions_cookie_has_the_attributes_that_actix_session_was_told() {
+    let key = Key::generate();
+    let sessions = Sessions::new(move || {
+        SessionMiddleware::builder(CookieSessionStore::default(), key.clone())
+            .cookie_name("shop".to_owned())
+            .cookie_path("/ws".to_owned())
+            .cookie_domain(Some("shop.example".to_owned()))
+            .cookie_same_site(SameSite::Strict)
+            .session_lifecycle(PersistentSession::default().session_ttl(Duration::hours(1)))
+            .build()
+    });
+    let mut client = WebsocketCommunicator::new(sessions.wrap(Clerk::default), "/?set=v");
+    let answer = client.connect().await.unwrap();
+    let cookie = Cookie::parse(answer.headers.get("Set-Cookie").unwrap()).unwrap();
+    assert_eq!((cookie.name(), cookie.path(), cookie.domain()), ("shop", Some("/ws"), Some("shop.example")));
+    assert_eq!((cookie.http_only(), cookie.secure()), (Some(true), Some(true)));
+    assert_eq!((cookie.same_site(), cookie.max_age()), (Some(SameSite::Strict), Some(Duration::hours(1))));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     logs,
-    support::{Socket, serve, within},
+    support::{serve, within},
 };
 
 /// A job, answered on a channel.
@@ -382,67 +382,4 @@ fn a_consumer_without_a_client_is_told_so_when_it_sends() {
         layer.send("talk", channels::event!({"type": "talk"})).await.unwrap();
         assert_eq!(within(heard.recv()).await, Some(Some(WriteError::NoClient)));
     });
-}
-
-/// The example, as a process of its own; it ends with its owner.
-struct Example(std::process::Child);
-
-impl Drop for Example {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn example(arguments: &[&str]) -> std::process::Command {
-    let test = std::env::current_exe().expect("the path of this test"); // target/debug/deps/it-…
-    let built = test.ancestors().nth(2).expect("a target directory").join("examples/worker");
-    assert!(built.exists(), "{} is missing: cargo build --example worker", built.display());
-    let mut command = std::process::Command::new(built);
-    command.args(arguments).env("HOST", "127.0.0.1").env("PORT", "0").stdin(std::process::Stdio::null());
-    command
-}
-
-#[tokio::test]
-async fn the_example_counts_primes_for_its_clients() {
-    use std::io::{BufRead, BufReader};
-
-    let mut child =
-        example(&["--layer", "memory://?capacity=10"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    let mut output = BufReader::new(child.stdout.take().unwrap());
-    let _example = Example(child);
-    let address = tokio::task::spawn_blocking(move || {
-        let mut line = String::new();
-        while output.read_line(&mut line).unwrap() > 0 {
-            if let Some((_, address)) = line.split_once("open http://") {
-                let address = address.split('/').next().unwrap().to_owned();
-                std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
-                return address;
-            }
-            line.clear();
-        }
-        panic!("it says where it listens")
-    });
-    let address = within(address).await.unwrap();
-    let connect = async || {
-        let stream = tokio::net::TcpStream::connect(&address).await.unwrap();
-        Socket(within(tokio_tungstenite::client_async(format!("ws://{address}/ws/"), stream)).await.unwrap().0)
-    };
-    let (mut first, mut second) = (connect().await, connect().await);
-    first.send(r#"{"up_to": 100}"#).await;
-    second.send(r#"{"up_to": 1000000}"#).await;
-    assert_eq!(first.text().await, r#"{"up_to":100,"primes":25}"#);
-    assert_eq!(second.text().await, r#"{"up_to":1000000,"primes":78498}"#);
-    second.send(r#"{"up_to": 50000001}"#).await;
-    assert_eq!(second.text().await, r#"{"error":"at most 50000000"}"#);
-}
-
-#[test]
-fn the_examples_parts_are_not_run_alone_over_a_layer_that_ends_at_each() {
-    for part in ["web", "work"] {
-        let said = example(&[part]).output().unwrap();
-        assert!(!said.status.success());
-        let text = String::from_utf8_lossy(&said.stderr);
-        assert!(text.contains("a layer in memory ends at its process"), "{text}");
-    }
 }

@@ -51,7 +51,8 @@ pub trait UserBackend: Send + Sync + 'static {
     /// The user to whom this token belongs, and until when it holds; `None` for a token that is none. Every token is
     /// refused unless it is written.
     ///
-    /// Compare secrets in constant time, as the crates that verify tokens do.
+    /// Compare secrets in constant time, as the crates that verify tokens do. It is asked again for the same connection:
+    /// see [`still_holds`](Self::still_holds).
     ///
     /// # Untrusted input
     ///
@@ -63,6 +64,23 @@ pub trait UserBackend: Send + Sync + 'static {
     fn verify_token(&self, token: &str) -> impl Future<Output = Result<Option<Credentials<Self::User>>>> {
         let _ = token;
         async { Ok(None) }
+    }
+
+    /// Whether the user who came by this token may still come in. It is asked once, when the connection is where
+    /// [`disconnect_user`](crate::auth::disconnect_user) reaches it: who was put out between
+    /// [`verify_token`](Self::verify_token) and that moment is refused.
+    ///
+    /// Unless it is written, the token is verified again. Write it where a token is good for one time only, and look the
+    /// user up instead.
+    ///
+    /// # Errors
+    ///
+    /// Any, when it cannot be found out: the connection is refused.
+    fn still_holds(&self, token: &str, user: &Self::User) -> impl Future<Output = Result<bool>> {
+        async {
+            let now = self.verify_token(token).await?.filter(Credentials::hold);
+            Ok(now.is_some_and(|now| self.id(&now.user) == self.id(user)))
+        }
     }
 
     /// What a login depends on besides the id, as a MAC of the password's hash: when it changes, sessions from before are
@@ -106,6 +124,7 @@ pub(super) trait Users<U> {
     fn id(&self, user: &U) -> String;
     fn get_user<'a>(&'a self, id: &'a str) -> LocalBoxFuture<'a, Result<Option<U>>>;
     fn verify_token<'a>(&'a self, token: &'a str) -> LocalBoxFuture<'a, Result<Option<Credentials<U>>>>;
+    fn still_holds<'a>(&'a self, token: &'a str, user: &'a U) -> LocalBoxFuture<'a, Result<bool>>;
     fn session_auth_hash(&self, user: &U) -> Option<String>;
 }
 
@@ -120,6 +139,10 @@ impl<B: UserBackend> Users<B::User> for B {
 
     fn verify_token<'a>(&'a self, token: &'a str) -> LocalBoxFuture<'a, Result<Option<Credentials<B::User>>>> {
         Box::pin(UserBackend::verify_token(self, token))
+    }
+
+    fn still_holds<'a>(&'a self, token: &'a str, user: &'a B::User) -> LocalBoxFuture<'a, Result<bool>> {
+        Box::pin(UserBackend::still_holds(self, token, user))
     }
 
     fn session_auth_hash(&self, user: &B::User) -> Option<String> {

@@ -5,9 +5,11 @@ use crate::{CloseCode, GroupName, GroupReport, Layer, LayerError, NameError, eve
 /// Closes every connection of the user with this id, with 4503 and the reason `logged out`: those of this process, and
 /// of all others that share the layer. It says how many.
 ///
-/// A connection is reached if it uses this layer, and from when its `connect` begins. It does not keep the user from
-/// coming back: end the session, or make [`UserBackend::get_user`](crate::auth::UserBackend::get_user) refuse them,
-/// before.
+/// A connection is reached if it uses this layer. One that is being opened at that moment is refused with 403: who it
+/// belongs to is asked again when it has joined the user's group, before its `connect` runs.
+///
+/// It does not keep the user from coming back: *before*, end the session in its store, or make
+/// [`UserBackend::get_user`](crate::auth::UserBackend::get_user) refuse them.
 ///
 /// # Examples
 ///

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Auth, By, Credentials, Current, backend::Users, kick, users, view};
+use super::{Auth, AuthError, By, Credentials, Current, backend::Users, kick, proof::Proof, users, view};
 use crate::{Close, CloseCode, Context, Result, Scope, scope::Deadline};
 
 /// Makes this user the connection's, and the session's, which is saved at once. Channels' `login`.
@@ -33,7 +33,8 @@ use crate::{Close, CloseCode, Context, Result, Scope, scope::Deadline};
 ///
 /// [`AuthError::Missing`](crate::auth::AuthError::Missing) and
 /// [`SessionError::Missing`](crate::middleware::SessionError::Missing) say which middleware is missing and where it
-/// goes. Otherwise the session's store failed, or the user's id is too long for a group.
+/// goes. [`AuthError::LoggedOut`](crate::auth::AuthError::LoggedOut): they were put out meanwhile, so the connection stays
+/// whose it was. Otherwise the session's store or the backend failed, or the user's id is too long for a group.
 pub async fn login<U: 'static>(cx: &mut Context, user: U) -> Result<()> {
     log_in(cx, Credentials::new(user)).await
 }
@@ -52,7 +53,12 @@ async fn log_in<U: 'static>(cx: &mut Context, credentials: Credentials<U>) -> Re
     let session = cx.scope().session()?.clone();
     view::write(&session, &*users, &credentials.user, credentials.expires)?;
     session.save().await?;
-    adopt(cx, &*users, credentials, By::Session).await
+    let id = users.id(&credentials.user);
+    if adopt(cx, &*users, credentials, Proof::Session).await? {
+        Ok(())
+    } else {
+        Err(AuthError::LoggedOut { id }.into())
+    }
 }
 
 /// Makes the connection nobody's, and ends the session. Channels' `logout`. Nobody being logged in is no error.
@@ -83,7 +89,7 @@ pub async fn logout(cx: &mut Context) -> Result<()> {
 pub async fn get_user<U: 'static>(scope: &Scope) -> Result<Option<U>> {
     let users = users::<U>(scope)?;
     match Auth::of(scope).and_then(|auth| auth.current.as_ref()) {
-        Some(Current { id, by: By::Token, .. }) => users.get_user(id).await,
+        Some(Current { id, by: By::Other, .. }) => users.get_user(id).await,
         _ => {
             let Ok(session) = scope.session() else { return Ok(None) };
             session.reload().await?;
@@ -136,7 +142,7 @@ pub async fn get_user<U: 'static>(scope: &Scope) -> Result<Option<U>> {
 pub async fn authenticate<U: 'static>(cx: &mut Context, token: &str) -> Result<bool> {
     let users = users::<U>(cx.scope())?;
     match users.verify_token(token).await?.filter(Credentials::hold) {
-        Some(credentials) => adopt(cx, &*users, credentials, By::Token).await.map(|()| true),
+        Some(credentials) => adopt(cx, &*users, credentials, Proof::Token(token.to_owned())).await,
         None => Ok(false),
     }
 }
@@ -150,16 +156,31 @@ pub fn expect_login(cx: &mut Context, within: Duration) {
     }
 }
 
-async fn adopt<U: 'static>(cx: &mut Context, users: &dyn Users<U>, credentials: Credentials<U>, by: By) -> Result<()> {
+/// Makes the connection this user's, unless they were put out meanwhile: `false` then, and it stays whose it was.
+async fn adopt<U: 'static>(
+    cx: &mut Context,
+    users: &dyn Users<U>,
+    credentials: Credentials<U>,
+    proof: Proof,
+) -> Result<bool> {
     let id = users.id(&credentials.user);
     let group = kick::group(&id)?;
-    if cx.scope().user_id() != Some(&id) {
+    let is_other = cx.scope().user_id() != Some(&id);
+    cx.group_add(group.clone()).await?;
+    let still = proof.still(cx.scope(), users, &credentials.user).await;
+    if is_other && !matches!(still, Ok(true)) {
+        cx.group_discard(group).await?;
+    }
+    if !still? {
+        return Ok(false);
+    }
+    if is_other {
         leave(cx).await?;
     }
-    cx.group_add(group).await?;
     cx.set_deadline(credentials.expires.map(deadline));
+    let by = By::from(&proof);
     set(cx.scope_mut(), Some(Current { user: Rc::new(credentials.user), id, by }));
-    Ok(())
+    Ok(true)
 }
 
 async fn leave(cx: &mut Context) -> Result<()> {
@@ -174,8 +195,8 @@ async fn leave(cx: &mut Context) -> Result<()> {
 
 fn set(scope: &mut Scope, current: Option<Current>) {
     // Another value, since the streams of a demultiplexer share the one that there is.
-    if let Some(Auth { users, user_type, .. }) = Auth::of(scope) {
-        let auth = Auth { users: users.clone(), user_type, current };
+    if let Some(Auth { users, .. }) = Auth::of(scope) {
+        let auth = Auth { users: users.clone(), current };
         scope.extensions_mut().insert(auth);
     }
 }

@@ -1,13 +1,18 @@
 //! Finding out who a connection belongs to.
 
-use std::{any::type_name, rc::Rc, sync::Arc};
+use std::{
+    any::{Any, type_name},
+    rc::Rc,
+    sync::Arc,
+};
 
 use actix_web::http::{StatusCode, header::AUTHORIZATION};
 
-use super::{Auth, By, Credentials, Current, UserBackend, backend::Users, kick, login, view};
+use super::{Auth, By, Current, UserBackend, backend::Users, kick, login, proof::Proof};
 use crate::{
     Close, Deny, Middleware, Result, Scope,
-    middleware::{SessionError, Sessions},
+    middleware::Sessions,
+    scope::{Join, Still},
 };
 
 /// Middleware that finds the user of a connection: Channels' `AuthMiddleware`.
@@ -69,34 +74,30 @@ impl<B: UserBackend> AuthMiddleware<B> {
         self
     }
 
-    async fn find(&self, scope: &mut Scope) -> Result<Option<(Credentials<B::User>, By)>> {
+    fn proof(&self, scope: &mut Scope) -> Option<Proof> {
         let carried = scope.take_subprotocol(&self.prefix);
-        let token = bearer(scope).map(str::to_owned).or(carried);
-        let (found, by) = match token {
-            Some(token) => (self.backend.verify_token(&token).await?, By::Token),
-            None => match scope.session() {
-                Ok(session) => (view::read(session, &*self.backend).await?, By::Session),
-                Err(SessionError::Missing) => (None, By::Session),
-                Err(error) => return Err(error.into()),
-            },
-        };
-        Ok(found.filter(Credentials::hold).map(|credentials| (credentials, by)))
+        match bearer(scope).map(str::to_owned).or(carried) {
+            Some(token) => Some(Proof::Token(token)),
+            None => scope.session().is_ok().then_some(Proof::Session),
+        }
     }
 
     async fn enter(&self, scope: &mut Scope) -> Result<()> {
-        let found = self.find(scope).await?;
         let users: Arc<dyn Users<B::User>> = self.backend.clone();
-        let current = match found {
-            None => None,
-            Some((credentials, by)) => {
-                let id = UserBackend::id(&*self.backend, &credentials.user);
-                scope.joins.push(kick::group(&id)?);
-                scope.deadline = credentials.expires.map(login::deadline);
-                Some(Current { user: Rc::new(credentials.user), id, by })
-            }
-        };
-        let auth = Auth { users: Rc::new(users), user_type: type_name::<B::User>(), current };
-        scope.extensions_mut().insert(auth);
+        let mut current = None;
+        if let Some(proof) = self.proof(scope)
+            && let Some(credentials) = proof.user(scope, &*users).await?
+        {
+            let (id, by, user) = (users.id(&credentials.user), By::from(&proof), Rc::new(credentials.user));
+            let (group, users, owner) = (kick::group(&id)?, users.clone(), user.clone());
+            let still: Still =
+                Box::new(move |scope| Box::pin(async move { proof.still(scope, &*users, &*owner).await }));
+            scope.demands.joins.push(Join { group, still });
+            scope.demands.deadline = credentials.expires.map(login::deadline);
+            current = Some(Current { user, id, by });
+        }
+        let users: Rc<dyn Any> = Rc::new(users);
+        scope.extensions_mut().insert(Auth { users: Some((users, type_name::<B::User>())), current });
         Ok(())
     }
 }

@@ -8,7 +8,8 @@ use super::users;
 use crate::{Deny, Middleware, Scope};
 
 /// Middleware that refuses whoever is not logged in as a `U`: 401, and `WWW-Authenticate: Bearer`. It goes inside of
-/// [`AuthMiddleware`](crate::auth::AuthMiddleware); without that, every handshake is refused with 500.
+/// [`AuthMiddleware`](crate::auth::AuthMiddleware); without that, whoever was not
+/// [set](crate::Scope::set_user) by somebody else is refused with 500.
 ///
 /// A consumer that takes its token from the first message cannot stand behind it: see
 /// [`expect_login`](crate::auth::expect_login).
@@ -39,14 +40,14 @@ pub struct RequireAuth<U>(PhantomData<fn() -> U>);
 
 impl<U: 'static> Middleware for RequireAuth<U> {
     async fn before(&self, scope: Scope) -> Result<Scope, Deny> {
+        if scope.user::<U>().is_some() {
+            return Ok(scope);
+        }
         if let Err(error) = users::<U>(&scope) {
             tracing::error!(path = scope.path(), %error, "nobody can be let in");
             return Err(Deny::new(StatusCode::INTERNAL_SERVER_ERROR));
         }
-        match scope.user::<U>() {
-            Some(_) => Ok(scope),
-            None => Err(Deny::new(StatusCode::UNAUTHORIZED).header((WWW_AUTHENTICATE, "Bearer"))),
-        }
+        Err(Deny::new(StatusCode::UNAUTHORIZED).header((WWW_AUTHENTICATE, "Bearer")))
     }
 }
 

@@ -4,7 +4,7 @@ use std::{fmt, rc::Rc};
 
 use serde::Serialize;
 
-use super::{Accept, Encoding, WriteError};
+use super::{Accept, Deny, Encoding, WriteError};
 use crate::{
     Close, CloseCode, Message, Result, Scope,
     event::IntoEvent,
@@ -355,11 +355,14 @@ impl Context {
     }
 
     /// Does what middleware wants done before `connect`.
-    pub(crate) async fn begin(&mut self) -> Result<(), LayerError> {
-        let deadline = self.scope.deadline.take();
+    pub(crate) async fn begin(&mut self) -> Result<()> {
+        let deadline = self.scope.demands.deadline.take();
         self.set_deadline(deadline);
-        for group in std::mem::take(&mut self.scope.joins) {
-            self.group_add(group).await?;
+        for join in std::mem::take(&mut self.scope.demands.joins) {
+            self.group_add(join.group).await?;
+            if !(join.still)(&self.scope).await? {
+                return Err(Deny::forbidden().into());
+            }
         }
         Ok(())
     }

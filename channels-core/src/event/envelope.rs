@@ -139,6 +139,17 @@ impl Envelope {
         self.close.get_or_init(|| CloseConnection::asked_by(self).map(Box::new)).as_deref()
     }
 
+    /// Whether this is the first time that it does not fit a handler. Few events ever do not: the mark stands among what
+    /// consumers made of it, under a key that none of them has, and not in every envelope.
+    pub(crate) fn first_misfit(&self) -> bool {
+        let mut first = false;
+        self.rendered.get_or_init(TypeId::of::<DecodeError>(), || {
+            first = true;
+            Rendered::Failed
+        });
+        first
+    }
+
     /// What the pure handlers of the consumer `C` make of this event; made once for the process.
     pub(crate) fn rendered(&self, consumer: TypeId, render: impl FnOnce() -> Rendered) -> &Rendered {
         self.rendered.get_or_init(consumer, render)

@@ -124,7 +124,7 @@ impl RateLimit {
 
 impl Middleware for RateLimit {
     async fn before(&self, mut scope: Scope) -> Result<Scope, Deny> {
-        scope.gates.push(Box::new(Bucket {
+        scope.demands.gates.push(Box::new(Bucket {
             own: RateLimiter::direct(self.quota),
             users: self.users.clone(),
             excess: self.excess.clone(),

@@ -149,13 +149,13 @@ impl<M: Middleware> After for M {
 impl<M: Middleware> Application for Wrapped<M> {
     fn call(&self, mut scope: Scope) -> LocalBoxFuture<'_, Outcome> {
         Box::pin(async move {
-            let depth = scope.afters.len();
-            scope.afters.push(self.middleware.clone());
+            let mark = scope.mark();
+            scope.demands.afters.push(self.middleware.clone());
             match self.middleware.before(scope).await {
                 Ok(scope) => match self.inner.call(scope).await {
                     // Another route may fit, without this middleware.
                     Outcome::NoRoute(mut scope) => {
-                        scope.afters.truncate(depth);
+                        scope.return_to(mark);
                         Outcome::NoRoute(scope)
                     }
                     outcome => outcome,

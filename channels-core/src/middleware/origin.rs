@@ -1,9 +1,10 @@
 //! Which pages may open a socket here.
 
+use actix_web::http::header::ORIGIN;
 use thiserror::Error;
 
 use super::Middleware;
-use crate::{Deny, Result, Scope};
+use crate::{Deny, Result, Scope, scope::Headers};
 
 /// A pattern of an origin that is none.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -29,7 +30,7 @@ pub struct OriginError {
 /// | `http://example.com:8080`, `http://.example.com:8080` | that scheme, host or hosts, and port |
 /// | `*` | every origin, and clients that send none |
 ///
-/// A client that sends no `Origin`, which no browser is, is refused unless `*` is allowed.
+/// A client that sends no `Origin`, or several, which no browser is, is refused unless `*` is allowed.
 ///
 /// # Examples
 ///
@@ -83,7 +84,7 @@ impl OriginValidator {
 
 impl Middleware for OriginValidator {
     async fn before(&self, scope: Scope) -> Result<Scope, Deny> {
-        let origin = scope.header("Origin");
+        let origin = origin(scope.headers());
         if self.allows(origin) {
             return Ok(scope);
         }
@@ -178,6 +179,13 @@ impl Host {
             Self::Below(own) => host.ends_with(own.as_str()) || host == &own[1..],
         }
     }
+}
+
+/// The origin that the client names. A browser names one; of two, nobody can say which is the browser's.
+fn origin(headers: &Headers) -> Option<&str> {
+    let mut named = headers.iter().filter(|(name, _)| *name == ORIGIN);
+    let (_, origin) = named.next()?;
+    if named.next().is_some() { None } else { origin.to_str().ok() }
 }
 
 /// What a browser sends (RFC 6454, section 6.2).

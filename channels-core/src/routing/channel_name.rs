@@ -95,21 +95,26 @@ impl ChannelNameRouter {
     pub fn channels(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(ChannelName::as_str)
     }
+
+    /// Who reads the channel whose name is the scope's path.
+    fn reader(&self, scope: &Scope) -> Option<&Reader> {
+        let name = (scope.protocol() == Protocol::Channel).then(|| ChannelName::new(scope.path()).ok());
+        self.0.get(&name.flatten()?)
+    }
 }
 
 impl Application for ChannelNameRouter {
-    /// The channel's name is the scope's path.
     fn call(&self, scope: Scope) -> LocalBoxFuture<'_, Outcome> {
         Box::pin(async move {
-            let known = match scope.protocol() {
-                Protocol::Channel => ChannelName::new(scope.path()).ok().and_then(|name| self.0.get(&name)),
-                _ => None,
-            };
-            match known {
+            match self.reader(&scope) {
                 Some(reader) => reader.application.call(scope).await,
                 None => Outcome::NoRoute(scope),
             }
         })
+    }
+
+    fn serves(&self, scope: &mut Scope) -> bool {
+        self.reader(scope).is_some_and(|reader| reader.application.serves(scope))
     }
 
     fn routes(&self, list: &mut RouteList) {

@@ -57,6 +57,10 @@ pub enum Outcome {
 ///         })
 ///     }
 ///
+///     fn serves(&self, scope: &mut Scope) -> bool {
+///         self.0.serves(scope)
+///     }
+///
 ///     fn routes(&self, list: &mut RouteList) {
 ///         self.0.routes(list);
 ///     }
@@ -69,11 +73,8 @@ pub trait Application: Send + Sync + 'static {
     /// Whether a consumer serves what this scope asks for, as far as it is known without asking anybody: the answer to a
     /// plain request is 426 where one does, and 404 elsewhere. No middleware runs for it, and the scope is left as it was.
     ///
-    /// `false` unless it is said: an application around another one asks that.
-    fn serves(&self, scope: &mut Scope) -> bool {
-        let _ = scope;
-        false
-    }
+    /// An application around another one asks that.
+    fn serves(&self, scope: &mut Scope) -> bool;
 
     /// Adds the routes in it to a list, for the start-up log and for the log line of a miss.
     fn routes(&self, list: &mut RouteList);

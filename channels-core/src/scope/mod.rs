@@ -2,10 +2,12 @@
 
 mod answer;
 mod deadline;
+mod demands;
 mod extensions;
 mod headers;
+mod url_route;
 
-use std::{net::SocketAddr, str::FromStr, sync::Arc};
+use std::net::SocketAddr;
 
 #[cfg(feature = "auth")]
 use actix_web::http::header::SEC_WEBSOCKET_PROTOCOL;
@@ -14,19 +16,20 @@ use actix_web::{
     http::{Method, header::HeaderValue},
 };
 use percent_encoding::percent_decode_str;
-use serde::de::DeserializeOwned;
-use thiserror::Error;
 
+#[cfg(feature = "auth")]
+pub(crate) use self::demands::{Join, Still};
 pub(crate) use self::{
     answer::Answer,
     deadline::{Alarm, Deadline},
+    demands::Demands,
 };
-pub use self::{extensions::Extensions, headers::Headers};
-use crate::{
-    GroupName,
-    middleware::{After, Gate},
-    server::Change,
+pub use self::{
+    extensions::Extensions,
+    headers::Headers,
+    url_route::{ArgError, UrlRoute},
 };
+use crate::server::Change;
 
 /// The kind of a connection; [`ProtocolTypeRouter`](crate::ProtocolTypeRouter) chooses by it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -50,55 +53,6 @@ impl Protocol {
             Self::Channel => "channel",
         }
     }
-}
-
-/// What the routers found in the path: Channels' `scope["url_route"]`.
-///
-/// Values are text, percent-decoded; [`Scope::kwarg_as`] and [`Scope::kwargs`] give them types.
-#[derive(Clone, Default, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct UrlRoute {
-    /// Unnamed groups, outer routers first.
-    pub args: Vec<String>,
-    /// Named groups and defaults; an inner router's value stands over an outer one's.
-    pub kwargs: Vec<(String, String)>,
-}
-
-impl UrlRoute {
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.kwargs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-
-    pub(crate) fn set(&mut self, name: &str, value: String) {
-        match self.kwargs.iter_mut().find(|(key, _)| key == name) {
-            Some((_, old)) => *old = value,
-            None => self.kwargs.push((name.to_owned(), value)),
-        }
-    }
-}
-
-/// An argument of the URL that is missing or does not fit.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-#[non_exhaustive]
-pub enum ArgError {
-    /// No route on the way here names this argument: name it in the pattern, as `(?P<group>\w+)` or `<str:group>`.
-    #[error("the route has no argument `{name}` (it has: {known})")]
-    Missing {
-        /// The name asked for.
-        name: String,
-        /// The names there are.
-        known: String,
-    },
-    /// The text is not a value of the type asked for: narrow the pattern, or ask for another type.
-    #[error("argument `{name}` is `{value}`: {why}")]
-    Invalid {
-        /// The name asked for.
-        name: String,
-        /// The text in the path.
-        value: String,
-        /// What the type says of it.
-        why: String,
-    },
 }
 
 /// What is known of a connection: protocol, path, headers, addresses, URL arguments.
@@ -139,15 +93,9 @@ pub struct Scope {
     pub(crate) url_route: UrlRoute,
     pub(crate) path_remaining: Option<String>,
     pub(crate) config_changes: Vec<Change>,
-    /// The middleware that is told of the end, outermost first.
-    pub(crate) afters: Vec<Arc<dyn After>>,
+    pub(crate) demands: Demands,
     /// The cookies that go with the answer to the handshake.
     pub(crate) answer: Answer,
-    /// Groups that the connection joins before its consumer's own.
-    pub(crate) joins: Vec<GroupName>,
-    pub(crate) deadline: Option<Deadline>,
-    /// What a message passes before it is received, outermost first.
-    pub(crate) gates: Vec<Box<dyn Gate>>,
     extensions: Extensions,
 }
 
@@ -173,11 +121,8 @@ impl Scope {
             url_route: UrlRoute::default(),
             path_remaining: None,
             config_changes: Vec::new(),
-            afters: Vec::new(),
+            demands: Demands::default(),
             answer: Answer::default(),
-            joins: Vec::new(),
-            deadline: None,
-            gates: Vec::new(),
             extensions: Extensions::default(),
         }
     }
@@ -413,86 +358,6 @@ impl Scope {
         Some(taken)
     }
 
-    /// What the routers found in the path.
-    #[must_use]
-    pub fn url_route(&self) -> &UrlRoute {
-        &self.url_route
-    }
-
-    /// A named argument of the URL, as text.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use channels_core as channels;
-    /// # use channels::Scope;
-    /// let scope = Scope::websocket("/ws/42/").with_kwargs([("group", "42")]);
-    /// assert_eq!(scope.kwarg("group").unwrap(), "42");
-    /// assert_eq!(
-    ///     scope.kwarg("room").unwrap_err().to_string(),
-    ///     "the route has no argument `room` (it has: group)"
-    /// );
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`ArgError::Missing`] when no route on the way here has an argument of this name.
-    pub fn kwarg(&self, name: &str) -> Result<&str, ArgError> {
-        self.url_route.get(name).ok_or_else(|| ArgError::Missing { name: name.to_owned(), known: self.known() })
-    }
-
-    /// A named argument of the URL, parsed.
-    ///
-    /// ```
-    /// # use channels_core as channels;
-    /// # use channels::Scope;
-    /// let scope = Scope::websocket("/poll/7/").with_kwargs([("id", 7)]);
-    /// assert_eq!(scope.kwarg_as::<u32>("id").unwrap(), 7);
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`ArgError`] when it is missing or is not a `T`.
-    pub fn kwarg_as<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<T, ArgError> {
-        parse(name, self.kwarg(name)?)
-    }
-
-    /// All named arguments of the URL as one struct; numbers and booleans are parsed from the text.
-    ///
-    /// ```
-    /// # use channels_core as channels;
-    /// # use channels::Scope;
-    /// #[derive(serde::Deserialize)]
-    /// struct Args { room: String, page: u32 }
-    ///
-    /// let scope = Scope::websocket("/").with_kwargs([("room", "blue"), ("page", "3")]);
-    /// let args: Args = scope.kwargs().unwrap();
-    /// assert_eq!((args.room.as_str(), args.page), ("blue", 3));
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`ArgError::Invalid`] when a field is missing or does not parse.
-    pub fn kwargs<T: DeserializeOwned>(&self) -> Result<T, ArgError> {
-        let encoded = serde_urlencoded::to_string(&self.url_route.kwargs).map_err(|error| error.to_string());
-        encoded
-            .and_then(|text| serde_urlencoded::from_str(&text).map_err(|error| error.to_string()))
-            .map_err(|why| ArgError::Invalid { name: self.known(), value: self.path.clone(), why })
-    }
-
-    /// An unnamed argument of the URL, parsed; `index` counts from 0, outer routers first.
-    ///
-    /// # Errors
-    ///
-    /// [`ArgError`] when there are not so many or it is not a `T`.
-    pub fn arg<T: FromStr<Err: std::fmt::Display>>(&self, index: usize) -> Result<T, ArgError> {
-        let name = index.to_string();
-        match self.url_route.args.get(index) {
-            Some(value) => parse(&name, value),
-            None => Err(ArgError::Missing { name, known: format!("{} unnamed", self.url_route.args.len()) }),
-        }
-    }
-
     /// Values that middleware leaves for the consumer, by their type.
     ///
     /// # Examples
@@ -555,29 +420,10 @@ impl Scope {
             url_route: self.url_route.clone(),
             path_remaining: self.path_remaining.clone(),
             config_changes: Vec::new(),
-            afters: Vec::new(),
+            demands: Demands::default(),
             answer: Answer::default(),
-            joins: Vec::new(),
-            deadline: None,
-            gates: Vec::new(),
             extensions: self.extensions.clone(),
         }
-    }
-
-    /// The part of the path that no router has taken yet, without a leading slash; `None` outside of the root path.
-    pub(crate) fn remaining(&self) -> Option<&str> {
-        if let Some(rest) = &self.path_remaining {
-            return Some(rest.trim_start_matches('/'));
-        }
-        let root = self.root_path.trim_end_matches('/');
-        let rest = self.path.strip_prefix(root)?;
-        let within = root.is_empty() || rest.is_empty() || rest.starts_with('/');
-        within.then(|| rest.trim_start_matches('/'))
-    }
-
-    fn known(&self) -> String {
-        let names: Vec<&str> = self.url_route.kwargs.iter().map(|(name, _)| name.as_str()).collect();
-        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     }
 }
 
@@ -602,14 +448,6 @@ fn path_and_query(uri: &str) -> (&str, &str) {
         _ => before,
     };
     (path, query)
-}
-
-fn parse<T: FromStr<Err: std::fmt::Display>>(name: &str, value: &str) -> Result<T, ArgError> {
-    value.parse().map_err(|error: T::Err| ArgError::Invalid {
-        name: name.to_owned(),
-        value: value.to_owned(),
-        why: error.to_string(),
-    })
 }
 
 pub(crate) fn decode(raw: &str) -> String {
@@ -649,16 +487,5 @@ mod tests {
         assert_eq!(scope.cookie("a").as_deref(), Some("1"));
         assert_eq!(scope.cookie("b").as_deref(), Some("读"));
         assert_eq!(scope.cookies().count(), 2);
-    }
-
-    #[test]
-    fn kwargs_name_the_field_that_does_not_parse() {
-        #[derive(serde::Deserialize, Debug)]
-        struct Args {
-            #[allow(dead_code)]
-            page: u32,
-        }
-        let error = Scope::websocket("/x").with_kwargs([("page", "three")]).kwargs::<Args>().unwrap_err();
-        assert!(error.to_string().contains("invalid digit"), "{error}");
     }
 }

@@ -11,8 +11,11 @@ use super::{
     unhandled,
 };
 use crate::{
-    Close, CloseCode, Consumer, Context, Dispatch, Error, FromMessage, InputError, Message, Result, consumer::Deny,
-    event::Envelope, middleware::Admission, scope::Protocol,
+    Close, CloseCode, Consumer, Context, Dispatch, Error, FromMessage, InputError, Message, Result,
+    consumer::Deny,
+    event::{DecodeError, Envelope},
+    middleware::Admission,
+    scope::Protocol,
 };
 
 /// Runs one consumer's hooks for one connection. Whatever the end is, `disconnect` runs once and all groups are left.
@@ -71,7 +74,7 @@ impl<C: Consumer> Life<C> {
     /// Whether middleware lets the next message of the client through.
     fn admits(&self) -> bool {
         let scope = self.cx.scope();
-        for gate in &scope.gates {
+        for gate in &scope.demands.gates {
             match gate.admit(scope) {
                 Admission::Granted => continue,
                 // To a client that reads nothing, nothing can be told.
@@ -93,8 +96,23 @@ impl<C: Consumer> Life<C> {
         cx.port().set_handling(true);
         let ran = line.run(Hook::Handler, consumer.dispatch_shared(cx, event)).await;
         self.cx.port().set_handling(false);
+        if let Ran::Done(Err(error)) = &ran
+            && let Some(misfit) = error.downcast_ref::<DecodeError>()
+        {
+            return self.pass_over(event, misfit);
+        }
         if let Some(Dispatch::Unhandled) = self.judge(event.name(), ran) {
             unhandled::note(self.cx.port().class(), event.name());
+        }
+    }
+
+    /// Drops an event that is not what its handler takes: the handler has not run, so the connection is as good as before.
+    /// It would not fit the other members either, so it is logged for the first.
+    fn pass_over(&self, event: &Envelope, misfit: &DecodeError) {
+        let port = self.cx.port();
+        port.stats.count(|counts| counts.failures += 1);
+        if event.first_misfit() {
+            tracing::error!(consumer = port.class().name, error = %misfit, "an event does not fit its handler");
         }
     }
 
@@ -111,7 +129,7 @@ impl<C: Consumer> Life<C> {
         }
         self.cx.leave().await;
         let scope = self.cx.scope_mut();
-        for middleware in std::mem::take(&mut scope.afters).into_iter().rev() {
+        for middleware in std::mem::take(&mut scope.demands.afters).into_iter().rev() {
             match self.line.run_last(middleware.after(scope, &close), bound).await {
                 Ran::Done(()) => {}
                 Ran::Panicked(panic) => tracing::error!(error = panic_text(&*panic), "a middleware panicked"),

@@ -1,6 +1,6 @@
 //! Many threads, whose connections join and leave while others send.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::*;
 

@@ -1,5 +1,7 @@
 //! A user's connections are ended wherever they are.
 
+use std::sync::Mutex;
+
 use channels::{
     Layer, Middleware,
     auth::{AuthMiddleware, Credentials, UserBackend, disconnect_user},
@@ -11,7 +13,9 @@ use channels::{
 use super::server::{prefix, shared};
 use crate::support::DEADLINE;
 
-/// Everybody who says a name has it.
+static BANNED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Everybody who says a name has it, unless it is banned.
 struct Everybody;
 
 impl UserBackend for Everybody {
@@ -26,6 +30,9 @@ impl UserBackend for Everybody {
     }
 
     async fn verify_token(&self, token: &str) -> Result<Option<Credentials<String>>> {
+        if BANNED.lock().unwrap().iter().any(|name| name == token) {
+            return Ok(None);
+        }
         Ok(Some(Credentials::new(token.to_owned())))
     }
 }
@@ -46,6 +53,28 @@ async fn connected(layer: &Layer, name: &str) -> WebsocketCommunicator {
     client
 }
 
+/// Puts everybody out while they come in, from another process.
+struct Meanwhile(Layer);
+
+impl Middleware for Meanwhile {
+    async fn before(&self, scope: Scope) -> Result<Scope, Deny> {
+        BANNED.lock().unwrap().push(scope.user_id().expect("it is known").to_owned());
+        let report = disconnect_user(&self.0, scope.user_id().unwrap()).await.expect("the broker is there");
+        assert_eq!((report.delivered, report.processes), (0, 0), "nobody is in the group yet");
+        Ok(scope)
+    }
+}
+
+async fn who_is_put_out_elsewhere_while_they_come_in_is_refused(near: Layer, far: Layer) {
+    let app = AuthMiddleware::new(Everybody).wrap(Meanwhile(far.clone()).wrap(Quiet::default));
+    let name = format!("mallory{}", fastrand::u64(..));
+    let mut client = WebsocketCommunicator::new(app, "/")
+        .header(("authorization", format!("Bearer {name}")))
+        .layers(near)
+        .timeout(DEADLINE);
+    assert_eq!(client.connect().await.expect("it is answered").status, 403);
+}
+
 async fn every_connection_of_a_user_ends_and_no_other(near: Layer, far: Layer) {
     let mut anns = [connected(&near, "ann").await, connected(&far, "ann").await];
     let mut bob = connected(&near, "bob").await;
@@ -57,18 +86,20 @@ async fn every_connection_of_a_user_ends_and_no_other(near: Layer, far: Layer) {
 }
 
 #[channels::test]
-async fn a_kick_reaches_the_other_process_over_the_own_layer() {
+async fn a_kick_reaches_the_other_process_over_the_own_layer_also_those_who_come_in() {
     let prefix = prefix();
     let layer =
         || Layer::new(RedisLayer::new(RedisOptions::hosts(shared().into_iter().take(1)).prefix(&prefix)).unwrap());
     every_connection_of_a_user_ends_and_no_other(layer(), layer()).await;
+    who_is_put_out_elsewhere_while_they_come_in_is_refused(layer(), layer()).await;
 }
 
 #[channels::test]
-async fn a_kick_reaches_the_other_process_over_channels_rediss_layer() {
+async fn a_kick_reaches_the_other_process_over_channels_rediss_layer_also_those_who_come_in() {
     let prefix = prefix();
     let layer = || {
         Layer::new(RedisChannelLayer::new(RedisOptions::hosts(shared().into_iter().take(1)).prefix(&prefix)).unwrap())
     };
     every_connection_of_a_user_ends_and_no_other(layer(), layer()).await;
+    who_is_put_out_elsewhere_while_they_come_in_is_refused(layer(), layer()).await;
 }

@@ -13,6 +13,7 @@ mod lease;
 mod server;
 mod suite;
 mod supervision;
+mod worker;
 
 use channels::Layer;
 

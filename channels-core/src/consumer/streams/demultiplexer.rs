@@ -95,6 +95,10 @@ impl Application for Demultiplexer {
         Box::pin(async { Outcome::Run(scope, endpoint) })
     }
 
+    fn serves(&self, _: &mut Scope) -> bool {
+        true
+    }
+
     fn routes(&self, list: &mut RouteList) {
         list.end(|list| {
             for (name, application) in &*self.streams {

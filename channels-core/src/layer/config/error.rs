@@ -93,8 +93,11 @@ pub enum LayersConfigError {
         /// What the layer says.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The layer has no settings for tests: add a table `[layers.<alias>.test]`.
-    #[error("the layer `{alias}` has no settings for tests; add a table `[layers.{alias}.test]`")]
+    /// The layer has no settings for tests: add a table `[layers.<alias>.test]`, or the variable.
+    #[error(
+        "the layer `{alias}` has no settings for tests; add a table `[layers.{alias}.test]`, or a variable \
+         `CHANNEL_LAYER_{}__TEST`", alias.to_uppercase()
+    )]
     NoTest {
         /// The layer's alias.
         alias: String,

@@ -15,6 +15,8 @@ use super::{Layer, Layers};
 
 /// Variables whose names start so hold the URLs of layers; the rest of the name is the alias.
 const VARIABLE: &str = "CHANNEL_LAYER_";
+/// What stands behind the alias of a layer that is for tests.
+const TEST: &str = "__TEST";
 /// The variable that names a file.
 const FILE_VARIABLE: &str = "CHANNEL_LAYERS";
 
@@ -47,7 +49,9 @@ const FILE_VARIABLE: &str = "CHANNEL_LAYERS";
 /// # The environment
 ///
 /// `CHANNEL_LAYER_DEFAULT=redis://127.0.0.1:6379/0?capacity=500` is the layer `default`, and so on for other aliases, in
-/// lower case; or `CHANNEL_LAYERS=channels.toml` names a file. Where both speak of a layer, the variable counts.
+/// lower case; `CHANNEL_LAYER_DEFAULT__TEST` is what tests have instead. Capacities of channels stand in the query as well, as
+/// `channel_capacity.mail.*=1000`. Or `CHANNEL_LAYERS=channels.toml` names a file. Where both speak of a layer, the variable
+/// counts.
 ///
 /// # Examples
 ///
@@ -131,20 +135,32 @@ impl LayersConfig {
     /// As [`from_env`](Self::from_env).
     pub fn from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, LayersConfigError> {
         let mut config = Self::default();
-        let mut layers = Vec::new();
+        let (mut layers, mut tests) = (Vec::new(), Vec::new());
         for (name, value) in vars {
             if name == FILE_VARIABLE {
                 config = Self::from_file_variable(value)?;
             } else if let Some(alias) = name.strip_prefix(VARIABLE).filter(|alias| !alias.is_empty()) {
-                let alias = alias.to_lowercase();
+                let (alias, of) = match alias.strip_suffix(TEST) {
+                    Some(alias) => (alias, &mut tests),
+                    None => (alias, &mut layers),
+                };
                 let url = Setting { key: "url".to_owned(), value: Value::Plain(value), place: name.clone() };
-                layers.push(Configured { alias, settings: Settings::new(String::new(), name, vec![url]), test: None });
+                of.push((alias.to_lowercase(), Settings::new(String::new(), name.clone(), vec![url])));
             }
         }
-        for layer in layers {
-            match config.layers.iter_mut().find(|known| known.alias == layer.alias) {
-                Some(known) => known.settings = layer.settings,
-                None => config.layers.push(layer),
+        for (alias, settings) in layers {
+            match config.layers.iter_mut().find(|known| known.alias == alias) {
+                Some(known) => known.settings = settings,
+                None => config.layers.push(Configured { alias, settings, test: None }),
+            }
+        }
+        for (alias, settings) in tests {
+            match config.layers.iter_mut().find(|known| known.alias == alias) {
+                Some(known) => known.test = Some(settings),
+                None => {
+                    let (place, key) = (settings.place, format!("{VARIABLE}{}", alias.to_uppercase()));
+                    return Err(LayersConfigError::Missing { place, key });
+                }
             }
         }
         Ok(config)
@@ -178,7 +194,7 @@ impl LayersConfig {
     ///
     /// # Errors
     ///
-    /// [`LayersConfigError::NoTest`] for a layer without a table `test`; and as [`layers`](Self::layers).
+    /// [`LayersConfigError::NoTest`] for a layer that has none; and as [`layers`](Self::layers).
     pub fn test_layers(&self) -> Result<Layers, LayersConfigError> {
         let mut layers = Layers::default();
         for Configured { alias, test, .. } in &self.layers {

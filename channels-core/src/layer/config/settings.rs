@@ -98,7 +98,8 @@ impl Settings {
             Value::Table(settings) => Some(settings.clone()),
             _ => None,
         })?;
-        for Setting { key, value, place } in channels.into_iter().flatten() {
+        for Setting { key, value, place } in channels.into_iter().flatten().chain(self.take_below("channel_capacity."))
+        {
             let wrong = |wanted: &str, got: String| LayersConfigError::Value {
                 place: place.clone(),
                 key: format!("{}channel_capacity.\"{key}\"", self.prefix),
@@ -131,6 +132,12 @@ impl Settings {
             Some(value) => Ok(Some(value)),
             None => Err(LayersConfigError::Value { place, key, wanted: wanted.to_owned(), got: value.describe() }),
         }
+    }
+
+    /// Takes out what a URL says of a table: `table.key`, as `key`.
+    fn take_below(&mut self, table: &str) -> Vec<Setting> {
+        let below = self.settings.extract_if(.., |setting| setting.key.starts_with(table));
+        below.map(|setting| Setting { key: setting.key[table.len()..].to_owned(), ..setting }).collect()
     }
 
     /// Finds what nobody has taken.

@@ -1,5 +1,7 @@
 //! Who a connection belongs to.
 
+mod tokens;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -315,86 +317,6 @@ async fn an_event_as_another_language_writes_it_closes_connections_too() {
 }
 
 #[tokio::test]
-async fn tokens_come_by_the_authorization_header_or_by_a_subprotocol() {
-    let house = House::new();
-    let mut by_header = house.socket_with(&[("authorization", "bEARER ann:")]).await.unwrap();
-    assert_eq!(asked(&mut by_header, "who").await, "ann");
-    assert_eq!(asked(&mut by_header, "now").await, "ann");
-
-    let mut by_protocol = house.socket_with(&[("sec-websocket-protocol", "chat.v1, bearer.ann:")]).await;
-    // `:` is no character of a subprotocol's name; the server does not mind.
-    let by_protocol = by_protocol.as_mut().unwrap();
-    assert_eq!(asked(by_protocol, "who").await, "ann");
-    assert_eq!(asked(by_protocol, "offered").await, r#"["chat.v1"] chat.v1"#);
-}
-
-#[tokio::test]
-async fn strangers_are_refused_with_401_however_they_try() {
-    let house = House::new();
-    for headers in [
-        &[][..],
-        &[("authorization", "Bearer")],
-        &[("authorization", "Bearer nobody:")],
-        &[("authorization", "Bearer ann:0")],
-        &[("authorization", "Basic ann:")],
-        &[("sec-websocket-protocol", "chat, bearer.mallory")],
-        &[("cookie", "id=forged")],
-    ] {
-        assert_eq!(house.socket_with(headers).await.err(), Some(StatusCode::UNAUTHORIZED), "{headers:?}");
-    }
-    let mut visitor = Visitor::default();
-    let url = "/private/?token=ann:&access_token=ann:";
-    assert_eq!(visitor.socket(&house.served, url).await.err().map(|status| status.as_u16()), Some(401));
-    // A token that is refused is not made good by a session.
-    house.page(&mut visitor, "/page/login/ann").await;
-    let bad = [("authorization", "Bearer nobody:")];
-    let refused = visitor.socket_with(&house.served, "/private/", &bad).await;
-    assert_eq!(refused.err().map(|status| status.as_u16()), Some(401));
-    // A backend that fails lets nobody in.
-    assert_eq!(
-        house.socket_with(&[("authorization", "Bearer trouble:")]).await.err(),
-        Some(StatusCode::INTERNAL_SERVER_ERROR)
-    );
-}
-
-#[tokio::test]
-async fn a_token_in_the_first_message_lets_a_stranger_in() {
-    let house = House::new();
-    let mut socket = Visitor::default().socket(&house.served, "/ws/?expect=60000").await.unwrap();
-    assert_eq!(asked(&mut socket, "token nobody:").await, "false");
-    assert_eq!(asked(&mut socket, "who").await, "a stranger");
-    assert_eq!(asked(&mut socket, "token ann:").await, "true");
-    assert_eq!(asked(&mut socket, "who").await, "ann");
-    auth::disconnect_user(&house.layer, "ann").await.unwrap();
-    assert_eq!(socket.closed().await.0, 4503);
-}
-
-#[tokio::test]
-async fn who_does_not_log_in_in_time_is_closed_with_4501_and_who_does_is_not() {
-    let house = House::new();
-    let mut silent = Visitor::default().socket(&house.served, "/ws/?expect=50").await.unwrap();
-    assert_eq!(silent.closed().await, (4501, "nobody logged in in time".to_owned()));
-    let mut quick = Visitor::default().socket(&house.served, "/ws/?expect=700").await.unwrap();
-    assert_eq!(asked(&mut quick, "token ann:").await, "true");
-    let mut later = Visitor::default().socket(&house.served, "/ws/?expect=900").await.unwrap();
-    // The one whose time is over later is closed; the first has been spared by then.
-    assert_eq!(later.closed().await.0, 4501);
-    assert_eq!(asked(&mut quick, "who").await, "ann");
-}
-
-#[tokio::test]
-async fn a_socket_whose_credentials_expire_is_closed_with_4501() {
-    let house = House::new();
-    let expired = (4501, "the credentials have expired".to_owned());
-    let mut socket = house.socket_with(&[("authorization", "Bearer ann:2000")]).await.unwrap();
-    assert_eq!(asked(&mut socket, "who").await, "ann");
-    assert_eq!(socket.closed().await, expired);
-    let mut socket = Visitor::default().socket(&house.served, "/ws/").await.unwrap();
-    assert_eq!(asked(&mut socket, "token ann:300").await, "true");
-    assert_eq!(socket.closed().await, expired);
-}
-
-#[tokio::test]
 async fn a_login_for_a_while_ends_its_sockets_and_is_a_strangers_then() {
     let house = House::new();
     let mut visitor = Visitor::default();
@@ -450,6 +372,40 @@ fn what_needs_a_middleware_says_which_and_where_it_goes() {
         let mut client = WebsocketCommunicator::new(require_auth::<User>().wrap(make), "/");
         assert_eq!(client.connect().await.unwrap().status, 500);
     });
+}
+
+#[channels::test]
+async fn a_test_or_a_middleware_says_who_a_connection_belongs_to() {
+    let layer = Layer::from(InMemoryChannelLayer::default());
+    let private = || require_auth::<User>().wrap(|| Doorman(Users::default()));
+    let mut client = WebsocketCommunicator::new(private(), "/").layers(layer.clone());
+    let carl = User { id: "carl".to_owned(), password: String::new() };
+    client.scope_mut().set_user("carl", carl.clone()).unwrap();
+    assert!(client.connect().await.unwrap().accepted);
+    client.send_to("who").await.unwrap();
+    assert_eq!(client.receive_text_from().await.unwrap(), "carl");
+    assert_eq!(auth::disconnect_user(&layer, "carl").await.unwrap().delivered, 1);
+    assert_eq!(client.closed().await.unwrap().code.get(), 4503);
+
+    // Inside of the middleware that knows users, he is asked for there.
+    let stack = (AuthMiddleware::new(Users::default()), SetsUser(carl));
+    let mut client = WebsocketCommunicator::new(stack.wrap(private()), "/");
+    assert!(client.connect().await.unwrap().accepted);
+    for (command, answer) in [("who", "carl"), ("now", "a stranger"), ("token ann:", "true"), ("who", "ann")] {
+        client.send_to(command).await.unwrap();
+        assert_eq!(client.receive_text_from().await.unwrap(), answer);
+    }
+    let error = Scope::websocket("/").set_user("x".repeat(86), ()).unwrap_err();
+    assert!(error.to_string().contains("99"), "{error}");
+}
+
+struct SetsUser(User);
+
+impl Middleware for SetsUser {
+    async fn before(&self, mut scope: Scope) -> Result<Scope, Deny> {
+        scope.set_user(&self.0.id, self.0.clone()).unwrap();
+        Ok(scope)
+    }
 }
 
 #[test]
