@@ -88,6 +88,7 @@ impl RedisLayer {
         io.spawn(probe(own.clone()));
         io.spawn(renew(own.clone()));
         io.spawn(keep_lease(own.clone()));
+        io.spawn(keep_groups(own.clone()));
         io.spawn(presence::watch(own.clone()));
         Ok(Self { own, io })
     }
@@ -367,6 +368,13 @@ async fn keep_lease(own: Arc<Own>) {
         if let Err(error) = own.renew_lease().await {
             tracing::debug!(%error, "the lease could not be renewed");
         }
+        sleep(own.base.options.lease / 3).await;
+    }
+}
+
+/// Looks through the groups as often, beside it: with many of them that takes its time.
+async fn keep_groups(own: Arc<Own>) {
+    loop {
         sleep(own.base.options.lease / 3).await;
         if let Err(error) = own.sweep().await {
             tracing::debug!(%error, "groups could not be looked through");
