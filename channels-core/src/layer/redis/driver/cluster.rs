@@ -327,8 +327,8 @@ impl Driver for Cluster {
         Box::pin(async move { self.ask(&roll::change(&change, "SPUBLISH")).await.map(roll::changed) })
     }
 
-    fn roll<'a>(&'a self, key: &'a str, known: u64) -> DriverFuture<'a, Option<RollState>> {
-        Box::pin(async move { roll::state(self.ask(&roll::read(key, known)).await?) })
+    fn roll<'a>(&'a self, key: &'a str, known: u64, expiry: Duration) -> DriverFuture<'a, Option<RollState>> {
+        Box::pin(async move { roll::state(self.ask(&roll::read(key, known, expiry)).await?) })
     }
 
     fn publish<'a>(&'a self, channel: &'a str, body: Vec<u8>) -> DriverFuture<'a, usize> {

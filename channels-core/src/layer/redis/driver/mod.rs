@@ -152,8 +152,9 @@ pub trait Driver: Send + Sync + 'static {
     /// published. The roll's version, or `None` when it is full. It may be done twice.
     fn change_roll(&self, change: RollChange) -> DriverFuture<'_, Option<u64>>;
 
-    /// A roll, or `None` when it has still the version that is known.
-    fn roll<'a>(&'a self, key: &'a str, known: u64) -> DriverFuture<'a, Option<RollState>>;
+    /// A roll, or `None` when it has still the version that is known. One with entries is kept for `expiry` (whole seconds) from
+    /// then on.
+    fn roll<'a>(&'a self, key: &'a str, known: u64, expiry: Duration) -> DriverFuture<'a, Option<RollState>>;
 
     /// Sends a message to the subscribers of a channel; how many connections those are.
     fn publish<'a>(&'a self, channel: &'a str, body: Vec<u8>) -> DriverFuture<'a, usize>;

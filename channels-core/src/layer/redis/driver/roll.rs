@@ -1,6 +1,6 @@
 //! Rolls on a broker: who is present, in a hash.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use redis::{Cmd, Value, cmd};
 
@@ -39,8 +39,11 @@ redis.call(publish, channel, mark .. string.format('%020.0f', version) .. body)
 return version
 ";
 
-/// The whole roll, unless it has the version that is known.
+/// The whole roll, unless it has the version that is known; and renews its end, unless it is empty.
 const READ: &str = r"
+if redis.call('HLEN', KEYS[1]) > 2 then
+    redis.call('EXPIRE', KEYS[1], ARGV[2])
+end
 if redis.call('HGET', KEYS[1], 'version') == ARGV[1] then
     return false
 end
@@ -63,9 +66,9 @@ pub(super) fn changed(version: i64) -> Option<u64> {
     version.try_into().ok()
 }
 
-pub(super) fn read(key: &str, known: u64) -> Cmd {
+pub(super) fn read(key: &str, known: u64, expiry: Duration) -> Cmd {
     let mut script = cmd("EVAL");
-    script.arg(READ).arg(1).arg(key).arg(known);
+    script.arg(READ).arg(1).arg(key).arg(known).arg(seconds(expiry));
     script
 }
 
@@ -83,6 +86,6 @@ pub(super) fn state(answer: Value) -> Result<Option<RollState>, DriverError> {
 }
 
 /// The time that a lease has left, as `PTTL` tells it.
-pub(super) fn left(milliseconds: i64) -> Option<std::time::Duration> {
-    milliseconds.try_into().ok().map(std::time::Duration::from_millis)
+pub(super) fn left(milliseconds: i64) -> Option<Duration> {
+    milliseconds.try_into().ok().map(Duration::from_millis)
 }

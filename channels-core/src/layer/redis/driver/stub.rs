@@ -305,7 +305,7 @@ impl Driver for StubDriver {
         })
     }
 
-    fn roll<'a>(&'a self, key: &'a str, known: u64) -> DriverFuture<'a, Option<RollState>> {
+    fn roll<'a>(&'a self, key: &'a str, known: u64, _: Duration) -> DriverFuture<'a, Option<RollState>> {
         Box::pin(async move {
             let roll = self.broker.state()?.rolls.get(key).cloned().unwrap_or_default();
             Ok((known == 0 || roll.version != known).then_some(roll))

@@ -71,6 +71,10 @@ impl Own {
         let before = mirror.state.lock().await.own.insert(entry.channel.clone(), entry.clone());
         let failure = match self.say_set(group, &entry).await {
             Ok(Some(version)) => {
+                // A connection that ended meanwhile has left already.
+                if !mirror.state.lock().await.own.contains_key(&entry.channel) {
+                    self.say_unset(group, vec![entry.channel.clone()]).await?;
+                }
                 self.until(group, &mirror, version).await;
                 return Ok(());
             }
@@ -119,7 +123,10 @@ impl Own {
             }
         }
         let (key, driver) = (self.roll_key(group), self.base.shards.of(group));
-        let roll = self.base.judge(driver, &key, driver.roll(&key, 0).await)?.unwrap_or_default();
+        let roll = self
+            .base
+            .judge(driver, &key, driver.roll(&key, 0, self.base.hub.limits().group_expiry).await)?
+            .unwrap_or_default();
         let mut entries = self.entries(&key, roll);
         let nodes = entries.iter().filter_map(|entry| node_of(&entry.channel)).map(ToOwned::to_owned).collect();
         let leases = self.leases(nodes).await?;
@@ -146,7 +153,10 @@ impl Own {
             return Ok(());
         }
         let read = self.read(group, mirror, &mut state, 0).await;
-        self.base.judge(self.base.shards.of(group), &self.roll_key(group), read).map(drop)
+        drop(state);
+        let repairs = self.base.judge(self.base.shards.of(group), &self.roll_key(group), read)?;
+        self.repair(group, repairs).await;
+        Ok(())
     }
 
     /// A message of presence came to a group: its version, and what changed.
@@ -225,7 +235,9 @@ impl Own {
         known: u64,
     ) -> Result<Vec<Repair>, DriverError> {
         let key = self.roll_key(group);
-        let Some(roll) = self.base.shards.of(group).roll(&key, known).await? else { return Ok(Vec::new()) };
+        let expiry = self.base.hub.limits().group_expiry;
+        let roll = self.base.shards.of(group).roll(&key, known, expiry).await?;
+        let Some(roll) = roll else { return Ok(Vec::new()) };
         let (epoch, version) = (roll.epoch, roll.version);
         let mut diffs = Diffs::new(group);
         let is_own = |channel: &str| self.is_own(channel);
