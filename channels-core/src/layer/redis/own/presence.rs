@@ -282,6 +282,12 @@ impl Own {
                 tracing::debug!(%group, %error, "who has left could not be told");
             }
         }
+        // Who is said to be here by a process that has no lease would be taken for dead.
+        if !sets.is_empty()
+            && let Err(error) = self.renew_lease().await
+        {
+            return tracing::debug!(%group, %error, "the lease could not be renewed");
+        }
         let set = |entry: Arc<Entry>| async move {
             match self.say_set(group, &entry).await {
                 Ok(Some(_)) => {}
