@@ -44,6 +44,7 @@ pub mod topics {
     //! - [HTTP requests and long polls](http): responses that wait for an event.
     //! - [Events](events): types, handlers, sending.
     //! - [Channel layers](layers): groups, bounds, reports.
+    //! - [Presence](presence): who is here, and who comes and goes.
     #![cfg_attr(feature = "redis", doc = "- [Redis](redis): many processes, and Django on the other side.")]
     //! - [Workers](worker): consumers that read named channels.
     //! - [Testing](testing): what a communicator can do.
@@ -77,6 +78,9 @@ pub mod topics {
 
     #[doc = include_str!("../docs/topics/layers.md")]
     pub mod layers {}
+
+    #[doc = include_str!("../docs/topics/presence.md")]
+    pub mod presence {}
 
     #[cfg(feature = "redis")]
     #[doc = include_str!("../docs/topics/redis.md")]

@@ -80,6 +80,32 @@ async fn people_meet_in_the_room_that_they_chose_and_in_no_other() {
 }
 
 #[tokio::test]
+async fn a_person_in_two_windows_is_one_who_comes_once_and_leaves_once() {
+    let server = Server::start("chatroom", 0);
+    let browser = Browser::start("windows").await;
+    let alice = browser.open(&format!("{}?num=7&name=Alice", server.url)).await;
+    alice.waits_for_members(&["Alice"]).await;
+    assert_eq!(alice.texts("#hint").await, ["Only you are here. Send someone the link, or open a second tab."]);
+    let bob = browser.open(&format!("{}?num=7&name=Bob", server.url)).await;
+    alice.waits_for_members(&["Alice", "Bob"]).await;
+    assert!(alice.texts("#members .windows").await.is_empty());
+
+    let again = browser.open(&format!("{}?num=7&name=Bob", server.url)).await;
+    for person in [&alice, &bob, &again] {
+        person.waits_for("#members .windows", &["2 windows"]).await;
+        person.waits_for_members(&["Alice", "Bob"]).await;
+        person.waits_for("#count", &["2"]).await;
+        person.waits_for("#members .you", &["you"]).await;
+    }
+    again.click("#close").await;
+    alice.waits_for("#members .windows", &[]).await;
+    alice.waits_for_members(&["Alice", "Bob"]).await;
+    bob.click("#close").await;
+    alice.waits_for_members(&["Alice"]).await;
+    alice.waits_for("#log .system", &[CONNECTED, GREETING, "Bob came in", "Bob left"]).await;
+}
+
+#[tokio::test]
 async fn a_member_is_greeted_by_name_and_a_logout_closes_the_socket_in_every_window() {
     let server = Server::start("auth", 0);
     let browser = Browser::start("auth").await;

@@ -15,6 +15,7 @@
 //! | [`NameError`] | a channel or group name that is not one |
 //! | [`OriginError`] | a pattern of `OriginValidator` |
 //! | [`PatternError`] | a route's pattern |
+//! | [`PresenceError`] | who is present in a group |
 #![cfg_attr(feature = "redis", doc = "| [`RedisOptionsError`] | the options of a Redis layer |")]
 #![cfg_attr(
     feature = "redis",
@@ -43,6 +44,7 @@ pub use crate::{
     event::{DecodeError, EventError},
     layer::{LayerError, NameError, SendError},
     middleware::OriginError,
+    presence::PresenceError,
     routing::PatternError,
     scope::ArgError,
     server::ConfigError,

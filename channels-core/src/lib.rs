@@ -19,6 +19,7 @@ pub mod layer;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 pub mod middleware;
+pub mod presence;
 pub mod routing;
 pub mod scope;
 pub mod server;

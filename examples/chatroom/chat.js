@@ -81,7 +81,7 @@ function explain(field, fine) {
   $(`${field}-error`).hidden = Boolean(fine);
 }
 
-// A name lives as long as its tab, so that two tabs are two people.
+// A name lives as long as its tab: two tabs are two people, or one in two windows, as the names are.
 function remembered() {
   try { return sessionStorage.getItem("name") ?? ""; } catch { return ""; }
 }
@@ -128,23 +128,27 @@ function receive(message) {
       you = message.you;
       hue(you.name); // the first colour is one's own
       return showMembers();
-    case "members":
-      present = message.members;
+    case "people":
+      present = message.people;
       return showMembers();
-    case "here":
-      present = present.filter(({ id }) => id !== message.member.id).concat(message.member);
-      return showMembers();
-    case "joined":
-    case "left": {
-      const { type, member } = message; // a newcomer may already have a list with those who come in just then
-      present = present.filter(({ id }) => id !== member.id);
-      if (type === "joined") present.push(member);
-      if (member.id !== you?.id) system(`${member.name} ${type === "joined" ? "came in" : "left"}`);
-      return showMembers();
-    }
+    case "presence":
+      return changed(message);
     case "message":
       return said(message);
   }
+}
+
+// People come and go, and open and close windows. A newcomer is also told what the list had already: that changes nothing.
+function changed({ joins, leaves }) {
+  for (const person of [...joins, ...leaves]) {
+    const known = present.find(({ name: called }) => called === person.name);
+    present = present.filter((other) => other !== known);
+    if (person.windows) present.push({ ...person, since: Math.min(known?.since ?? Infinity, person.since) });
+  }
+  const others = (people, windows) => people.filter((person) => person.windows === windows && person.name !== you?.name);
+  for (const person of others(joins, 1)) system(`${person.name} came in`);
+  for (const person of others(leaves, 0)) system(`${person.name} left`);
+  showMembers();
 }
 
 // Lets go of the connection without a word in the log.
@@ -188,11 +192,14 @@ function show(next) {
 
 function showMembers() {
   $("count").textContent = present.length;
-  $("members").replaceChildren(...present.map(({ id, name: called }) => {
+  present.sort((one, other) => one.since - other.since);
+  $("members").replaceChildren(...present.map(({ name: called, windows, since }) => {
     const member = element("li", "");
     member.style.setProperty("--hue", hue(called));
+    member.title = `here since ${new Date(since).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}`;
     member.append(element("span", "name", called));
-    if (id === you?.id) member.append(element("span", "you", "you"));
+    if (called === you?.name) member.append(element("span", "you", "you"));
+    if (windows > 1) member.append(element("span", "windows", `${windows} windows`));
     return member;
   }));
   fit();

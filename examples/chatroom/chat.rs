@@ -2,10 +2,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use channels::prelude::*;
+use channels::{
+    prelude::*,
+    presence::{Change, Person, PresenceDiff},
+};
 use serde::{Deserialize, Serialize};
-
-use crate::rooms::{Member, Rooms};
 
 /// Characters that a name has at most.
 const NAME_LIMIT: usize = 30;
@@ -23,11 +24,31 @@ pub(crate) struct Said {
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Tell<'a> {
     Welcome { text: &'a str, you: &'a Member, room: &'a str },
-    Members { members: &'a [Member] },
-    Joined { member: &'a Member },
-    Here { member: &'a Member },
-    Left { member: &'a Member },
+    People { people: Vec<Seen> },
+    Presence { joins: Vec<Seen>, leaves: Vec<Seen> },
     Message { from: &'a Member, text: &'a str, at: u64 },
+}
+
+/// Who speaks: two windows of one person are two members.
+#[derive(Clone, Serialize, Deserialize)]
+struct Member {
+    id: String,
+    name: String,
+}
+
+/// What a window says of itself to the room.
+#[derive(Serialize, Deserialize)]
+struct Window {
+    /// Milliseconds since 1970.
+    since: u64,
+}
+
+/// A person, as the others see them: who has the same name is the same person.
+#[derive(Serialize)]
+struct Seen {
+    name: String,
+    windows: usize,
+    since: u64,
 }
 
 /// Somebody said something.
@@ -40,50 +61,15 @@ struct ChatMessage {
     at: u64,
 }
 
-/// Somebody came.
-#[derive(Serialize, Deserialize, Event)]
-#[event("chat.joined")]
-struct Joined {
-    member: Member,
-}
-
-/// Somebody who came wants to know who is there, in other processes too.
-#[derive(Serialize, Deserialize, Event)]
-#[event("chat.who")]
-struct Who {
-    reply_to: String,
-}
-
-/// The answer to it.
-#[derive(Serialize, Deserialize, Event)]
-#[event("chat.here")]
-struct IsHere {
-    member: Member,
-}
-
-/// Somebody left.
-#[derive(Serialize, Deserialize, Event)]
-#[event("chat.left")]
-struct Left {
-    member: Member,
-}
-
+#[derive(Default)]
 pub(crate) struct ChatConsumer {
-    rooms: Rooms,
     here: Option<Here>,
 }
 
 /// Where one is, once one is there.
 struct Here {
-    room: String,
     group: String,
     me: Member,
-}
-
-impl ChatConsumer {
-    pub(crate) fn new(rooms: Rooms) -> Self {
-        Self { rooms, here: None }
-    }
 }
 
 #[consumer]
@@ -94,16 +80,15 @@ impl Consumer for ChatConsumer {
         let name: String = cx.scope().query("name").unwrap_or_default().trim().chars().take(NAME_LIMIT).collect();
         let name = if name.is_empty() { "somebody".to_owned() } else { name };
         let id = cx.channel_name().rsplit('!').next().unwrap_or_default().to_owned();
-        let me = Member { id, name };
 
-        cx.group_add(&group).await?;
+        cx.presence(&group).join(&name, Window { since: now()? }).await?;
         cx.accept()?;
+        let me = Member { id, name };
         cx.send_json(&Tell::Welcome { text: "来了呀年轻人!", you: &me, room: &room })?;
-        let members = self.rooms.enter(&room, me.clone());
-        cx.send_json(&Tell::Members { members: &members })?;
-        self.here = Some(Here { room, group: group.clone(), me: me.clone() });
-        cx.group_send(&group, Who { reply_to: cx.channel_name().to_string() }).await?;
-        cx.group_send(group, Joined { member: me }).await?;
+        // Whoever comes or goes from here on is told by `presence_diff`, in this process or another.
+        let people = cx.presence(&group).list::<Window>().await?;
+        cx.send_json(&Tell::People { people: people.iter().map(Seen::from).collect() })?;
+        self.here = Some(Here { group, me });
         Ok(())
     }
 
@@ -113,28 +98,9 @@ impl Consumer for ChatConsumer {
             cx.close(CloseCode::MESSAGE_TOO_BIG, format!("a text has {TEXT_LIMIT} characters at most"));
             return Ok(());
         }
-        let at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
-        let message = ChatMessage { from: here.me.clone(), text: said.text, at: at.try_into()? };
+        let message = ChatMessage { from: here.me.clone(), text: said.text, at: now()? };
         cx.group_send(&here.group, message).await?;
         Ok(())
-    }
-
-    #[handler]
-    async fn chat_who(&mut self, cx: &mut Context, event: &Who) -> Result<()> {
-        let process = |channel: &str| channel.split('!').next().map(ToOwned::to_owned);
-        let Some(here) = &self.here else { return Ok(()) };
-        // Those of this process the newcomer has from its `Rooms`.
-        if process(&event.reply_to) != process(cx.channel_name())
-            && let Err(error) = cx.send_to(&event.reply_to, IsHere { member: here.me.clone() }).await
-        {
-            tracing::debug!(%error, "a newcomer was not told who is here");
-        }
-        Ok(())
-    }
-
-    #[handler]
-    async fn chat_here(&mut self, cx: &mut Context, event: &IsHere) -> Result<()> {
-        cx.send_json(&Tell::Here { member: &event.member })
     }
 
     // What follows is the same for every member: without `self`, it is made once for all of them.
@@ -145,20 +111,26 @@ impl Consumer for ChatConsumer {
     }
 
     #[handler]
-    fn chat_joined(event: &Joined) -> Result<Message> {
-        Ok(Message::json(&Tell::Joined { member: &event.member })?)
+    fn presence_diff(diff: &PresenceDiff<Window>) -> Result<Message> {
+        let seen = |changes: &[Change<Window>]| changes.iter().map(Seen::from).collect();
+        Ok(Message::json(&Tell::Presence { joins: seen(&diff.joins), leaves: seen(&diff.leaves) })?)
     }
+}
 
-    #[handler]
-    fn chat_left(event: &Left) -> Result<Message> {
-        Ok(Message::json(&Tell::Left { member: &event.member })?)
+impl From<&Person<Window>> for Seen {
+    fn from(person: &Person<Window>) -> Self {
+        let since = person.entries.iter().map(|entry| entry.meta.since).min().unwrap_or_default();
+        Self { name: person.who.clone(), windows: person.entries.len(), since }
     }
+}
 
-    async fn disconnect(&mut self, cx: &mut Context, _: &Close) {
-        let Some(Here { room, group, me }) = self.here.take() else { return };
-        self.rooms.leave(&room, &me);
-        if let Err(error) = cx.group_send(group, Left { member: me }).await {
-            tracing::warn!(%error, "the others were not told that somebody left");
-        }
+impl From<&Change<Window>> for Seen {
+    fn from(change: &Change<Window>) -> Self {
+        Self { name: change.who.clone(), windows: change.entries, since: change.meta.since }
     }
+}
+
+/// Milliseconds since 1970.
+fn now() -> Result<u64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis().try_into()?)
 }

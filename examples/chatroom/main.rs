@@ -12,23 +12,20 @@
 mod args;
 mod chat;
 mod page;
-mod rooms;
 
 use std::error::Error;
 
 use channels::{Layer, prelude::*};
 use tracing_subscriber::EnvFilter;
 
-use self::{args::Args, chat::ChatConsumer, rooms::Rooms};
+use self::{args::Args, chat::ChatConsumer};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).init();
 
     let args = Args::read()?;
-    let rooms = Rooms::default();
-    let join = move || ChatConsumer::new(rooms.clone());
-    let routes = URLRouter::new([re_path(r"^ws/(?P<group>[A-Za-z0-9_-]{1,50})/$", join)])?;
+    let routes = URLRouter::new([re_path(r"^ws/(?P<group>[A-Za-z0-9_-]{1,50})/$", ChatConsumer::default)])?;
     let app = ProtocolTypeRouter::new().http(page::serve).websocket(routes);
     let layer = Layer::from_url(&args.layer)?;
     let server = Server::new(app).layers(layer).readiness("/readyz").bind((args.host.as_str(), args.port))?;

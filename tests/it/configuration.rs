@@ -80,7 +80,7 @@ fn a_layer_without_settings_for_tests_is_an_error_where_they_are_asked_for() {
 
 #[test]
 fn every_mistake_is_named_with_its_line() {
-    let known = "capacity, channel_capacity, expiry, group_expiry, url";
+    let known = "capacity, channel_capacity, expiry, group_expiry, presence_capacity, url";
     for (text, error) in [
         ("[layers.x\n", "line 1: this is not TOML: unclosed table, expected `]`".to_owned()),
         ("\n[layer.x]\n", "line 2: there is no setting `layer` (there are: layers)".to_owned()),

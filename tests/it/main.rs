@@ -37,6 +37,7 @@ mod listening;
 mod middleware;
 mod mount;
 mod operations;
+mod presence;
 mod proxies;
 mod redis;
 mod reference;

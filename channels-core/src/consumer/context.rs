@@ -9,6 +9,7 @@ use crate::{
     Close, CloseCode, Message, Result, Scope,
     event::IntoEvent,
     layer::{ChannelName, GroupName, GroupSend, Layer, LayerError, Layers, NameError, Seat, SendError},
+    presence::{Entry, Presence, PresenceError},
     scope::{Alarm, Deadline},
     session::Port,
 };
@@ -46,13 +47,15 @@ pub struct Context {
     layer: Layer,
     seat: Seat,
     groups: Vec<GroupName>,
+    /// The groups in which it is present, and as whom.
+    present: Vec<(GroupName, String)>,
     alarm: Option<Alarm>,
 }
 
 impl Context {
     pub(crate) fn new(port: Rc<Port>, scope: Scope, layers: Layers, layer: Layer) -> Self {
         let seat = layer.get_ref().hub().sit_down(port.clone());
-        Self { port, scope, layers, layer, seat, groups: Vec::new(), alarm: None }
+        Self { port, scope, layers, layer, seat, groups: Vec::new(), present: Vec::new(), alarm: None }
     }
 
     pub(crate) fn port(&self) -> &Rc<Port> {
@@ -272,6 +275,26 @@ impl Context {
         joined
     }
 
+    /// Who is here: to be present in a group oneself, and to see who else is. Its [page](crate::presence) tells more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Context, Result};
+    /// # async fn connect(cx: &mut Context) -> Result<()> {
+    /// cx.presence("room").join("ada", "on the phone").await?;
+    /// let people = cx.presence("room").list::<String>().await?;
+    /// assert!(people.iter().any(|person| person.who == "ada"));
+    /// # Ok(()) }
+    /// ```
+    pub fn presence<G>(&mut self, group: G) -> Presence<'_>
+    where
+        G: TryInto<GroupName, Error: Into<NameError>>,
+    {
+        Presence::new(self, group.try_into().map_err(Into::into))
+    }
+
     /// Leaves a group; not being in it is no error. Every group is left after `disconnect` anyway.
     ///
     /// # Errors
@@ -284,6 +307,7 @@ impl Context {
         let group = group.try_into().map_err(Into::into)?;
         self.layer.get_ref().group_discard(&group, self.seat.name()).await?;
         self.groups.retain(|name| *name != group);
+        self.present.retain(|(name, _)| *name != group);
         Ok(())
     }
 
@@ -370,6 +394,24 @@ impl Context {
     /// Closes the connection then, and not at the time that was set before.
     pub(crate) fn set_deadline(&mut self, deadline: Option<Deadline>) {
         self.alarm = deadline.map(|deadline| Alarm::set(deadline, &self.port));
+    }
+
+    /// As whom it is present in a group.
+    pub(crate) fn present_as(&self, group: &GroupName) -> Option<&str> {
+        self.present.iter().find(|(name, _)| name == group).map(|(_, who)| who.as_str())
+    }
+
+    pub(crate) async fn set_present(&mut self, group: &GroupName, entry: Entry) -> Result<(), PresenceError> {
+        let who = entry.who.clone();
+        self.layer.get_ref().presence_set(group, entry).await?;
+        self.present.retain(|(name, _)| name != group);
+        self.present.push((group.clone(), who));
+        Ok(())
+    }
+
+    pub(crate) async fn unset_present(&mut self, group: &GroupName) -> Result<(), LayerError> {
+        self.present.retain(|(name, _)| name != group);
+        self.layer.get_ref().presence_unset(group, self.seat.name()).await
     }
 
     /// Leaves every group, and counts the events that nobody will take.

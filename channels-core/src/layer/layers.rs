@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use super::{
     ChannelLayer, ChannelName, Dropped, GroupName, GroupSend, InMemoryChannelLayer, LayerError, NameError, SendError,
 };
-use crate::event::{Envelope, IntoEvent};
+use crate::{
+    event::{Envelope, IntoEvent},
+    presence::GroupPresence,
+};
 
 /// A handle to a channel layer.
 ///
@@ -181,7 +184,25 @@ impl Layer {
         self.0.group_size(&group.try_into().map_err(Into::into)?).await
     }
 
-    /// Forgets all groups and all events that wait. Connections stay open.
+    /// Who is present in a group, to be asked from anywhere.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # async fn shown(layer: &channels::Layer) -> Result<String, channels::presence::PresenceError> {
+    /// let count = layer.presence("room").count().await?;
+    /// Ok(format!("{count} people are here"))
+    /// # }
+    /// ```
+    pub fn presence<G>(&self, group: G) -> GroupPresence<'_>
+    where
+        G: TryInto<GroupName, Error: Into<NameError>>,
+    {
+        GroupPresence::new(self, group.try_into().map_err(Into::into))
+    }
+
+    /// Forgets all groups, who is present in them, and all events that wait. Connections stay open.
     ///
     /// # Errors
     ///

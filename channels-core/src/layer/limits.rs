@@ -28,6 +28,9 @@ pub struct Limits {
     /// A named channel that was added to a group leaves it after this long, unless it is added again. 86,400 s, as in
     /// Channels. Connections stay for as long as they are open.
     pub group_expiry: Duration,
+    /// Connections that may be [present](crate::presence) in one group. 10,000: each process with members of the group keeps them
+    /// all, with at most 4 KiB of metadata for each.
+    pub presence_capacity: usize,
 }
 
 impl Default for Limits {
@@ -37,6 +40,7 @@ impl Default for Limits {
             channel_capacity: Vec::new(),
             expiry: Duration::from_secs(60),
             group_expiry: Duration::from_secs(86_400),
+            presence_capacity: 10_000,
         }
     }
 }

@@ -19,7 +19,7 @@ mod name;
 #[cfg(feature = "redis")]
 pub mod redis;
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{collections::HashSet, future::Future, pin::Pin, sync::Arc};
 
 use thiserror::Error;
 
@@ -33,7 +33,10 @@ pub use self::{
     memory::InMemoryChannelLayer,
     name::{ChannelName, GroupName, NAME_LIMIT, NameError},
 };
-use crate::event::{Envelope, EventError};
+use crate::{
+    event::{Envelope, EventError},
+    presence::{Entry, PresenceError},
+};
 
 /// A future of a channel layer; it may be polled on any thread.
 pub type LayerFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -181,7 +184,7 @@ pub trait ChannelLayer: Send + Sync + 'static {
         channel: &'a ChannelName,
     ) -> LayerFuture<'a, Result<(), LayerError>>;
 
-    /// Takes a channel out of a group; not being in it is no error.
+    /// Takes a channel out of a group, in which it is present no longer either; not being in it is no error.
     fn group_discard<'a>(
         &'a self,
         group: &'a GroupName,
@@ -206,6 +209,39 @@ pub trait ChannelLayer: Send + Sync + 'static {
     /// How many channels a group has.
     fn group_size<'a>(&'a self, group: &'a GroupName) -> LayerFuture<'a, Result<usize, LayerError>>;
 
-    /// Forgets all groups and all events that wait. Connections stay open.
+    /// Has a connection of this process be present in a group that it is in: as the entry says, whatever it was before. Every
+    /// member is told by a [`PresenceDiff`](crate::presence::PresenceDiff).
+    ///
+    /// A layer that does not know who is present leaves out this and the three below.
+    fn presence_set<'a>(&'a self, group: &'a GroupName, entry: Entry) -> LayerFuture<'a, Result<(), PresenceError>> {
+        let _ = (group, entry);
+        Box::pin(async { Err(PresenceError::Unsupported) })
+    }
+
+    /// Has a connection of this process be present no longer; not to be is no error, nor is a broker that is away.
+    fn presence_unset<'a>(
+        &'a self,
+        group: &'a GroupName,
+        channel: &'a ChannelName,
+    ) -> LayerFuture<'a, Result<(), LayerError>> {
+        let _ = (group, channel);
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Who is present in a group, in no order.
+    fn presence_list<'a>(&'a self, group: &'a GroupName) -> LayerFuture<'a, Result<Vec<Arc<Entry>>, PresenceError>> {
+        let _ = group;
+        Box::pin(async { Err(PresenceError::Unsupported) })
+    }
+
+    /// How many people are present in a group, on however many devices.
+    fn presence_count<'a>(&'a self, group: &'a GroupName) -> LayerFuture<'a, Result<usize, PresenceError>> {
+        Box::pin(async move {
+            let entries = self.presence_list(group).await?;
+            Ok(entries.iter().map(|entry| entry.who.as_str()).collect::<HashSet<_>>().len())
+        })
+    }
+
+    /// Forgets all groups, who is present in them, and all events that wait. Connections stay open.
     fn flush(&self) -> LayerFuture<'_, Result<(), LayerError>>;
 }

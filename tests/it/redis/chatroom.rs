@@ -64,20 +64,36 @@ async fn told(socket: &mut Socket, kind: &str) -> Value {
     }
 }
 
+/// Waits until somebody's page is told that a person has so many windows, in a list or as news.
+async fn sees(socket: &mut Socket, list: &str, name: &str, windows: u64) {
+    loop {
+        let told: Value = serde_json::from_str(&socket.text().await).expect("it is JSON");
+        let mut people = told[list].as_array().into_iter().flatten();
+        if people.any(|person| person["name"] == name && person["windows"] == windows) {
+            return;
+        }
+    }
+}
+
 #[tokio::test]
 async fn two_chatrooms_with_one_redis_are_one_chat() {
     let redis = RedisServer::start();
     let (first, second) = (Chatroom::start(&redis.url()), Chatroom::start(&redis.url()));
     let mut ada = first.enter("Ada").await;
-    told(&mut ada, "joined").await;
+    sees(&mut ada, "people", "Ada", 1).await;
     let mut bob = second.enter("Bob").await;
-    assert_eq!(told(&mut bob, "here").await["member"]["name"], "Ada");
-    assert_eq!(told(&mut ada, "joined").await["member"]["name"], "Bob");
+    sees(&mut bob, "people", "Ada", 1).await;
+    sees(&mut ada, "joins", "Bob", 1).await;
     ada.send(r#"{"text": "hello"}"#).await;
     assert_eq!(told(&mut bob, "message").await["text"], "hello");
     bob.send(r#"{"text": "哈哈"}"#).await;
     assert_eq!(told(&mut ada, "message").await["from"]["name"], "Ada", "one hears oneself");
     assert_eq!(told(&mut ada, "message").await["text"], "哈哈");
+
+    let again = first.enter("Bob").await;
+    sees(&mut ada, "joins", "Bob", 2).await;
     drop(bob);
-    assert_eq!(told(&mut ada, "left").await["member"]["name"], "Bob");
+    sees(&mut ada, "leaves", "Bob", 1).await;
+    drop(again);
+    sees(&mut ada, "leaves", "Bob", 0).await;
 }

@@ -10,6 +10,7 @@ mod django;
 mod failover;
 mod kick;
 mod lease;
+mod presence;
 mod server;
 mod suite;
 mod supervision;

@@ -19,6 +19,7 @@ fn twice<L: ChannelLayer, E: std::fmt::Debug>(
 ) -> Subject {
     let layer = || {
         let mut options = options().capacity(limits.capacity).expiry(limits.expiry).group_expiry(limits.group_expiry);
+        options = options.presence_capacity(limits.presence_capacity);
         for (pattern, capacity) in &limits.channel_capacity {
             options = options.channel_capacity(pattern.clone(), *capacity);
         }

@@ -34,6 +34,7 @@ const FILE_VARIABLE: &str = "CHANNEL_LAYERS";
 /// capacity = 500                   # events that wait in one channel; 100 unless it is said
 /// expiry = 60                      # seconds that one may wait there
 /// group_expiry = 86400             # seconds that a named channel stays in a group
+/// presence_capacity = 10000        # connections that may be present in one group
 ///
 /// [layers.default.channel_capacity] # the first pattern that fits counts
 /// "thumbnails.*" = 10               # a glob
@@ -102,7 +103,7 @@ impl LayersConfig {
     /// assert_eq!(
     ///     config.layers().unwrap_err().to_string(),
     ///     "line 3: there is no setting `layers.default.capcity` \
-    ///      (there are: capacity, channel_capacity, expiry, group_expiry, url)"
+    ///      (there are: capacity, channel_capacity, expiry, group_expiry, presence_capacity, url)"
     /// );
     /// # Ok::<(), channels::layer::LayersConfigError>(())
     /// ```

@@ -94,6 +94,9 @@ impl Settings {
         if let Some(expiry) = self.seconds("group_expiry")? {
             limits.group_expiry = expiry;
         }
+        if let Some(capacity) = self.count("presence_capacity")? {
+            limits.presence_capacity = capacity;
+        }
         let channels = self.take("channel_capacity", "a table of patterns and numbers", |value| match value {
             Value::Table(settings) => Some(settings.clone()),
             _ => None,

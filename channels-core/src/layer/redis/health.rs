@@ -1,13 +1,20 @@
 //! Whether the brokers are there, and whether what is sent comes back.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 /// What is known of the brokers of a layer.
 pub(super) struct Health {
     up: Mutex<Vec<bool>>,
+    /// When each of them came back, if it was ever lost.
+    back: Mutex<Vec<Option<Instant>>>,
     /// Whether each of them was up at once before.
     begun: AtomicBool,
     /// The last probe that was sent, and the last that came back.
@@ -28,6 +35,7 @@ impl Health {
     pub(super) fn new(brokers: usize) -> Self {
         Self {
             up: Mutex::new(vec![false; brokers]),
+            back: Mutex::new(vec![None; brokers]),
             begun: AtomicBool::new(false),
             sent: AtomicU64::new(0),
             probes: (0..brokers).map(|_| AtomicU64::new(0)).collect(),
@@ -38,6 +46,9 @@ impl Health {
     pub(super) fn set(&self, broker: usize, is_up: bool) -> Option<Change> {
         let mut up = self.up.lock().unwrap_or_else(PoisonError::into_inner);
         let before = up.iter().all(|up| *up);
+        if up[broker] != is_up && self.begun.load(Ordering::Relaxed) {
+            self.back.lock().unwrap_or_else(PoisonError::into_inner)[broker] = Some(Instant::now());
+        }
         up[broker] = is_up;
         if is_up {
             // What was sent before is lost; from now on everything has to come back.
@@ -54,6 +65,12 @@ impl Health {
 
     pub(super) fn is_up(&self, broker: usize) -> bool {
         self.up.lock().unwrap_or_else(PoisonError::into_inner)[broker]
+    }
+
+    /// For how long it is not `time` yet since this broker came back: what it should know it has to be told again.
+    pub(super) fn settles_in(&self, broker: usize, time: Duration) -> Option<Duration> {
+        let back = self.back.lock().unwrap_or_else(PoisonError::into_inner)[broker]?;
+        time.checked_sub(back.elapsed()).filter(|left| !left.is_zero())
     }
 
     /// The number of the next probe.

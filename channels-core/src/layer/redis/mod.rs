@@ -32,7 +32,7 @@ mod queue;
 mod readers;
 mod shards;
 
-pub use self::driver::{Driver, DriverError, DriverFuture, Notice, Popped, Push};
+pub use self::driver::{Driver, DriverError, DriverFuture, Notice, Popped, Push, RollChange, RollState, RollStep};
 pub use self::{
     body::SerializerFormat,
     host::Host,

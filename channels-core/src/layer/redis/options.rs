@@ -156,6 +156,13 @@ impl RedisOptions {
         self
     }
 
+    /// How many connections may be [present](crate::presence) in one group; 10,000 unless said otherwise. Only
+    /// [`RedisLayer`](super::RedisLayer) knows who is present.
+    pub fn presence_capacity(mut self, connections: usize) -> Self {
+        self.limits.presence_capacity = connections;
+        self
+    }
+
     /// Encrypts what the broker sees. The first passphrase encrypts, each may decrypt: to change it, put a new one in front
     /// everywhere, and take the old one away [`expiry`](Self::expiry) later.
     pub fn symmetric_encryption_keys<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {

@@ -112,7 +112,7 @@ impl PubSub {
         }
         let subscription = self.group_channel(group);
         let driver = self.base.shards.of(&subscription);
-        self.groups.add(&self.base, driver, group, channel, &subscription).await
+        self.groups.add(&self.base, driver, group, channel, &subscription).await.map(drop)
     }
 
     async fn group_discard(&self, group: &GroupName, channel: &ChannelName) {
@@ -176,7 +176,7 @@ impl Mode for PubSub {
 async fn sweep(pubsub: Arc<PubSub>) {
     loop {
         sleep(SWEEP).await;
-        for group in pubsub.groups.all().await {
+        for (group, _) in pubsub.groups.all().await {
             let subscription = pubsub.group_channel(&group);
             let driver = pubsub.base.shards.of(&subscription);
             pubsub.groups.leave_if_empty(&pubsub.base, driver, &group, &subscription).await;
@@ -262,7 +262,7 @@ impl ChannelLayer for RedisPubSubChannelLayer {
         let pubsub = self.pubsub.clone();
         Box::pin(self.io.run(async move {
             pubsub.base.hub.flush().await;
-            for group in pubsub.groups.all().await {
+            for (group, _) in pubsub.groups.all().await {
                 let subscription = pubsub.group_channel(&group);
                 let driver = pubsub.base.shards.of(&subscription);
                 pubsub.groups.leave_if_empty(&pubsub.base, driver, &group, &subscription).await;

@@ -259,7 +259,7 @@ async fn read_mailbox(queue: Arc<Queue>, broker: usize) {
     let driver = &base.shards.all()[broker];
     let mut failures = 0;
     loop {
-        let back = match driver.alive(vec![key.clone()]).await {
+        let back = match driver.leases(vec![key.clone()]).await {
             Ok(_) => come_back(&*queue, broker).await,
             Err(error) => Err(error),
         };

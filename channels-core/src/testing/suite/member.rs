@@ -5,7 +5,11 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::DEADLINE;
-use crate::{Consumer, Context, Dispatch, Envelope, Layer, RawEvent, Result, Text, testing::WebsocketCommunicator};
+use crate::{
+    Consumer, Context, Dispatch, Envelope, Error, Event, Layer, RawEvent, Result, Text,
+    presence::{Change, Person, PresenceDiff},
+    testing::WebsocketCommunicator,
+};
 
 #[derive(Clone)]
 struct Member {
@@ -25,6 +29,24 @@ impl Consumer for Member {
         match text.split_once(' ') {
             Some(("join", group)) => cx.group_add(group).await?,
             Some(("leave", group)) => cx.group_discard(group).await?,
+            Some(("present", what)) => {
+                let (who, meta) = what.split_once(' ').unwrap_or((what, ""));
+                if let Err(error) = cx.presence(GROUP).join(who, meta).await {
+                    cx.send(error.to_string())?;
+                }
+            }
+            Some(("update", meta)) => {
+                if let Err(error) = cx.presence(GROUP).update(meta).await {
+                    cx.send(error.to_string())?;
+                }
+            }
+            None if text == "absent" => cx.presence(GROUP).leave().await?,
+            None if text == "people" => {
+                let here = people(&cx.presence(GROUP).list().await?);
+                cx.send(here)?;
+            }
+            None if text == "panic" => panic!("as it was asked to"),
+            None if text == "fail" => return Err(Error::msg("as it was asked to")),
             _ => {
                 cx.send("waits")?;
                 self.gate.acquire().await?.forget();
@@ -35,12 +57,38 @@ impl Consumer for Member {
     }
 
     async fn dispatch(&mut self, cx: &mut Context, event: &Envelope) -> Result<Dispatch> {
+        if event.is(PresenceDiff::<String>::NAME) {
+            cx.send(told(event.decode()?))?;
+            return Ok(Dispatch::Handled);
+        }
         if !event.is("numbered") {
             return Ok(Dispatch::Unhandled);
         }
         cx.send(event.decode::<RawEvent>()?["n"].to_string())?;
         Ok(Dispatch::Handled)
     }
+}
+
+/// Where members are present.
+pub(super) const GROUP: &str = "room";
+
+/// Who is here, in short: `ada[phone,tablet] bob[phone]`.
+pub(super) fn people(people: &[Person<String>]) -> String {
+    let short = |person: &Person<String>| {
+        let mut metas: Vec<_> = person.entries.iter().map(|entry| entry.meta.as_str()).collect();
+        metas.sort_unstable();
+        format!("{}[{}]", person.who, metas.join(","))
+    };
+    people.iter().map(short).collect::<Vec<_>>().join(" ")
+}
+
+/// Who came and went, in short: `+ada[phone]1` for a join after which Ada has one entry.
+fn told(diff: &PresenceDiff<String>) -> String {
+    let short =
+        |sign: char| move |change: &Change<String>| format!("{sign}{}[{}]{}", change.who, change.meta, change.entries);
+    let joins = diff.joins.iter().map(short('+'));
+    let updates = diff.updates.iter().map(short('~'));
+    joins.chain(updates).chain(diff.leaves.iter().map(short('-'))).collect::<Vec<_>>().join(" ")
 }
 
 /// The client of such a connection.
@@ -69,6 +117,14 @@ impl Client {
     pub(super) async fn does(&mut self, what: &str) {
         self.socket.send_to(what).await.expect("it is connected");
         assert_eq!(self.told().await, format!("did {what}"));
+    }
+
+    /// Who is here, as it sees it.
+    pub(super) async fn people(&mut self) -> String {
+        self.socket.send_to("people").await.expect("it is connected");
+        let people = self.told().await;
+        assert_eq!(self.told().await, "did people");
+        people
     }
 
     /// Keeps it busy until it is [let go](Self::let_go).

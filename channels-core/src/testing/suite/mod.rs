@@ -6,6 +6,7 @@ mod delivery;
 mod groups;
 mod member;
 mod names;
+mod presence;
 mod receiving;
 
 use std::{future::Future, rc::Rc, time::Duration};
@@ -33,6 +34,11 @@ pub use self::{
         what_is_sent_to_a_group_reaches_its_members_and_nobody_else, who_joins_twice_is_a_member_once,
     },
     names::{a_new_channel_has_a_name_of_its_own, every_call_refuses_a_name_that_is_none_and_says_why},
+    presence::{
+        a_person_on_two_devices_is_one_with_two_entries, members_are_told_who_comes_and_changes_and_goes,
+        nobody_is_missed_between_a_list_and_what_is_told_after_it, presence_ends_with_its_connection_however_that_ends,
+        presence_out_of_bounds_is_refused_and_says_why, who_is_present_is_listed_with_metadata_in_every_process,
+    },
     receiving::{
         cancelling_receive_at_any_moment_loses_and_doubles_nothing, those_who_wait_on_one_channel_share_its_events,
     },
@@ -198,6 +204,12 @@ macro_rules! layer_suite {
             one_senders_events_keep_their_order_by_whichever_way_they_come
             a_connection_that_is_busy_holds_as_much_as_a_channel
             who_has_ended_is_in_no_group_and_is_no_error_to_send_to
+            who_is_present_is_listed_with_metadata_in_every_process
+            members_are_told_who_comes_and_changes_and_goes
+            a_person_on_two_devices_is_one_with_two_entries
+            presence_ends_with_its_connection_however_that_ends
+            nobody_is_missed_between_a_list_and_what_is_told_after_it
+            presence_out_of_bounds_is_refused_and_says_why
             a_full_channel_refuses_what_is_sent_until_there_is_room
             a_full_member_is_no_error_but_a_number_in_the_report
             the_first_pattern_that_fits_says_how_much_a_channel_holds

@@ -23,8 +23,9 @@ use tokio::{
 };
 
 use super::{
-    Driver, DriverError, DriverFuture, Notice, Popped, Push,
+    Driver, DriverError, DriverFuture, Notice, Popped, Push, RollChange, RollState,
     link::{NotConnected, error, join, members, push, read},
+    roll,
 };
 use crate::layer::redis::{
     host::{Host, backoff},
@@ -313,11 +314,21 @@ impl Driver for Cluster {
         Box::pin(async move { self.ask(cmd("SET").arg(key).arg(1).arg("PX").arg(time.as_millis() as u64)).await })
     }
 
-    fn alive(&self, keys: Vec<String>) -> DriverFuture<'_, Vec<bool>> {
+    fn leases(&self, keys: Vec<String>) -> DriverFuture<'_, Vec<Option<Duration>>> {
         Box::pin(async move {
-            let asked = stream::iter(keys).map(|key| async move { self.ask::<bool>(cmd("EXISTS").arg(key)).await });
-            asked.buffered(AT_ONCE).try_collect().await
+            let asked = stream::iter(keys)
+                .map(|key| async move { self.ask(cmd("PTTL").arg(key)).await.map(roll::left) })
+                .buffered(AT_ONCE);
+            asked.try_collect().await
         })
+    }
+
+    fn change_roll(&self, change: RollChange) -> DriverFuture<'_, Option<u64>> {
+        Box::pin(async move { self.ask(&roll::change(&change, "SPUBLISH")).await.map(roll::changed) })
+    }
+
+    fn roll<'a>(&'a self, key: &'a str, known: u64, expiry: Duration) -> DriverFuture<'a, Option<RollState>> {
+        Box::pin(async move { roll::state(self.ask(&roll::read(key, known, expiry)).await?) })
     }
 
     fn publish<'a>(&'a self, channel: &'a str, body: Vec<u8>) -> DriverFuture<'a, usize> {

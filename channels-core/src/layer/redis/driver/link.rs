@@ -22,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Driver, DriverError, DriverFuture, Notice, Popped, Push};
+use super::{Driver, DriverError, DriverFuture, Notice, Popped, Push, RollChange, RollState, roll};
 use crate::layer::redis::{
     host::{Connector, Host, backoff},
     mailbox,
@@ -216,14 +216,22 @@ impl Driver for Link {
         Box::pin(async move { self.ask(cmd("SET").arg(key).arg(1).arg("PX").arg(time.as_millis() as u64)).await })
     }
 
-    fn alive(&self, keys: Vec<String>) -> DriverFuture<'_, Vec<bool>> {
+    fn leases(&self, keys: Vec<String>) -> DriverFuture<'_, Vec<Option<Duration>>> {
         Box::pin(async move {
             let mut commands = pipe();
             for key in keys {
-                commands.cmd("EXISTS").arg(key);
+                commands.cmd("PTTL").arg(key);
             }
-            self.ask_all(&commands).await?.into_iter().map(read).collect()
+            self.ask_all(&commands).await?.into_iter().map(|answer| read(answer).map(roll::left)).collect()
         })
+    }
+
+    fn change_roll(&self, change: RollChange) -> DriverFuture<'_, Option<u64>> {
+        Box::pin(async move { self.ask(&roll::change(&change, "PUBLISH")).await.map(roll::changed) })
+    }
+
+    fn roll<'a>(&'a self, key: &'a str, known: u64, expiry: Duration) -> DriverFuture<'a, Option<RollState>> {
+        Box::pin(async move { roll::state(self.ask(&roll::read(key, known, expiry)).await?) })
     }
 
     fn publish<'a>(&'a self, channel: &'a str, body: Vec<u8>) -> DriverFuture<'a, usize> {

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod link;
+mod roll;
 #[cfg(any(test, feature = "testing"))]
 mod stub;
 
@@ -56,6 +57,51 @@ pub struct Popped {
     pub sent: f64,
 }
 
+/// A change of who is present in a group.
+#[derive(Clone, Debug)]
+pub struct RollChange {
+    /// The roll's key: a hash of its entries, its `epoch` and its `version`.
+    pub key: String,
+    /// The channel that is told, in the same slot of a cluster.
+    pub channel: String,
+    /// What becomes of the roll.
+    pub step: RollStep,
+    /// What a message of presence begins with.
+    pub mark: Vec<u8>,
+    /// What the channel is told, behind the mark and the roll's new version in 20 digits; and what an entry is set to.
+    pub body: Vec<u8>,
+    /// How long the roll is kept after its last change or look: whole seconds.
+    pub expiry: Duration,
+}
+
+/// What becomes of a roll.
+#[derive(Clone, Debug)]
+pub enum RollStep {
+    /// An entry is what the body says, unless there are so many already that it is not one of.
+    Set {
+        /// The entry.
+        entry: String,
+        /// How many there may be.
+        capacity: usize,
+    },
+    /// These entries are gone.
+    Unset {
+        /// The entries.
+        entries: Vec<String>,
+    },
+}
+
+/// A roll, whole. Of one that is not there all is zero.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct RollState {
+    /// When the roll was begun: another one was begun at another time.
+    pub epoch: u64,
+    /// What its last change was numbered; a younger roll's numbers are larger than an older one's.
+    pub version: u64,
+    /// Its entries.
+    pub entries: Vec<(String, Vec<u8>)>,
+}
+
 /// What a driver tells by itself.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Notice {
@@ -99,8 +145,16 @@ pub trait Driver: Send + Sync + 'static {
     /// Says that each of these keys is in use for so long.
     fn lease<'a>(&'a self, key: &'a str, time: Duration) -> DriverFuture<'a, ()>;
 
-    /// Which of these leases have not ended.
-    fn alive(&self, keys: Vec<String>) -> DriverFuture<'_, Vec<bool>>;
+    /// How much time these leases have left; `None` for one that has ended.
+    fn leases(&self, keys: Vec<String>) -> DriverFuture<'_, Vec<Option<Duration>>>;
+
+    /// Changes a roll, numbers the change, and publishes it, all at once; what changes nothing is neither numbered nor
+    /// published. The roll's version, or `None` when it is full. It may be done twice.
+    fn change_roll(&self, change: RollChange) -> DriverFuture<'_, Option<u64>>;
+
+    /// A roll, or `None` when it has still the version that is known. One with entries is kept for `expiry` (whole seconds) from
+    /// then on.
+    fn roll<'a>(&'a self, key: &'a str, known: u64, expiry: Duration) -> DriverFuture<'a, Option<RollState>>;
 
     /// Sends a message to the subscribers of a channel; how many connections those are.
     fn publish<'a>(&'a self, channel: &'a str, body: Vec<u8>) -> DriverFuture<'a, usize>;

@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Driver, DriverError, DriverFuture, Notice, Popped, Push};
+use super::{Driver, DriverError, DriverFuture, Notice, Popped, Push, RollChange, RollState, RollStep};
 
 /// A broker in memory: tests of a Redis layer need no server, and may take the broker away.
 ///
@@ -54,6 +54,7 @@ struct Shared {
 struct State {
     sets: BTreeMap<String, Vec<(f64, Vec<u8>)>>,
     leases: HashMap<String, Instant>,
+    rolls: HashMap<String, RollState>,
     listeners: Vec<Arc<Listener>>,
 }
 
@@ -94,6 +95,7 @@ impl StubBroker {
             let mut state = lock(&self.0.state);
             state.sets.clear();
             state.leases.clear();
+            state.rolls.clear();
         }
         self.0.running.send_replace(false);
         self.0.arrived.notify_waiters();
@@ -123,6 +125,31 @@ impl StubBroker {
 
     fn is_running(&self) -> bool {
         *self.0.running.borrow()
+    }
+
+    /// Hands a message to those who listen.
+    fn publish(&self, state: &State, channel: &str, body: &[u8]) -> usize {
+        if *self.0.muted.borrow() {
+            return 0;
+        }
+        self.0.published.fetch_add(1, Ordering::Relaxed);
+        let hears = |listener: &&Arc<Listener>| {
+            let fits = |name: &String| match name.strip_suffix('*') {
+                Some(start) => channel.starts_with(&start.replace('\\', "")),
+                None => name == channel,
+            };
+            *listener.open.borrow() && lock(&listener.channels).iter().any(fits)
+        };
+        let mut count = 0;
+        for listener in state.listeners.iter().filter(hears) {
+            count += 1;
+            let notice = Notice::Message { channel: channel.to_owned(), body: body.to_vec() };
+            let sent = lock(&listener.notices).as_ref().map(|notices| notices.try_send(notice));
+            if let (Some(Err(_)), Some(overflow)) = (sent, &*lock(&listener.overflow)) {
+                overflow();
+            }
+        }
+        count
     }
 
     fn state(&self) -> Result<MutexGuard<'_, State>, DriverError> {
@@ -236,39 +263,57 @@ impl Driver for StubDriver {
         })
     }
 
-    fn alive(&self, keys: Vec<String>) -> DriverFuture<'_, Vec<bool>> {
+    fn leases(&self, keys: Vec<String>) -> DriverFuture<'_, Vec<Option<Duration>>> {
         Box::pin(async move {
             let state = self.broker.state()?;
-            let now = Instant::now();
-            Ok(keys.iter().map(|key| state.leases.get(key).is_some_and(|end| *end > now)).collect())
+            let left = |key| state.leases.get(key)?.checked_duration_since(Instant::now());
+            Ok(keys.iter().map(left).collect())
+        })
+    }
+
+    fn change_roll(&self, change: RollChange) -> DriverFuture<'_, Option<u64>> {
+        Box::pin(async move {
+            let RollChange { key, channel, step, mark, body, .. } = change;
+            let mut state = self.broker.state()?;
+            let roll = state.rolls.entry(key).or_default();
+            let before = roll.entries.len();
+            match step {
+                RollStep::Unset { entries } => {
+                    roll.entries.retain(|(entry, _)| !entries.contains(entry));
+                    if roll.entries.len() == before {
+                        return Ok(Some(roll.version));
+                    }
+                }
+                RollStep::Set { entry, capacity } => {
+                    let known = roll.entries.iter_mut().find(|(known, _)| *known == entry);
+                    match known {
+                        Some((_, known)) => known.clone_from(&body),
+                        None if before >= capacity => return Ok(None),
+                        None => roll.entries.push((entry, body.clone())),
+                    }
+                }
+            }
+            if roll.version == 0 {
+                let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+                roll.epoch = since.as_micros() as u64;
+                roll.version = roll.epoch;
+            }
+            roll.version += 1;
+            let version = roll.version;
+            self.broker.publish(&state, &channel, &[&mark, format!("{version:020}").as_bytes(), &body].concat());
+            Ok(Some(version))
+        })
+    }
+
+    fn roll<'a>(&'a self, key: &'a str, known: u64, _: Duration) -> DriverFuture<'a, Option<RollState>> {
+        Box::pin(async move {
+            let roll = self.broker.state()?.rolls.get(key).cloned().unwrap_or_default();
+            Ok((known == 0 || roll.version != known).then_some(roll))
         })
     }
 
     fn publish<'a>(&'a self, channel: &'a str, body: Vec<u8>) -> DriverFuture<'a, usize> {
-        Box::pin(async move {
-            let listeners = self.broker.state()?.listeners.clone();
-            if *self.broker.0.muted.borrow() {
-                return Ok(0);
-            }
-            self.broker.0.published.fetch_add(1, Ordering::Relaxed);
-            let hears = |listener: &&Arc<Listener>| {
-                let fits = |name: &String| match name.strip_suffix('*') {
-                    Some(start) => channel.starts_with(&start.replace('\\', "")),
-                    None => name == channel,
-                };
-                *listener.open.borrow() && lock(&listener.channels).iter().any(fits)
-            };
-            let mut count = 0;
-            for listener in listeners.iter().filter(hears) {
-                count += 1;
-                let notice = Notice::Message { channel: channel.to_owned(), body: body.clone() };
-                let sent = lock(&listener.notices).as_ref().map(|notices| notices.try_send(notice));
-                if let (Some(Err(_)), Some(overflow)) = (sent, &*lock(&listener.overflow)) {
-                    overflow();
-                }
-            }
-            Ok(count)
-        })
+        Box::pin(async move { Ok(self.broker.publish(&*self.broker.state()?, channel, &body)) })
     }
 
     fn subscribe<'a>(&'a self, channel: &'a str) -> DriverFuture<'a, ()> {
@@ -322,7 +367,9 @@ impl Driver for StubDriver {
 
     fn flush<'a>(&'a self, prefix: &'a str) -> DriverFuture<'a, ()> {
         Box::pin(async move {
-            self.broker.state()?.sets.retain(|key, _| !key.starts_with(prefix));
+            let mut state = self.broker.state()?;
+            state.sets.retain(|key, _| !key.starts_with(prefix));
+            state.rolls.retain(|key, _| !key.starts_with(prefix));
             Ok(())
         })
     }

@@ -1,16 +1,21 @@
 //! Our own layer: one message of the broker for each process and group message.
 
+mod mirror;
+mod presence;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::time::sleep;
 
+use self::mirror::Mirror;
 use super::{
     RedisOptions, RedisOptionsError,
     base::{Base, Mode, hears, listen, probe, renew},
-    body::{Codec, To},
+    body::{BodyError, Codec, To},
     driver::DriverError,
     groups::Groups,
     io::Io,
@@ -20,6 +25,7 @@ use super::{
 use crate::{
     event::Envelope,
     layer::{Audience, ChannelLayer, ChannelName, GroupName, GroupReport, Hub, LayerError, LayerFuture, SendError},
+    presence::{Entry, PresenceError},
 };
 
 /// The length of a process's name, which every message begins with.
@@ -54,7 +60,7 @@ pub struct RedisLayer {
 
 struct Own {
     base: Arc<Base>,
-    groups: Groups,
+    groups: Groups<Mirror>,
 }
 
 impl RedisLayer {
@@ -82,6 +88,8 @@ impl RedisLayer {
         io.spawn(probe(own.clone()));
         io.spawn(renew(own.clone()));
         io.spawn(keep_lease(own.clone()));
+        io.spawn(keep_groups(own.clone()));
+        io.spawn(presence::watch(own.clone()));
         Ok(Self { own, io })
     }
 }
@@ -135,24 +143,33 @@ impl Own {
     async fn group_add(&self, group: &GroupName, channel: &ChannelName) -> Result<(), LayerError> {
         let (driver, expiry) = (self.base.shards.of(group), self.base.hub.limits().group_expiry);
         let key = if channel.contains('!') { self.members_key(group) } else { self.queues_key(group) };
+        let mut mirror = None;
         if self.is_own(channel) {
-            self.groups.add(&self.base, driver, group, channel, &self.group_channel(group)).await?;
+            mirror = Some(self.groups.add(&self.base, driver, group, channel, &self.group_channel(group)).await?);
             self.base.departed.forget(&key, channel);
         } else if channel.contains('!') {
             // Only its own process can subscribe for it.
             return Err(LayerError::Foreign { channel: channel.clone() });
         }
-        let joined = driver.join(&key, vec![channel.to_string()], now(), expiry).await;
+        let load = async {
+            match &mirror {
+                Some(mirror) => self.load(group, mirror).await,
+                None => Ok(()),
+            }
+        };
+        let (joined, loaded) = tokio::join!(driver.join(&key, vec![channel.to_string()], now(), expiry), load);
+        let joined = self.base.judge(driver, &key, joined).and(loaded);
         if joined.is_err() {
             self.groups.discard(&self.base, driver, group, channel, &self.group_channel(group)).await;
         }
-        self.base.judge(driver, &key, joined)
+        joined
     }
 
     async fn group_discard(&self, group: &GroupName, channel: &ChannelName) -> Result<(), LayerError> {
         let broker = self.base.shards.index_of(group);
         let driver = &self.base.shards.all()[broker];
         if self.is_own(channel) {
+            self.unset_present(group, channel).await?;
             self.groups.discard(&self.base, driver, group, channel, &self.group_channel(group)).await;
         }
         let key = if channel.contains('!') { self.members_key(group) } else { self.queues_key(group) };
@@ -220,25 +237,32 @@ impl Own {
         }
         let mut living = named;
         living.extend(by_node.remove(self.base.hub.node()).unwrap_or_default());
-        // A lease is on the broker that its node's name is on.
-        let mut leases: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-        for node in by_node.keys() {
-            leases.entry(self.base.shards.index_of(node)).or_default().push(node.clone());
-        }
+        let leases = self.leases(by_node.keys().cloned().collect()).await?;
         let mut dead = Vec::new();
-        for (broker, nodes) in leases {
-            let keeper = &self.base.shards.all()[broker];
-            let keys: Vec<_> = nodes.iter().map(|node| self.lease_key(node)).collect();
-            let alive = self.base.judge(keeper, &self.lease_key(&nodes[0]), keeper.alive(keys).await)?;
-            for (node, alive) in nodes.into_iter().zip(alive) {
-                let channels = by_node.remove(&node).unwrap_or_default();
-                if alive { living.extend(channels) } else { dead.extend(channels) }
-            }
+        for (node, channels) in by_node {
+            if leases.contains_key(&node) { living.extend(channels) } else { dead.extend(channels) }
         }
         if !dead.is_empty() {
             self.base.judge(driver, &members, driver.leave(&members, dead).await)?;
         }
         Ok(self.base.names(&members, &living))
+    }
+
+    /// Which of these processes live, and for how long that is believed without another sign of them.
+    async fn leases(&self, nodes: BTreeSet<String>) -> Result<HashMap<String, Duration>, LayerError> {
+        // A lease is on the broker that its node's name is on.
+        let mut brokers: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        for node in nodes {
+            brokers.entry(self.base.shards.index_of(&node)).or_default().push(node);
+        }
+        let mut leases = HashMap::new();
+        for (broker, nodes) in brokers {
+            let keeper = &self.base.shards.all()[broker];
+            let keys: Vec<_> = nodes.iter().map(|node| self.lease_key(node)).collect();
+            let left = self.base.judge(keeper, &self.lease_key(&nodes[0]), keeper.leases(keys).await)?;
+            leases.extend(nodes.into_iter().zip(left).filter_map(|(node, left)| Some((node, left?))));
+        }
+        Ok(leases)
     }
 
     async fn renew_lease(&self) -> Result<(), DriverError> {
@@ -249,7 +273,7 @@ impl Own {
     /// Has the broker know who of this process is in which group: takes those out that ended without leaving, and puts
     /// those in that it has lost.
     async fn sweep(&self) -> Result<(), LayerError> {
-        for group in self.groups.all().await {
+        for (group, mirror) in self.groups.all().await {
             let driver = self.base.shards.of(&group);
             let channel = self.group_channel(&group);
             if !self.base.hub.has_members(&group) {
@@ -259,6 +283,7 @@ impl Own {
             let (_, listed) = self.base.judge(driver, &key, driver.members(&key, 0.0).await)?;
             // Asked after the broker: who joins meanwhile is here, or is not there yet.
             let here: BTreeSet<String> = self.base.own_members(&group).await.into_iter().collect();
+            self.base.judge(driver, &key, self.check(&group, &mirror, Some(&here)).await)?;
             let listed: BTreeSet<String> = listed.into_iter().filter(|name| self.is_own(name)).collect();
             let gone: Vec<_> = listed.difference(&here).cloned().collect();
             if !gone.is_empty() {
@@ -290,7 +315,7 @@ impl Mode for Own {
 
     async fn receive(&self, broker: usize, channel: &str, body: &[u8]) {
         let Some((node, body)) = body.split_at_checked(NODE) else {
-            return self.base.note_bad_body(channel, &super::body::BodyError::TooShort);
+            return self.base.note_bad_body(channel, &BodyError::TooShort);
         };
         if node == self.base.hub.node().as_bytes() {
             // Its own: a probe, or what its members have had already.
@@ -299,14 +324,18 @@ impl Mode for Own {
             }
             return;
         }
-        let Some(mail) = self.base.decode(channel, body) else { return };
         let start = self.base.options.prefix.len() + 2;
         let group = channel.get(start..channel.len() - 1).filter(|_| channel.ends_with('}'));
-        match group.map(GroupName::new) {
-            Some(Ok(group)) => {
+        let group = group.and_then(|group| GroupName::new(group).ok());
+        if let Some(group) = group.as_ref().filter(|_| node == presence::MARK) {
+            return self.heard(group, body).await;
+        }
+        let Some(mail) = self.base.decode(channel, body) else { return };
+        match group {
+            Some(group) => {
                 self.base.hub.group_post(&group, Arc::new(mail.event)).await;
             }
-            _ => {
+            None => {
                 self.base.deliver(channel, mail).await;
             }
         }
@@ -316,11 +345,12 @@ impl Mode for Own {
         if self.base.shards.index_of(self.base.hub.node()) == broker {
             self.renew_lease().await?;
         }
-        for group in self.groups.all().await {
+        for (group, mirror) in self.groups.all().await {
             let members = self.base.own_members(&group).await;
             if self.base.shards.index_of(&group) == broker && !members.is_empty() {
-                let expiry = self.base.hub.limits().group_expiry;
-                self.base.shards.all()[broker].join(&self.members_key(&group), members, now(), expiry).await?;
+                let (key, expiry) = (self.members_key(&group), self.base.hub.limits().group_expiry);
+                let join = self.base.shards.all()[broker].join(&key, members, now(), expiry);
+                tokio::try_join!(join, self.check(&group, &mirror, None))?;
             }
         }
         Ok(())
@@ -338,6 +368,13 @@ async fn keep_lease(own: Arc<Own>) {
         if let Err(error) = own.renew_lease().await {
             tracing::debug!(%error, "the lease could not be renewed");
         }
+        sleep(own.base.options.lease / 3).await;
+    }
+}
+
+/// Looks through the groups as often, beside it: with many of them that takes its time.
+async fn keep_groups(own: Arc<Own>) {
+    loop {
         sleep(own.base.options.lease / 3).await;
         if let Err(error) = own.sweep().await {
             tracing::debug!(%error, "groups could not be looked through");
@@ -417,11 +454,35 @@ impl ChannelLayer for RedisLayer {
         Box::pin(self.io.run(async move { Ok(own.members(&group).await?.len()) }))
     }
 
+    fn presence_set<'a>(&'a self, group: &'a GroupName, entry: Entry) -> LayerFuture<'a, Result<(), PresenceError>> {
+        let (own, group) = (self.own.clone(), group.clone());
+        Box::pin(self.io.run(async move { own.set_present(&group, entry).await }))
+    }
+
+    fn presence_unset<'a>(
+        &'a self,
+        group: &'a GroupName,
+        channel: &'a ChannelName,
+    ) -> LayerFuture<'a, Result<(), LayerError>> {
+        let (own, group, channel) = (self.own.clone(), group.clone(), channel.clone());
+        Box::pin(self.io.run(async move { own.unset_present(&group, &channel).await }))
+    }
+
+    fn presence_list<'a>(&'a self, group: &'a GroupName) -> LayerFuture<'a, Result<Vec<Arc<Entry>>, PresenceError>> {
+        let (own, group) = (self.own.clone(), group.clone());
+        Box::pin(self.io.run(async move { Ok(own.present(&group).await?) }))
+    }
+
+    fn presence_count<'a>(&'a self, group: &'a GroupName) -> LayerFuture<'a, Result<usize, PresenceError>> {
+        let (own, group) = (self.own.clone(), group.clone());
+        Box::pin(self.io.run(async move { Ok(own.count_present(&group).await?) }))
+    }
+
     fn flush(&self) -> LayerFuture<'_, Result<(), LayerError>> {
         let own = self.own.clone();
         Box::pin(self.io.run(async move {
             own.base.hub.flush().await;
-            for group in own.groups.all().await {
+            for (group, _) in own.groups.all().await {
                 let driver = own.base.shards.of(&group);
                 own.groups.leave_if_empty(&own.base, driver, &group, &own.group_channel(&group)).await;
             }
