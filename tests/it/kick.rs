@@ -178,8 +178,8 @@ async fn by_token(backend: impl UserBackend<User = String>, token: &str, layer: 
     let stack = (AuthMiddleware::new(backend), auth::require_auth::<String>());
     let app = stack.wrap(|| Door(Users::default()));
     let client = WebsocketCommunicator::new(app, "/").header(("Authorization", format!("Bearer {token}")));
-    let status = client.layers(layer.clone()).connect().await.unwrap().status.as_u16();
-    status
+    let mut client = client.layers(layer.clone());
+    client.connect().await.unwrap().status.as_u16()
 }
 
 #[channels::test]
