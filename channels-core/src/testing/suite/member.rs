@@ -45,7 +45,7 @@ impl Consumer for Member {
                 let here = people(&cx.presence(GROUP).list().await?);
                 cx.send(here)?;
             }
-            None if text == "panic" => panic!("as it was asked to"),
+            None if text == "panic" => panic!("on purpose"),
             None if text == "fail" => return Err(Error::msg("as it was asked to")),
             _ => {
                 cx.send("waits")?;
