@@ -18,6 +18,8 @@ pub struct Audience {
     group: GroupName,
     more: Vec<GroupName>,
     except: Vec<ChannelName>,
+    /// Whoever is in one of these gets the event by another way.
+    without: Vec<GroupName>,
 }
 
 impl Audience {
@@ -40,7 +42,18 @@ impl Audience {
 
     /// The group, if it is one.
     pub(super) fn single(&self) -> Option<&GroupName> {
-        self.more.is_empty().then_some(&self.group)
+        (self.more.is_empty() && self.without.is_empty()).then_some(&self.group)
+    }
+
+    /// The groups whose members are left out.
+    pub(super) fn without(&self) -> &[GroupName] {
+        &self.without
+    }
+
+    /// The members of one group that are in none of some others, but some channels.
+    #[cfg(feature = "redis")]
+    pub(super) fn part(group: GroupName, without: Vec<GroupName>, except: Vec<ChannelName>) -> Self {
+        Self { group, more: Vec::new(), except, without }
     }
 
     fn add(&mut self, group: GroupName) {
@@ -52,7 +65,7 @@ impl Audience {
 
 impl From<GroupName> for Audience {
     fn from(group: GroupName) -> Self {
-        Self { group, more: Vec::new(), except: Vec::new() }
+        Self { group, more: Vec::new(), except: Vec::new(), without: Vec::new() }
     }
 }
 

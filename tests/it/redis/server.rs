@@ -71,6 +71,11 @@ impl RedisServer {
     }
 }
 
+/// Debian's `redis-server`, or the program that `CHANNELS_TEST_REDIS` names: `scripts/brokers` tries others.
+fn redis_server() -> Command {
+    Command::new(std::env::var_os("CHANNELS_TEST_REDIS").unwrap_or_else(|| "redis-server".into()))
+}
+
 fn free_port() -> u16 {
     let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
     free.local_addr().expect("it has one").port()
@@ -225,7 +230,7 @@ impl Drop for Authority {
 }
 
 fn spawn(port: u16, directory: &Path, options: &[String]) -> Child {
-    let mut command = Command::new("redis-server");
+    let mut command = redis_server();
     command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"]);
     command.arg("--dir").arg(directory).args(["--unixsocket", "redis.sock"]).args(options);
     command.stdout(Stdio::null()).spawn().expect("redis-server, of Debian's package of that name")
@@ -263,7 +268,7 @@ impl Sentinel {
             server.port
         );
         std::fs::write(&config, text).expect("it can be written");
-        let mut command = Command::new("redis-server");
+        let mut command = redis_server();
         command.arg(&config).arg("--sentinel").current_dir(&directory).stdout(Stdio::null());
         let child = command.spawn().expect("redis-server, of Debian's package of that name");
         let deadline = Instant::now() + DEADLINE;

@@ -185,14 +185,19 @@ impl Local {
         self.end(walk)
     }
 
-    /// Delivers an event to the members of several groups but some; to who is in several of them, once.
+    /// Delivers an event to the members of several groups but some, and but those of other groups; to who is in several of
+    /// them, once.
     pub(super) fn walk_all<'a>(
         &self,
         groups: impl Iterator<Item = &'a GroupName>,
+        without: &[GroupName],
         skip: &[SeatId],
         event: &Arc<Envelope>,
     ) -> GroupReport {
         let mut seen: HashSet<_> = self.keys(skip).into_iter().collect();
+        for group in without {
+            seen.extend(self.groups.borrow().get(group).into_iter().flat_map(IndexMap::keys));
+        }
         let mut walk = Walk::default();
         for group in groups {
             for (key, port) in self.groups.borrow().get(group).into_iter().flatten() {

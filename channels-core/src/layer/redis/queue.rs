@@ -12,7 +12,7 @@ use super::{
     RedisOptions, RedisOptionsError,
     base::{Base, Mode, come_back, probe, renew},
     body::{Codec, To, non_local},
-    driver::{DriverError, Popped},
+    driver::{DriverError, Popped, tell},
     host::backoff,
     io::Io,
     mailbox::now,
@@ -117,10 +117,17 @@ impl Queue {
     }
 
     async fn group_add(&self, group: &GroupName, channel: &ChannelName) -> Result<(), LayerError> {
-        let (key, driver) = (self.group_key(group), self.base.shards.of(group));
-        let expiry = self.base.hub.limits().group_expiry;
-        self.base.departed.forget(&key, channel);
-        self.base.judge(driver, &key, driver.join(&key, vec![channel.to_string()], now(), expiry).await)?;
+        let (key, broker) = (self.group_key(group), self.base.shards.index_of(group));
+        let (driver, expiry) = (&self.base.shards.all()[broker], self.base.hub.limits().group_expiry);
+        self.base.departed.forget(broker, &key, channel);
+        let joined = driver.join(&key, vec![channel.to_string()], now(), expiry).await;
+        if let Err(DriverError::Lost(_)) = joined
+            && self.is_own(channel)
+        {
+            // It may be in the set for all that.
+            self.base.departed.note(broker, key.clone(), channel.to_string());
+        }
+        self.base.judge(driver, &key, joined)?;
         if self.is_own(channel) {
             self.base.hub.group_add(group, channel).await;
         }
@@ -234,14 +241,7 @@ impl Mode for Queue {
     }
 
     async fn rejoin(&self, broker: usize) -> Result<(), DriverError> {
-        for group in self.base.hub.group_names() {
-            let members = self.base.own_members(&group).await;
-            if self.base.shards.index_of(&group) == broker && !members.is_empty() {
-                let expiry = self.base.hub.limits().group_expiry;
-                self.base.shards.all()[broker].join(&self.group_key(&group), members, now(), expiry).await?;
-            }
-        }
-        Ok(())
+        self.base.put_all(broker, |group| self.group_key(group)).await
     }
 
     async fn probe(&self, broker: usize, number: u64) -> Result<(), DriverError> {
@@ -284,7 +284,10 @@ async fn read_mailbox(queue: Arc<Queue>, broker: usize) {
             },
         };
         match error {
-            DriverError::Lost(_) => base.set_up(broker, false).await,
+            DriverError::Lost(_) => {
+                tell(driver.name(), failures, &error);
+                base.set_up(broker, false).await;
+            }
             DriverError::Refused(_) => base.bad.note(&key, "refused", &error),
         }
         sleep(backoff(failures)).await;
