@@ -123,7 +123,7 @@ impl Base {
         message: Push,
     ) -> Result<(), SendError> {
         let (key, capacity) = (message.key.clone(), message.capacity);
-        let taken = self.judge_sent(driver, &key, driver.push(vec![message]).await)?;
+        let taken = self.judge(driver, &key, driver.push(vec![message]).await)?;
         if taken == [true] {
             return Ok(());
         }
@@ -146,17 +146,22 @@ impl Base {
         })
     }
 
-    /// A broker's answer to a message: what it did not take is counted.
-    pub(super) fn judge_sent<T>(
-        &self,
-        driver: &Arc<dyn Driver>,
-        key: &str,
-        answer: Result<T, DriverError>,
-    ) -> Result<T, LayerError> {
-        if let Err(DriverError::Lost(_)) = answer {
+    /// A message whose sender gets this error: counts it when a broker did not take it.
+    pub(super) fn note_lost(&self, error: &LayerError) {
+        if let LayerError::Broker { source, .. } = error
+            && let Some(DriverError::Lost(_)) = source.downcast_ref()
+        {
             self.hub.count_lost(1);
         }
-        self.judge(driver, key, answer)
+    }
+
+    /// The outcome of a send, with its message counted if that is lost.
+    pub(super) fn sent(&self, sent: Result<(), SendError>) -> Result<(), SendError> {
+        sent.inspect_err(|error| {
+            if let SendError::Layer(error) = error {
+                self.note_lost(error);
+            }
+        })
     }
 
     /// The members of a group that are of this process.

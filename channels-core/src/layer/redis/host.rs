@@ -209,7 +209,11 @@ impl Host {
             }
             Kind::Sentinel(sentinel) => {
                 let clients = sentinel.sentinels.iter().map(|(host, port)| {
-                    let address = ConnectionAddr::Tcp(host.clone(), *port);
+                    let (host, port) = (host.clone(), *port);
+                    let address = match &sentinel.sentinel_tls {
+                        Some(_) => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
+                        None => ConnectionAddr::Tcp(host, port),
+                    };
                     Ok(tokio::sync::Mutex::new(sentinel.client(address, self.tls.as_ref())?))
                 });
                 let clients = clients.collect::<Result<Vec<_>, RedisError>>()?;
@@ -246,7 +250,6 @@ impl Sentinel {
         }
         if let Some(Tls(certificates)) = &self.sentinel_tls {
             install_crypto();
-            builder = builder.set_client_to_sentinel_tls_mode(TlsMode::Secure);
             builder = builder.set_client_to_sentinel_certificates(certificates.clone());
         }
         builder.build()

@@ -128,7 +128,7 @@ impl Own {
         let channel_of_node = self.node_channel(node);
         let body = self.frame(&self.base.encode(&event, To::One(channel))?);
         let driver = self.base.shards.of(node);
-        let heard = self.base.judge_sent(driver, &channel_of_node, driver.publish(&channel_of_node, body).await)?;
+        let heard = self.base.judge(driver, &channel_of_node, driver.publish(&channel_of_node, body).await)?;
         self.base.hub.count_gone(usize::from(heard == 0));
         Ok(())
     }
@@ -188,7 +188,7 @@ impl Own {
                 let (channel, key, driver) =
                     (self.group_channel(group), self.queues_key(group), self.base.shards.of(group));
                 let (heard, queues) = tokio::join!(driver.publish(&channel, body?), driver.members(&key, oldest));
-                let heard = self.base.judge_sent(driver, &channel, heard)?;
+                let heard = self.base.judge(driver, &channel, heard)?;
                 let (expired, queues) = self.base.judge(driver, &key, queues)?;
                 let others = heard.saturating_sub(usize::from(self.groups.contains(group)));
                 Ok::<_, LayerError>((others, expired, self.base.names(&key, &queues)))
@@ -362,7 +362,7 @@ impl ChannelLayer for RedisLayer {
 
     fn send<'a>(&'a self, channel: &'a ChannelName, event: Arc<Envelope>) -> LayerFuture<'a, Result<(), SendError>> {
         let (own, channel) = (self.own.clone(), channel.clone());
-        Box::pin(self.io.run(async move { own.send(&channel, event).await }))
+        Box::pin(self.io.run(async move { own.base.sent(own.send(&channel, event).await) }))
     }
 
     fn receive<'a>(&'a self, channel: &'a ChannelName) -> LayerFuture<'a, Result<Arc<Envelope>, LayerError>> {
@@ -405,7 +405,11 @@ impl ChannelLayer for RedisLayer {
 
     fn group_send(&self, audience: Audience, event: Arc<Envelope>) -> LayerFuture<'_, Result<GroupReport, LayerError>> {
         let own = self.own.clone();
-        Box::pin(self.io.run(async move { own.group_send(&audience, event).await }))
+        Box::pin(
+            self.io.run(async move {
+                own.group_send(&audience, event).await.inspect_err(|error| own.base.note_lost(error))
+            }),
+        )
     }
 
     fn group_channels<'a>(&'a self, group: &'a GroupName) -> LayerFuture<'a, Result<Vec<ChannelName>, LayerError>> {

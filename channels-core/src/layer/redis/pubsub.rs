@@ -103,7 +103,8 @@ impl PubSub {
     async fn publish(&self, channel: &str, event: &Envelope) -> Result<usize, LayerError> {
         let body = self.base.encode(event, To::Reader)?;
         let driver = self.base.shards.of(channel);
-        self.base.judge_sent(driver, channel, driver.publish(channel, body).await)
+        let heard = self.base.judge(driver, channel, driver.publish(channel, body).await);
+        heard.inspect_err(|error| self.base.note_lost(error))
     }
 
     async fn group_add(&self, group: &GroupName, channel: &ChannelName) -> Result<(), LayerError> {

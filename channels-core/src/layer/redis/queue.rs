@@ -172,13 +172,7 @@ impl Queue {
     async fn group_send(&self, audience: &Audience, event: Arc<Envelope>) -> Result<GroupReport, LayerError> {
         let groups: Vec<_> = audience.groups().map(|group| self.group_key(group)).collect();
         let key = groups.join(", ");
-        let listeners = self.listeners(audience).await;
-        if listeners.is_err()
-            && !audience.groups().all(|group| self.base.health.is_up(self.base.shards.index_of(group)))
-        {
-            self.base.hub.count_lost(1);
-        }
-        let (expired, members) = listeners?;
+        let (expired, members) = self.listeners(audience).await?;
         let (own, others): (Vec<_>, Vec<_>) = members.into_iter().partition(|name| self.is_own(name));
         let mut report = GroupReport { expired, ..GroupReport::default() };
         // One message for each mailbox, whatever the number of members behind it.
@@ -196,7 +190,7 @@ impl Queue {
         for (broker, messages) in by_broker {
             let driver = &self.base.shards.all()[broker];
             let (counts, messages): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
-            let taken = self.base.judge_sent(driver, &key, driver.push(messages).await)?;
+            let taken = self.base.judge(driver, &key, driver.push(messages).await)?;
             for (count, taken) in counts.into_iter().zip(taken) {
                 if taken {
                     report.delivered += count;
@@ -306,7 +300,7 @@ impl ChannelLayer for RedisChannelLayer {
 
     fn send<'a>(&'a self, channel: &'a ChannelName, event: Arc<Envelope>) -> LayerFuture<'a, Result<(), SendError>> {
         let (queue, channel) = (self.queue.clone(), channel.clone());
-        Box::pin(self.io.run(async move { queue.send(&channel, event).await }))
+        Box::pin(self.io.run(async move { queue.base.sent(queue.send(&channel, event).await) }))
     }
 
     fn receive<'a>(&'a self, channel: &'a ChannelName) -> LayerFuture<'a, Result<Arc<Envelope>, LayerError>> {
@@ -345,7 +339,9 @@ impl ChannelLayer for RedisChannelLayer {
 
     fn group_send(&self, audience: Audience, event: Arc<Envelope>) -> LayerFuture<'_, Result<GroupReport, LayerError>> {
         let queue = self.queue.clone();
-        Box::pin(self.io.run(async move { queue.group_send(&audience, event).await }))
+        Box::pin(self.io.run(async move {
+            queue.group_send(&audience, event).await.inspect_err(|error| queue.base.note_lost(error))
+        }))
     }
 
     fn group_channels<'a>(&'a self, group: &'a GroupName) -> LayerFuture<'a, Result<Vec<ChannelName>, LayerError>> {

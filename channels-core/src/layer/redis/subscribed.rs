@@ -71,10 +71,11 @@ impl<K: Clone + Eq + Hash> Subscribed<K> {
     ) {
         let Some(entry) = self.entries().get(key).cloned() else { return };
         let turn = entry.turn.clone().lock_owned().await;
-        if !is_needed() && entry.is_subscribed.swap(false, Ordering::Relaxed) {
-            if let Err(error @ DriverError::Refused(_)) = driver.unsubscribe(subscription).await {
-                tracing::debug!(subscription, %error, "a subscription could not be ended");
-            }
+        if !is_needed()
+            && entry.is_subscribed.swap(false, Ordering::Relaxed)
+            && let Err(error @ DriverError::Refused(_)) = driver.unsubscribe(subscription).await
+        {
+            tracing::debug!(subscription, %error, "a subscription could not be ended");
         }
         drop(turn);
         self.forget(key, entry);

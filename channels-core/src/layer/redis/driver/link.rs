@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::StreamExt;
 use redis::{
-    AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, Msg, Pipeline, RedisError, Value,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, Msg, Pipeline, RedisError, Value,
     aio::{ConnectionLike, MultiplexedConnection, PubSubSink, PubSubStream},
     cmd, from_redis_value, pipe,
 };
@@ -97,11 +97,16 @@ impl Link {
         Ok(shared.clone().expect("it was just made"))
     }
 
+    /// A Sentinel that knows no master means that there is none.
+    async fn client(&self) -> Result<Client, DriverError> {
+        self.connector.client().await.map_err(|none| DriverError::Lost(Arc::new(none)))
+    }
+
     async fn connect(&self, patience: Duration) -> Result<MultiplexedConnection, DriverError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(Some(patience));
-        let client = self.connector.client().await.map_err(error)?;
+        let client = self.client().await?;
         client.get_multiplexed_async_connection_with_config(&config).await.map_err(error)
     }
 
@@ -158,7 +163,7 @@ impl Link {
     async fn subscribe_all(&self) -> Result<PubSubStream, DriverError> {
         let pubsub = self
             .run(async {
-                let client = self.connector.client().await.map_err(error)?;
+                let client = self.client().await?;
                 client.get_async_pubsub().await.map_err(error)
             })
             .await?;
