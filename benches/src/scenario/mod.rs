@@ -24,7 +24,7 @@ use crate::contract::Contract;
 use crate::patience::Patience;
 use crate::payload::Clock;
 use crate::report::Numbers;
-use crate::server::{Part, Running, Server};
+use crate::server::{Part, Program, Running, Server};
 
 /// The scenarios and their options.
 #[derive(Clone, Subcommand)]
@@ -148,8 +148,9 @@ impl Scenario {
             Self::Stuck(_) => server.contract == Contract::Room,
             Self::Idle(_) | Self::Churn(_) => named || server.part != Part::Again,
             Self::Echo(_) => server.echo(0).is_some(),
-            // A program that takes REUSE_PORT takes LAYER too: ours.
-            Self::Crowd(_) | Self::Redis(_) => server.shares_port,
+            Self::Crowd(_) => server.shares_port,
+            // One that was built elsewhere is ours, or takes the same environment.
+            Self::Redis(_) => server.shares_port || matches!(server.program, Program::Built(_)),
         }
     }
 
