@@ -90,6 +90,11 @@ impl Swarm {
         })
     }
 
+    /// Connects to this server from now on.
+    pub(crate) fn go_to(&mut self, address: SocketAddr) {
+        self.address = address;
+    }
+
     /// Connects from this address from now on. Each has some 28,000 ports, and keeps those of the last minute.
     pub(crate) fn come_from(&mut self, source: Ipv4Addr) {
         self.source = source;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p channels-bench -- table            all servers compared, as Markdown; docs/performance.md
+//! cargo run --release -p channels-bench -- layers           the layers over Redis, two processes; docs/performance.md
 //! cargo run --release -p channels-bench                     our servers in four scenarios, medians of three runs
 //! cargo run --release -p channels-bench -- fan-out --help   one scenario and its options
 //! ```
@@ -10,6 +11,7 @@
 //! memory `/proc` tells. The load checks what it measures: each member gets each message exactly once, whole and in order,
 //! or the run has failed, the program says what was missing and ends with 1.
 
+mod broker;
 mod client;
 mod contract;
 mod frame;
@@ -101,6 +103,8 @@ enum Command {
     Table(plan::Options),
     /// Compare sizes of rooms, and numbers of rooms; prints Markdown
     Sizes(plan::Options),
+    /// Compare the layers over Redis, with members in two processes, and numbers of members; prints Markdown
+    Layers(plan::Options),
     /// Hold connections open until the input ends, for a scenario that needs more of them than one process may have
     #[command(hide = true)]
     Hold(hold::Options),
@@ -131,8 +135,12 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         Some(Command::Table(options)) => planned(arguments, *plan.insert(Plan::Table), options)?,
         Some(Command::Sizes(options)) => planned(arguments, *plan.insert(Plan::Sizes), options)?,
+        Some(Command::Layers(options)) => planned(arguments, *plan.insert(Plan::Redis), options)?,
     };
-    let short = matches!(&arguments.command, Some(Command::Table(options) | Command::Sizes(options)) if options.short);
+    let short = match &arguments.command {
+        Some(Command::Table(options) | Command::Sizes(options) | Command::Layers(options)) => options.short,
+        _ => false,
+    };
     let report = measure(
         &tasks,
         &How {

@@ -5,6 +5,7 @@ use clap::Parser;
 
 use crate::report::{CPU, Column, P99};
 use crate::scenario::Scenario;
+use crate::scenario::redis::BROADCAST;
 
 /// One scenario of a plan.
 struct Step {
@@ -34,6 +35,17 @@ const SIZES: &[Step] = &[
     Step { name: "rooms-10000", arguments: &["round", "--rooms", "10000"], headline: &CPU },
 ];
 
+/// The layers over Redis with members in two processes, and what a broadcast costs Redis by the number of members.
+const REDIS: &[Step] = &[
+    Step { name: "own", arguments: &["redis", "--mode", "own"], headline: &BROADCAST },
+    Step { name: "core", arguments: &["redis", "--mode", "core"], headline: &BROADCAST },
+    Step { name: "pubsub", arguments: &["redis", "--mode", "pubsub"], headline: &BROADCAST },
+    Step { name: "own-10", arguments: &["redis", "--members", "10"], headline: &BROADCAST },
+    Step { name: "own-100", arguments: &["redis", "--members", "100"], headline: &BROADCAST },
+    Step { name: "own-1000", arguments: &["redis", "--members", "1000"], headline: &BROADCAST },
+    Step { name: "own-10000", arguments: &["redis", "--members", "10000", "--warm-up", "5"], headline: &BROADCAST },
+];
+
 /// Which plan.
 #[derive(Clone, Copy)]
 pub(crate) enum Plan {
@@ -41,6 +53,8 @@ pub(crate) enum Plan {
     Table,
     /// Sizes compared.
     Sizes,
+    /// Layers over Redis compared.
+    Redis,
 }
 
 /// The options of a plan.
@@ -63,6 +77,7 @@ impl Plan {
         let steps = match self {
             Self::Table => TABLE,
             Self::Sizes => SIZES,
+            Self::Redis => REDIS,
         };
         if let Some(name) = options.scenarios.iter().find(|name| !steps.iter().any(|step| step.name == **name)) {
             let names: Vec<_> = steps.iter().map(|step| step.name).collect();
@@ -85,6 +100,7 @@ impl Plan {
             Self::Table => &[],
             // The bare loop shows what the kernel and the load program make of a size.
             Self::Sizes => &["rooms", "epoll-delivery"],
+            Self::Redis => &["rooms"],
         }
     }
 }
@@ -105,7 +121,7 @@ mod tests {
 
     #[test]
     fn every_step_is_a_scenario() {
-        for plan in [Plan::Table, Plan::Sizes] {
+        for plan in [Plan::Table, Plan::Sizes, Plan::Redis] {
             let options = Options { scenarios: Vec::new(), seconds: 5.0, short: false };
             assert!(!plan.scenarios(&options).unwrap().is_empty());
         }

@@ -27,7 +27,8 @@ impl Cpu {
         Ok(Self { user: stat.utime as f64 / tick, system: stat.stime as f64 / tick })
     }
 
-    fn since(self, earlier: Self) -> Self {
+    /// What was used from an earlier moment to this.
+    pub(crate) fn since(self, earlier: Self) -> Self {
         Self { user: self.user - earlier.user, system: self.system - earlier.system }
     }
 
@@ -57,11 +58,24 @@ pub(crate) struct Usage {
     /// The percentage of the machine that neither of the two used, yet was not idle: when it is not near zero, the
     /// latencies and rates of the run belong to somebody else as well.
     pub(crate) others: f64,
+    cores: usize,
+}
+
+impl Usage {
+    /// So many seconds were used by somebody who belongs to the run.
+    pub(crate) fn take_from_others(&mut self, seconds: f64) {
+        self.others = (self.others - 100.0 * seconds / (self.wall * self.cores as f64)).max(0.0);
+    }
 }
 
 impl Sample {
     /// Now.
     pub(crate) fn take(server: u32) -> Result<Self> {
+        Self::of(&[server])
+    }
+
+    /// Now, of several servers together.
+    pub(crate) fn of(servers: &[u32]) -> Result<Self> {
         let stat = KernelStats::current().context("cannot read /proc/stat")?;
         let machine = &stat.total;
         let ticks = machine.user
@@ -72,7 +86,10 @@ impl Sample {
             + machine.steal.unwrap_or(0);
         Ok(Self {
             at: Instant::now(),
-            server: Cpu::of(&process(server)?)?,
+            server: servers.iter().try_fold(Cpu { user: 0.0, system: 0.0 }, |sum, server| {
+                let one = Cpu::of(&process(*server)?)?;
+                anyhow::Ok(Cpu { user: sum.user + one.user, system: sum.system + one.system })
+            })?,
             client: Cpu::of(&Process::myself()?)?,
             busy: ticks as f64 / procfs::ticks_per_second() as f64,
             cores: stat.cpu_time.len(),
@@ -84,7 +101,7 @@ impl Sample {
         let wall = (later.at - self.at).as_secs_f64();
         let (server, client) = (later.server.since(self.server), later.client.since(self.client));
         let others = (later.busy - self.busy - server.total() - client.total()).max(0.0);
-        Usage { wall, server, client, others: 100.0 * others / (wall * self.cores as f64) }
+        Usage { wall, server, client, others: 100.0 * others / (wall * self.cores as f64), cores: self.cores }
     }
 }
 

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::net::{SocketAddr, TcpListener};
 use std::{env, io};
 
-use channels::prelude::*;
+use channels::{Layer, Layers, prelude::*};
 use socket2::{Domain, Socket, Type};
 
 /// Somebody said something in a room.
@@ -98,6 +98,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".to_owned());
     let port = env::var("PORT").unwrap_or_else(|_| "8000".to_owned());
     let mut server = Server::new(app);
+    if let Ok(url) = env::var("LAYER") {
+        server = server.layers(Layers::from(Layer::from_url(&url)?));
+    }
     server = match env::var_os("REUSE_PORT") {
         Some(_) => server.listen(shared(format!("{host}:{port}").parse()?)?),
         None => server.bind(format!("{host}:{port}"))?,

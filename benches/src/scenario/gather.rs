@@ -23,13 +23,22 @@ impl Gathering {
     /// Connects everyone, lets the first of each room send markers until every member has got one of its own room, and
     /// waits until the server has nothing more to say.
     pub(super) fn of(bench: &Bench<'_>, server: &Running, rooms: usize, size: usize) -> Result<Self> {
+        Self::in_several(bench, std::slice::from_ref(server), rooms, size)
+    }
+
+    /// The same with several servers, which share their rooms: equal parts of the members, in order, are each one's.
+    pub(super) fn in_several(bench: &Bench<'_>, servers: &[Running], rooms: usize, size: usize) -> Result<Self> {
         // Servers may subscribe a member after they have answered its handshake, so one marker may not be enough.
         const AGAIN: Duration = Duration::from_millis(500);
         let members = rooms * size;
-        let mut swarm = bench.swarm(server)?;
+        let mut swarm = bench.swarm(&servers[0])?;
         let mut wire = Wire::new(bench.server.contract, bench.size);
-        let paths = (0..members).map(|member| bench.server.path(member / size, member));
-        swarm.join(paths, bench.patience, |_| Ok(()))?;
+        for (at, server) in servers.iter().enumerate() {
+            let part = at * members / servers.len()..(at + 1) * members / servers.len();
+            let paths = part.map(|member| bench.server.path(member / size, member));
+            swarm.go_to(server.address);
+            swarm.join(paths, bench.patience, |_| Ok(()))?;
+        }
 
         let mut phase = bench.patience.phase("every member to hear its room");
         let mut heard = vec![false; members];

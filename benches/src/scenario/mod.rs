@@ -8,6 +8,7 @@ mod fan_out;
 mod gather;
 mod idle;
 mod ledger;
+pub(crate) mod redis;
 mod rooms;
 mod round;
 mod stuck;
@@ -23,7 +24,7 @@ use crate::contract::Contract;
 use crate::patience::Patience;
 use crate::payload::Clock;
 use crate::report::Numbers;
-use crate::server::{Part, Running, Server};
+use crate::server::{Part, Program, Running, Server};
 
 /// The scenarios and their options.
 #[derive(Clone, Subcommand)]
@@ -44,6 +45,8 @@ pub(crate) enum Scenario {
     Churn(churn::Options),
     /// More connections than one process may have: several servers on one port
     Crowd(crowd::Options),
+    /// One room in two processes with Redis between them: what a broadcast costs the servers and Redis
+    Redis(redis::Options),
 }
 
 /// What a run needs to know beside the scenario's own options.
@@ -74,6 +77,7 @@ impl Scenario {
             Self::Stuck(_) => "stuck",
             Self::Churn(_) => "churn",
             Self::Crowd(_) => "crowd",
+            Self::Redis(_) => "redis",
         }
     }
 
@@ -88,6 +92,7 @@ impl Scenario {
             Self::Stuck(options) => options.title(size),
             Self::Churn(options) => options.title(),
             Self::Crowd(options) => options.title(),
+            Self::Redis(options) => options.title(size),
         }
     }
 
@@ -120,6 +125,13 @@ impl Scenario {
                  stood still for 2 s. MiB: RssAnon of all before, with all connected, when all had left. most files: open in\n\
                  the server that got most connections."
                 .to_owned(),
+            Self::Redis(_) => format!(
+                "CPU µs: of both servers (all threads) for each delivery, in the measured phase only (lowest–highest run). Redis µs:\n\
+                 its CPU for each delivery and for each broadcast, less what it uses in the same time when nobody says anything.\n\
+                 p50, p99, max: from a talker's write to each member's read. Every member of both processes was seen to get each\n\
+                 message exactly once, whole and in each talker's order.\n\
+                 {TRUST}"
+            ),
             Self::Echo(_) => format!(
                 "CPU µs: of the server (all threads) for each message and its answer, in the measured phase only\n\
                  (lowest–highest run). p50, p99, max: from write to read, waiting in line included. Every answer was seen\n\
@@ -137,6 +149,8 @@ impl Scenario {
             Self::Idle(_) | Self::Churn(_) => named || server.part != Part::Again,
             Self::Echo(_) => server.echo(0).is_some(),
             Self::Crowd(_) => server.shares_port,
+            // One that was built elsewhere is ours, or takes the same environment.
+            Self::Redis(_) => server.shares_port || matches!(server.program, Program::Built(_)),
         }
     }
 
@@ -151,6 +165,7 @@ impl Scenario {
             Self::Stuck(options) => bench.on_one(|server| options.run(bench, server)),
             Self::Churn(options) => bench.on_one(|server| options.run(bench, server)),
             Self::Crowd(options) => options.run(bench),
+            Self::Redis(options) => options.run(bench),
         }
     }
 }

@@ -34,7 +34,8 @@ pub(crate) struct Server {
     echo: Option<String>,
     /// Who takes part where.
     pub(crate) part: Part,
-    /// Whether several of it serve one port, with `REUSE_PORT` in their environment.
+    /// Whether several of it serve one port, with `REUSE_PORT` in their environment, or share the channel layer whose URL is
+    /// `LAYER` there.
     pub(crate) shares_port: bool,
 }
 

@@ -17,7 +17,15 @@ use crate::event::{Envelope, IntoEvent};
 pub struct Audience {
     group: GroupName,
     more: Vec<GroupName>,
-    except: Vec<ChannelName>,
+    /// In a box: most sends leave nobody out.
+    left_out: Option<Box<LeftOut>>,
+}
+
+#[derive(Clone, Default, Debug)]
+struct LeftOut {
+    channels: Vec<ChannelName>,
+    /// Whoever is in one of these gets the event by another way.
+    groups: Vec<GroupName>,
 }
 
 impl Audience {
@@ -29,18 +37,31 @@ impl Audience {
     /// The channels that are left out, members or not.
     #[must_use]
     pub fn except(&self) -> &[ChannelName] {
-        &self.except
+        self.left_out.as_ref().map_or(&[], |left_out| &left_out.channels)
     }
 
     /// The group, if it is one, and all of it: what every wire format can say.
     #[must_use]
     pub fn whole_group(&self) -> Option<&GroupName> {
-        (self.more.is_empty() && self.except.is_empty()).then_some(&self.group)
+        (self.more.is_empty() && self.left_out.is_none()).then_some(&self.group)
     }
 
     /// The group, if it is one.
     pub(super) fn single(&self) -> Option<&GroupName> {
-        self.more.is_empty().then_some(&self.group)
+        (self.more.is_empty() && self.without().is_empty()).then_some(&self.group)
+    }
+
+    /// The groups whose members are left out.
+    pub(super) fn without(&self) -> &[GroupName] {
+        self.left_out.as_ref().map_or(&[], |left_out| &left_out.groups)
+    }
+
+    /// The members of one group that are in none of some others, but some channels.
+    #[cfg(feature = "redis")]
+    pub(super) fn part(group: GroupName, groups: Vec<GroupName>, channels: Vec<ChannelName>) -> Self {
+        let is_whole = groups.is_empty() && channels.is_empty();
+        let left_out = (!is_whole).then(|| Box::new(LeftOut { channels, groups }));
+        Self { group, more: Vec::new(), left_out }
     }
 
     fn add(&mut self, group: GroupName) {
@@ -52,7 +73,7 @@ impl Audience {
 
 impl From<GroupName> for Audience {
     fn from(group: GroupName) -> Self {
-        Self { group, more: Vec::new(), except: Vec::new() }
+        Self { group, more: Vec::new(), left_out: None }
     }
 }
 
@@ -119,7 +140,9 @@ impl<'a> GroupSend<'a> {
     where
         N: TryInto<ChannelName, Error: Into<NameError>>,
     {
-        self.change(channel.try_into().map_err(Into::into), |audience, channel| audience.except.push(channel))
+        self.change(channel.try_into().map_err(Into::into), |audience, channel| {
+            audience.left_out.get_or_insert_default().channels.push(channel);
+        })
     }
 
     /// The same send, which then tells what became of the event.

@@ -69,7 +69,7 @@ pub struct GroupReport {
     /// Named channels whose membership had expired; they are members no longer.
     pub expired: usize,
     /// Other processes that were handed the event for their members: over Redis. What became of it there they count
-    /// themselves.
+    /// themselves. Of several groups it is the most that one of them has.
     pub processes: usize,
 }
 

@@ -2,7 +2,9 @@
 
 use channels::{
     Layer, RawEvent, event,
-    layer::redis::{Host, RedisChannelLayer, RedisLayer, RedisOptions, RedisOptionsError, RedisPubSubChannelLayer},
+    layer::redis::{
+        Host, RedisChannelLayer, RedisLayer, RedisOptions, RedisOptionsError, RedisPubSubChannelLayer, Tls,
+    },
 };
 
 use super::{
@@ -42,6 +44,42 @@ async fn the_master_that_a_sentinel_names() {
     let server = RedisServer::start();
     let sentinel = Sentinel::of(&server);
     works(RedisOptions::from(Host::sentinel([("127.0.0.1", sentinel.port)], "main").db(1))).await;
+}
+
+#[tokio::test]
+async fn sentinels_and_their_master_may_have_passwords_and_one_that_says_nothing_is_passed_over() {
+    let server = RedisServer::with(&["--requirepass", "secret"]);
+    let sentinel = Sentinel::with(server.port, 1, "sentinel auth-pass main secret\nrequirepass other\n");
+    // It takes connections, and answers nobody.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let ports = [silent.local_addr().unwrap().port(), sentinel.port].map(|port| ("127.0.0.1", port));
+    let host = Host::sentinel(ports, "main").db(1).password("secret");
+    works(RedisOptions::from(host.clone().sentinel_password("other"))).await;
+    let refused = Layer::new(RedisLayer::new(host).unwrap());
+    assert!(refused.group_send("room", event!({"type": "numbered"})).await.is_err());
+}
+
+#[tokio::test]
+async fn encrypted_connections_may_believe_an_authority_of_their_own_and_show_who_they_are() {
+    let authority = Authority::new();
+    let mut options = authority.options();
+    let answer = options.iter().position(|option| option == "--tls-auth-clients").unwrap() + 1;
+    options[answer] = "yes".to_owned();
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let server = RedisServer::with(&options);
+    let url = format!("rediss://127.0.0.1:{}/1", authority.port);
+    let trusting = Tls::default().authority(std::fs::read(authority.certificate()).unwrap());
+    let (certificate, key) = authority.identity();
+    let known = trusting.clone().identity(certificate, key);
+    works(RedisOptions::from(Host::from(url.as_str()).tls(known.clone()))).await;
+    let nobody = Layer::new(RedisLayer::new(Host::from(url.as_str()).tls(trusting)).unwrap());
+    assert!(nobody.group_send("room", event!({"type": "numbered"})).await.is_err());
+
+    let (port, conf) = authority.sentinel();
+    let _sentinel = Sentinel::with(authority.port, 1, &conf);
+    let host = Host::sentinel([("127.0.0.1", port)], "main").db(1).tls(known.clone()).sentinel_tls(known);
+    works(RedisOptions::from(host)).await;
+    drop(server);
 }
 
 /// Where the broker of the test below is, for its child.

@@ -7,7 +7,8 @@ use channels::{
 use redis::{Commands, Connection};
 
 use super::{
-    server::{prefix, shared},
+    server::{RedisServer, prefix, shared},
+    supervision::{member, told},
     until_ready,
 };
 use crate::{logs, support::within};
@@ -124,6 +125,39 @@ async fn a_key_of_another_type_is_an_error_of_that_group_only() {
     layer.group_send("room", event!({"type": "numbered", "n": 3})).await.unwrap();
     assert_eq!(within(layer.receive(&mine)).await.unwrap().decode::<RawEvent>().unwrap()["n"], 3);
     assert!(layer.is_ready());
+}
+
+/// Under the key of one group is what is none, when the broker is lost and comes back.
+async fn comes_back<L: ChannelLayer, E: std::fmt::Debug>(make: fn(RedisOptions) -> Result<L, E>, key: &str) {
+    logs::keep();
+    let server = RedisServer::start();
+    let options = RedisOptions::from(server.url()).on_disconnect("broker.lost").on_reconnect("broker.back");
+    let layer = Layer::new(make(options).unwrap());
+    until_ready(&layer, true).await;
+    let mut client = member(&layer).await;
+    let mine = layer.new_channel().await.unwrap();
+    layer.group_add("spoilt", &mine).await.unwrap();
+    let mut raw = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    let _: () = raw.del(key).unwrap();
+    let _: () = raw.set(key, "no sorted set").unwrap();
+    for kind in ["normal", "pubsub"] {
+        let _: () = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg(kind).query(&mut raw).unwrap();
+    }
+    assert_eq!([told(&mut client).await, told(&mut client).await], ["lost", "back"]);
+    layer.group_send("room", event!({"type": "numbered", "n": 4})).await.unwrap();
+    assert_eq!(told(&mut client).await, "4");
+    assert_eq!(layer.group_size("room").await.unwrap(), 1);
+    logs::wait_for(&[key, "the broker refuses the command"]).await;
+}
+
+#[channels::actix_web::test]
+async fn a_key_of_another_type_keeps_our_own_layer_from_nothing_when_its_broker_is_back() {
+    comes_back(RedisLayer::new, "asgi:{spoilt}:members").await;
+}
+
+#[channels::actix_web::test]
+async fn a_key_of_another_type_keeps_the_core_layer_from_nothing_when_its_broker_is_back() {
+    comes_back(RedisChannelLayer::new, "asgi:group:spoilt").await;
 }
 
 #[tokio::test]

@@ -71,6 +71,11 @@ impl RedisServer {
     }
 }
 
+/// Debian's `redis-server`, or the program that `CHANNELS_TEST_REDIS` names: `scripts/brokers` tries others.
+fn redis_server() -> Command {
+    Command::new(std::env::var_os("CHANNELS_TEST_REDIS").unwrap_or_else(|| "redis-server".into()))
+}
+
 fn free_port() -> u16 {
     let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
     free.local_addr().expect("it has one").port()
@@ -110,7 +115,7 @@ impl Trio {
         for replica in &replicas {
             wait_until("a replica has no master", || says(replica.port, &["INFO"], "master_link_status:up"));
         }
-        let sentinels: Vec<_> = (0..3).map(|_| Sentinel::of_many(&master, 2)).collect();
+        let sentinels: Vec<_> = (0..3).map(|_| Sentinel::with(master.port, 2, "")).collect();
         for sentinel in &sentinels {
             let knows = |command: &str, count: usize| {
                 ask::<Vec<redis::Value>>(sentinel.port, &["SENTINEL", command, "main"])
@@ -208,6 +213,24 @@ impl Authority {
         self.directory.join("ca.crt")
     }
 
+    /// A certificate that it vouches for, and its key.
+    pub(crate) fn identity(&self) -> (Vec<u8>, Vec<u8>) {
+        let read = |name: &str| std::fs::read(self.directory.join(name)).expect("it was made");
+        (read("server.crt"), read("server.key"))
+    }
+
+    /// A port, and what a Sentinel's configuration needs that listens there.
+    pub(crate) fn sentinel(&self) -> (u16, String) {
+        let (port, file) = (free_port(), |name: &str| self.directory.join(name).display().to_string());
+        let files = format!(
+            "tls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n",
+            file("server.crt"),
+            file("server.key"),
+            file("ca.crt")
+        );
+        (port, format!("tls-port {port}\ntls-replication yes\n{files}"))
+    }
+
     pub(crate) fn options(&self) -> Vec<String> {
         let file = |name: &str| self.directory.join(name).display().to_string();
         let options = ["--tls-port", &self.port.to_string(), "--tls-auth-clients", "no", "--tls-cert-file"];
@@ -225,7 +248,7 @@ impl Drop for Authority {
 }
 
 fn spawn(port: u16, directory: &Path, options: &[String]) -> Child {
-    let mut command = Command::new("redis-server");
+    let mut command = redis_server();
     command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"]);
     command.arg("--dir").arg(directory).args(["--unixsocket", "redis.sock"]).args(options);
     command.stdout(Stdio::null()).spawn().expect("redis-server, of Debian's package of that name")
@@ -248,22 +271,22 @@ pub(crate) struct Sentinel {
 
 impl Sentinel {
     pub(crate) fn of(server: &RedisServer) -> Self {
-        Self::of_many(server, 1)
+        Self::with(server.port, 1, "")
     }
 
-    /// One of several, of which so many have to find that the server is lost.
-    fn of_many(server: &RedisServer, quorum: usize) -> Self {
+    /// One that watches the server on this port, one of several of which so many have to find that it is lost; with more lines
+    /// of configuration.
+    pub(crate) fn with(server: u16, quorum: usize, more: &str) -> Self {
         let port = free_port();
         let directory = std::env::temp_dir().join(format!("channels-sentinel-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a temporary directory");
         let config = directory.join("sentinel.conf");
         let text = format!(
-            "bind 127.0.0.1\nport {port}\nsentinel monitor main 127.0.0.1 {} {quorum}\n\
-             sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 3000\n",
-            server.port
+            "bind 127.0.0.1\nport {port}\nsentinel monitor main 127.0.0.1 {server} {quorum}\n\
+             sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 3000\n{more}"
         );
         std::fs::write(&config, text).expect("it can be written");
-        let mut command = Command::new("redis-server");
+        let mut command = redis_server();
         command.arg(&config).arg("--sentinel").current_dir(&directory).stdout(Stdio::null());
         let child = command.spawn().expect("redis-server, of Debian's package of that name");
         let deadline = Instant::now() + DEADLINE;

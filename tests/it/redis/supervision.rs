@@ -1,6 +1,12 @@
 //! A broker that goes away takes nobody with it.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use channels::{
     ChannelLayer, Layer, LayerError, event,
@@ -8,13 +14,19 @@ use channels::{
     prelude::*,
     testing::{StubBroker, WebsocketCommunicator},
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    task::JoinHandle,
+};
 
 use super::{server::RedisServer, until_ready};
 use crate::support::{DEADLINE, serve, within};
 
 /// Delivery resumes within this time of the broker's return.
 const RESUMES: Duration = Duration::from_secs(2);
+
+/// Members of the room, half of them in each of two processes.
+const MEMBERS: usize = 20;
 
 struct Member;
 
@@ -38,6 +50,11 @@ impl Consumer for Member {
         Ok(())
     }
 
+    #[handler("load.tick")]
+    async fn tick(&mut self, _: &mut Context, _: &RawEvent) -> Result<()> {
+        Ok(())
+    }
+
     #[handler]
     async fn numbered(&mut self, cx: &mut Context, event: &RawEvent) -> Result<()> {
         cx.send(event["n"].to_string())?;
@@ -49,6 +66,38 @@ pub(super) async fn member(layer: &Layer) -> WebsocketCommunicator {
     let mut client = WebsocketCommunicator::new(|| Member, "/").layers(layer.clone()).timeout(DEADLINE);
     assert!(client.connect().await.unwrap().accepted);
     client
+}
+
+/// One who sends to the room all the time, whatever becomes of it.
+pub(super) struct Load {
+    stop: Arc<AtomicBool>,
+    task: JoinHandle<(u64, u64)>,
+}
+
+impl Load {
+    pub(super) fn on(layer: &Layer) -> Self {
+        let (stop, layer) = (Arc::<AtomicBool>::default(), layer.clone());
+        let stopped = stop.clone();
+        let task = channels::actix_web::rt::spawn(async move {
+            let (mut sent, mut errors) = (0, 0);
+            while !stopped.load(Ordering::Relaxed) {
+                match layer.group_send("room", event!({"type": "load.tick"})).await {
+                    Ok(()) => sent += 1,
+                    Err(LayerError::Broker { .. }) => errors += 1,
+                    Err(other) => panic!("{other}"),
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            (sent, errors)
+        });
+        Self { stop, task }
+    }
+
+    /// How many of its messages were taken, and how many were not.
+    pub(super) async fn stop(self) -> (u64, u64) {
+        self.stop.store(true, Ordering::Relaxed);
+        within(self.task).await.unwrap()
+    }
 }
 
 pub(super) async fn told(client: &mut WebsocketCommunicator) -> String {
@@ -65,14 +114,11 @@ async fn survives<L: ChannelLayer, E: std::fmt::Debug>(make: fn(RedisOptions) ->
     let (near, far) = (layer(), layer());
     until_ready(&near, true).await;
     until_ready(&far, true).await;
-    let mut members = [member(&near).await, member(&near).await, member(&far).await];
-    let load = far.clone();
-    let load = channels::actix_web::rt::spawn(async move {
-        loop {
-            let _ = load.group_send("elsewhere", event!({"type": "numbered", "n": 0})).await;
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    });
+    let mut members = Vec::new();
+    for n in 0..MEMBERS {
+        members.push(member(if n < MEMBERS / 2 { &near } else { &far }).await);
+    }
+    let load = [Load::on(&near), Load::on(&far)];
     for round in 0..5 {
         server.kill();
         for member in &mut members {
@@ -97,15 +143,19 @@ async fn survives<L: ChannelLayer, E: std::fmt::Debug>(make: fn(RedisOptions) ->
             }
         }
         if knows_all {
-            assert_eq!(near.group_size("room").await.unwrap(), 3);
+            assert_eq!([near.group_size("room").await.unwrap(), far.group_size("room").await.unwrap()], [MEMBERS; 2]);
         }
     }
-    load.abort();
-    assert!(far.dropped().lost >= 5, "what was lost is counted by its sender");
-    assert_eq!(near.dropped().lost, 0);
+    let [(near_sent, near_errors), (far_sent, far_errors)] =
+        futures_util::future::join_all(load.map(Load::stop)).await.try_into().expect("there are two");
+    assert!(near_sent > 0 && far_sent > 0 && near_errors > 0 && far_errors > 0);
+    assert_eq!(near.dropped().lost, near_errors, "what was lost is counted by its sender");
+    assert_eq!(far.dropped().lost, far_errors + 5, "and each of the rounds had one of its own");
 
     // Who leaves while the broker is away has left when it returns.
-    let [first, mut second, third] = members;
+    let first = members.remove(0);
+    let third = members.pop().unwrap();
+    let mut second = members.remove(0);
     server.kill();
     assert_eq!(told(&mut second).await, "lost");
     let leaves = Instant::now();
@@ -115,9 +165,12 @@ async fn survives<L: ChannelLayer, E: std::fmt::Debug>(make: fn(RedisOptions) ->
     assert_eq!(told(&mut second).await, "back");
     if knows_all {
         until_ready(&far, true).await;
-        assert_eq!(far.group_size("room").await.unwrap(), 2);
+        assert_eq!(far.group_size("room").await.unwrap(), MEMBERS - 1);
     }
-    third.disconnect(1000).await.unwrap();
+    // Every socket is open still.
+    for member in members.into_iter().chain([second, third]) {
+        member.disconnect(1000).await.unwrap();
+    }
 }
 
 #[channels::actix_web::test]

@@ -206,6 +206,12 @@ impl Hub {
         self.0.queues.len(channel)
     }
 
+    /// Whether somebody waits on a named channel in this process, or something waits in it.
+    #[must_use]
+    pub fn has_queue(&self, channel: &ChannelName) -> bool {
+        self.0.queues.contains(channel)
+    }
+
     /// Adds a channel of this process to a group.
     pub async fn group_add(&self, group: &GroupName, channel: &ChannelName) {
         match Address::parse(channel, &self.0.head) {
@@ -386,7 +392,10 @@ impl Hub {
             for (channel, since) in self.0.groups.pin().get(group).into_iter().flat_map(|reach| &reach.queues) {
                 if self.lapsed(*since) {
                     expired += 1;
-                } else if !audience.except().contains(channel) && filled.insert(channel.clone()) {
+                } else if !audience.except().contains(channel)
+                    && !audience.without().iter().any(|group| self.has_queue_in(group, channel))
+                    && filled.insert(channel.clone())
+                {
                     let capacity = self.0.limits.capacity_of(channel);
                     match self.0.queues.push(channel, event.clone(), capacity) {
                         Ok(()) => report.delivered += 1,
@@ -401,6 +410,11 @@ impl Hub {
         }
         self.count_full(report.full);
         report
+    }
+
+    /// Whether a named channel is in a group.
+    fn has_queue_in(&self, group: &GroupName, channel: &ChannelName) -> bool {
+        self.0.groups.pin().get(group).is_some_and(|reach| reach.queues.iter().any(|(name, _)| name == channel))
     }
 
     /// Does something for every thread that has members of an audience, once for each.

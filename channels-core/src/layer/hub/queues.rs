@@ -92,6 +92,11 @@ impl Queues {
         self.state().queues.get(channel).map_or(0, |queue| queue.events.len())
     }
 
+    /// Whether a channel holds something, or somebody waits for it.
+    pub(super) fn contains(&self, channel: &ChannelName) -> bool {
+        self.swept(|state| state.queues.contains_key(channel))
+    }
+
     pub(super) fn clear(&self) {
         let mut state = self.state();
         for queue in state.queues.values_mut() {

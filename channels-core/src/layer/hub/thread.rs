@@ -183,6 +183,9 @@ impl Local {
             }
         } else {
             let mut seen: HashSet<_> = skip.into_iter().collect();
+            for group in audience.without() {
+                seen.extend(self.groups.borrow().get(group).into_iter().flat_map(IndexMap::keys));
+            }
             for group in audience.groups() {
                 for (key, port) in self.groups.borrow().get(group).into_iter().flatten() {
                     if seen.insert(*key) {

@@ -1,7 +1,8 @@
 //! What the Redis layers have in common.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::{sync::mpsc, time::sleep};
 
 use super::{
@@ -22,6 +23,9 @@ use crate::{
 
 /// Messages of subscriptions that wait to be delivered; what comes when so many wait is dropped and counted as full.
 const NOTICES: usize = 16_384;
+
+/// How many sets of members are looked after at once.
+pub(super) const AT_ONCE: usize = 64;
 
 /// What a layer keeps of the brokers, and of this process.
 pub(super) struct Base {
@@ -119,7 +123,7 @@ impl Base {
         message: Push,
     ) -> Result<(), SendError> {
         let (key, capacity) = (message.key.clone(), message.capacity);
-        let taken = self.judge_sent(driver, &key, driver.push(vec![message]).await)?;
+        let taken = self.judge(driver, &key, driver.push(vec![message]).await)?;
         if taken == [true] {
             return Ok(());
         }
@@ -142,23 +146,71 @@ impl Base {
         })
     }
 
-    /// A broker's answer to a message: what it did not take is counted.
-    pub(super) fn judge_sent<T>(
-        &self,
-        driver: &Arc<dyn Driver>,
-        key: &str,
-        answer: Result<T, DriverError>,
-    ) -> Result<T, LayerError> {
-        if let Err(DriverError::Lost(_)) = answer {
+    /// A message whose sender gets this error: counts it when a broker did not take it.
+    pub(super) fn note_lost(&self, error: &LayerError) {
+        if let LayerError::Broker { source, .. } = error
+            && let Some(DriverError::Lost(_)) = source.downcast_ref()
+        {
             self.hub.count_lost(1);
         }
-        self.judge(driver, key, answer)
+    }
+
+    /// The outcome of a send, with its message counted if that is lost.
+    pub(super) fn sent(&self, sent: Result<(), SendError>) -> Result<(), SendError> {
+        sent.inspect_err(|error| {
+            if let SendError::Layer(error) = error {
+                self.note_lost(error);
+            }
+        })
     }
 
     /// The members of a group that are of this process.
     pub(super) async fn own_members(&self, group: &GroupName) -> Vec<String> {
         let members = self.hub.group_channels(group).await;
         members.into_iter().filter(|name| name.starts_with(self.hub.head())).map(|name| name.to_string()).collect()
+    }
+
+    /// Puts members of this process into the set of their group, and takes out again who has left meanwhile.
+    pub(super) async fn put(
+        &self,
+        driver: &Arc<dyn Driver>,
+        group: &GroupName,
+        key: &str,
+        members: Vec<String>,
+    ) -> Result<(), DriverError> {
+        if members.is_empty() {
+            return Ok(());
+        }
+        driver.join(key, members.clone(), now(), self.hub.limits().group_expiry).await?;
+        let here: HashSet<String> = self.own_members(group).await.into_iter().collect();
+        let left: Vec<_> = members.into_iter().filter(|name| !here.contains(name)).collect();
+        if left.is_empty() { Ok(()) } else { driver.leave(key, left).await }
+    }
+
+    /// Puts the members of this process into the sets of all their groups at a broker. A set that is none is passed over.
+    pub(super) async fn put_all(
+        &self,
+        broker: usize,
+        key_of: impl Fn(&GroupName) -> String,
+    ) -> Result<(), DriverError> {
+        let (driver, key_of) = (&self.shards.all()[broker], &key_of);
+        let groups = self.hub.group_names().into_iter().filter(|group| self.shards.index_of(group) == broker);
+        let put = stream::iter(groups).map(|group| async move {
+            let (key, members) = (key_of(&group), self.own_members(&group).await);
+            self.pass_over(&key, self.put(driver, &group, &key, members).await)
+        });
+        put.buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    /// What a broker refuses of one set concerns no other: it is logged.
+    pub(super) fn pass_over(&self, key: &str, answer: Result<(), DriverError>) -> Result<(), DriverError> {
+        match answer {
+            Err(error @ DriverError::Refused(_)) => {
+                self.bad.note(key, "refused", &error);
+                Ok(())
+            }
+            answer => answer,
+        }
     }
 
     /// A broker is up, or down: tells the connections that want to know.
@@ -205,10 +257,12 @@ pub(super) async fn hears<M: Mode>(mode: &M) -> Result<(), LayerError> {
 /// Says that a broker is back: what this process left meanwhile is left, where it stayed it is joined again.
 pub(super) async fn come_back<M: Mode>(mode: &M, broker: usize) -> Result<(), DriverError> {
     let base = mode.base();
-    base.departed.leave(broker, &base.shards.all()[broker]).await?;
+    let driver = &base.shards.all()[broker];
+    base.departed.leave(broker, driver).await?;
     mode.rejoin(broker).await?;
     base.set_up(broker, true).await;
-    Ok(())
+    // Who left during that: whoever leaves from now on tells the broker.
+    base.departed.leave(broker, driver).await
 }
 
 /// Keeps the subscriptions at one broker, and delivers what comes.
@@ -231,6 +285,9 @@ pub(super) async fn listen<M: Mode>(mode: Arc<M>, broker: usize) {
                     Err(error) => Err(error),
                 };
                 if let Err(error) = back {
+                    if let DriverError::Refused(_) = error {
+                        mode.base().bad.note(&mode.own_channel(), "refused", &error);
+                    }
                     tracing::debug!(broker = driver.name(), %error, "lost again before it was joined");
                     // Not to be lost twice: what is there now is as good as nothing.
                     sleep(Duration::from_millis(fastrand::u64(10..100))).await;
@@ -256,6 +313,12 @@ pub(super) async fn probe<M: Mode>(mode: Arc<M>) {
         }
         sleep(base.options.probe_interval).await;
         for (broker, driver) in base.shards.all().iter().enumerate() {
+            // Those of whom it was not in time to hear.
+            if base.health.is_up(broker)
+                && let Err(error) = base.departed.leave(broker, driver).await
+            {
+                tracing::debug!(broker = driver.name(), %error, "who has left is in its sets still");
+            }
             if were_up[broker] && base.health.is_up(broker) && !base.health.has_probe(broker, number) {
                 tracing::warn!(broker = driver.name(), "what this process sends itself does not come back");
                 base.set_up(broker, false).await;

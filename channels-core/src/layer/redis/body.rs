@@ -8,11 +8,15 @@ use thiserror::Error;
 use super::crypt::Crypt;
 use crate::{
     event::{Envelope, EventError, Fields, FieldsError, IntoEvent, RawEvent},
-    layer::ChannelName,
+    layer::{ChannelName, GroupName},
 };
 
 /// The field that says for which channels of a process a body is.
 const CHANNEL: &str = "__asgi_channel__";
+
+/// The field that says who of a group is left out: the members of other groups, and channels. [`RedisLayer`](super::RedisLayer)
+/// has it, and channels_redis does not.
+const EXCEPT: &str = "__asgi_except__";
 
 /// How events are written: Channels' `serializer_format`.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -32,6 +36,11 @@ pub(super) enum To<'a> {
     Reader,
     One(&'a str),
     Each(&'a [String]),
+    /// The members of a group that are in none of these others, but these channels.
+    Part {
+        without: &'a [GroupName],
+        except: &'a [ChannelName],
+    },
 }
 
 /// A body that was read.
@@ -39,7 +48,12 @@ pub(super) struct Mail {
     pub(super) event: Envelope,
     /// The channels it is for; none when it is for whoever reads it.
     pub(super) to: Vec<String>,
+    /// Who of a group is left out.
+    pub(super) except: Except,
 }
+
+/// The members of other groups, and channels, by their names.
+pub(super) type Except = (Vec<String>, Vec<String>);
 
 /// A body that is not one of an event.
 #[derive(Debug, Error)]
@@ -58,6 +72,8 @@ pub(super) enum BodyError {
     Event(#[from] EventError),
     #[error("`__asgi_channel__` is neither a text nor a list of texts")]
     Channel,
+    #[error("`__asgi_except__` is no two lists of texts")]
+    Except,
 }
 
 impl BodyError {
@@ -73,6 +89,7 @@ impl BodyError {
             Self::Event(EventError::NoType) => "type",
             Self::Event(_) => "event",
             Self::Channel => "channel",
+            Self::Except => "except",
         }
     }
 }
@@ -144,6 +161,11 @@ fn msgpack(event: &Envelope, to: To<'_>) -> Result<Vec<u8>, Source> {
         To::Each(channels) => {
             extra.push((CHANNEL, channels.iter().map(|name| Value::from(name.as_str())).collect::<Vec<_>>().into()));
         }
+        To::Part { without, except } => {
+            let groups = without.iter().map(|name| Value::from(name.as_str())).collect::<Vec<_>>().into();
+            let channels = except.iter().map(|name| Value::from(name.as_str())).collect::<Vec<_>>().into();
+            extra.push((EXCEPT, Value::Array(vec![groups, channels])));
+        }
     }
     Ok(event.to_fields()?.with(&extra))
 }
@@ -154,33 +176,48 @@ fn json(event: &Envelope, to: To<'_>) -> Result<Vec<u8>, Source> {
         To::Reader => {}
         To::One(channel) => event[CHANNEL] = channel.into(),
         To::Each(channels) => event[CHANNEL] = channels.into(),
+        To::Part { without, except } => {
+            let groups: Vec<_> = without.iter().map(GroupName::as_str).collect();
+            let channels: Vec<_> = except.iter().map(ChannelName::as_str).collect();
+            event[EXCEPT] = serde_json::json!([groups, channels]);
+        }
     }
     Ok(serde_json::to_vec(&event)?)
 }
 
 fn from_msgpack(plain: &[u8]) -> Result<Mail, BodyError> {
-    let (fields, [name, to]) = Fields::read(plain, ["type", CHANNEL])?;
+    let (fields, [name, to, except]) = Fields::read(plain, ["type", CHANNEL, EXCEPT])?;
     let Some(Value::String(name)) = name else { return Err(EventError::NoType.into()) };
     let text = |value: Value| match value {
-        Value::String(text) => text.into_str().ok_or(BodyError::Channel),
-        _ => Err(BodyError::Channel),
+        Value::String(text) => text.into_str(),
+        _ => None,
     };
-    let to = match to {
-        None => Vec::new(),
-        Some(Value::Array(channels)) => channels.into_iter().map(text).collect::<Result<_, _>>()?,
-        Some(channel) => vec![text(channel)?],
+    let texts = |value: Value| match value {
+        Value::Array(values) => values.into_iter().map(text).collect::<Option<Vec<_>>>(),
+        value => Some(vec![text(value)?]),
     };
-    Ok(Mail { event: Envelope::from_fields(name.into_str().unwrap_or_default(), fields)?, to })
+    let to = to.map(|to| texts(to).ok_or(BodyError::Channel)).transpose()?.unwrap_or_default();
+    let except = match except {
+        None => Except::default(),
+        Some(Value::Array(parts)) => match <[Value; 2]>::try_from(parts).map(|parts| parts.map(texts)) {
+            Ok([Some(groups), Some(channels)]) => (groups, channels),
+            _ => return Err(BodyError::Except),
+        },
+        Some(_) => return Err(BodyError::Except),
+    };
+    Ok(Mail { event: Envelope::from_fields(name.into_str().unwrap_or_default(), fields)?, to, except })
 }
 
 fn from_json(plain: &[u8]) -> Result<Mail, BodyError> {
     let mut body: serde_json::Value = serde_json::from_slice(plain).map_err(BodyError::Json)?;
-    let to = match body.as_object_mut().and_then(|fields| fields.remove(CHANNEL)) {
+    let mut take = |field: &str| body.as_object_mut().and_then(|fields| fields.remove(field));
+    let except = take(EXCEPT).map(serde_json::from_value).transpose().map_err(|_| BodyError::Except)?;
+    let to = match take(CHANNEL) {
         None => Vec::new(),
         Some(serde_json::Value::String(channel)) => vec![channel],
         Some(channels) => serde_json::from_value(channels).map_err(|_| BodyError::Channel)?,
     };
-    Ok(Mail { event: RawEvent::from_json(body)?.into_event()?, to })
+    Ok(Mail { event: RawEvent::from_json(body)?.into_event()?, to, except: except.unwrap_or_default() })
 }
 
 /// The part of a channel's name that its mailbox has: up to and with the `!`.
@@ -233,6 +270,23 @@ mod tests {
                     assert!(codec.decode(&codec.encode(&envelope(), To::Reader).unwrap()).unwrap().to.is_empty());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_body_says_who_is_left_out_in_each_format() {
+        for format in [SerializerFormat::Msgpack, SerializerFormat::Json] {
+            let codec = codec(format, &["secret"], 0);
+            let (without, except) = ([GroupName::new("a").unwrap()], [ChannelName::new("b").unwrap()]);
+            let body = codec.encode(&envelope(), To::Part { without: &without, except: &except }).unwrap();
+            let mail = codec.decode(&body).unwrap();
+            assert_eq!(mail.except, (vec!["a".to_owned()], vec!["b".to_owned()]));
+            assert_eq!(mail.event.decode::<RawEvent>().unwrap(), envelope().decode::<RawEvent>().unwrap());
+        }
+        for body in [&b"\x82\xa4type\xa1a\xaf__asgi_except__\x01"[..], b"\x82\xa4type\xa1a\xaf__asgi_except__\x91\x90"]
+        {
+            let error = codec(SerializerFormat::Msgpack, &[], 0).decode(body).err().unwrap();
+            assert_eq!(error.to_string(), "`__asgi_except__` is no two lists of texts");
         }
     }
 

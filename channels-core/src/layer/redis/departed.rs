@@ -1,42 +1,70 @@
 //! Who has left while a broker was away.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use super::driver::{Driver, DriverError};
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{
+    base::AT_ONCE,
+    driver::{Driver, DriverError},
+};
 
 /// How many departures are remembered. What is forgotten ends with the group's expiry, or with the process.
 const MOST: usize = 65_536;
 
 /// Members that left sets of a broker that was away.
 #[derive(Default)]
-pub(super) struct Departed(Mutex<Vec<(usize, String, String)>>);
+pub(super) struct Departed(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// By broker and key.
+    sets: HashMap<(usize, String), BTreeSet<String>>,
+    count: usize,
+}
 
 impl Departed {
     pub(super) fn note(&self, broker: usize, key: String, member: String) {
-        let mut departed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if departed.len() < MOST {
-            departed.push((broker, key, member));
+        let mut state = self.state();
+        if state.count < MOST && state.sets.entry((broker, key)).or_default().insert(member) {
+            state.count += 1;
         }
     }
 
     /// Who joins again has not left.
-    pub(super) fn forget(&self, key: &str, member: &str) {
-        let mut departed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        departed.retain(|(_, at, who)| (at.as_str(), who.as_str()) != (key, member));
+    pub(super) fn forget(&self, broker: usize, key: &str, member: &str) {
+        let (mut state, at) = (self.state(), (broker, key.to_owned()));
+        let Some(set) = state.sets.get_mut(&at) else { return };
+        let was_there = set.remove(member);
+        if set.is_empty() {
+            state.sets.remove(&at);
+        }
+        state.count -= usize::from(was_there);
     }
 
     /// Takes them out of the sets, now that the broker is back.
     pub(super) async fn leave(&self, broker: usize, driver: &Arc<dyn Driver>) -> Result<(), DriverError> {
-        loop {
-            let next = {
-                let departed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                departed.iter().find(|(at, _, _)| *at == broker).cloned()
-            };
-            let Some((_, key, member)) = next else { return Ok(()) };
-            match driver.leave(&key, vec![member.clone()]).await {
-                Ok(()) | Err(DriverError::Refused(_)) => self.forget(&key, &member),
-                Err(lost) => return Err(lost),
+        let keys: Vec<_> =
+            self.state().sets.keys().filter(|(at, _)| *at == broker).map(|(_, key)| key.clone()).collect();
+        let left = stream::iter(keys).map(|key| async move {
+            // Looked up at this moment: who joins from now on asks the broker behind this.
+            let members: Vec<String> =
+                self.state().sets.get(&(broker, key.clone())).into_iter().flatten().cloned().collect();
+            match driver.leave(&key, members.clone()).await {
+                Ok(()) | Err(DriverError::Refused(_)) => {
+                    members.iter().for_each(|member| self.forget(broker, &key, member));
+                    Ok(())
+                }
+                Err(lost) => Err(lost),
             }
-        }
+        });
+        left.buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -25,17 +25,19 @@ mod health;
 mod host;
 mod io;
 mod mailbox;
+mod named;
 mod options;
 mod own;
 mod pubsub;
 mod queue;
 mod readers;
 mod shards;
+mod subscribed;
 
 pub use self::driver::{Driver, DriverError, DriverFuture, Notice, Popped, Push, RollChange, RollState, RollStep};
 pub use self::{
     body::SerializerFormat,
-    host::Host,
+    host::{Host, Tls},
     options::{RedisOptions, RedisOptionsError},
     own::RedisLayer,
     pubsub::RedisPubSubChannelLayer,

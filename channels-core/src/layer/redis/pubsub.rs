@@ -1,8 +1,8 @@
 //! Channels' layer over publish and subscribe.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::Mutex, time::sleep};
+use tokio::time::sleep;
 
 use super::{
     RedisOptions, RedisOptionsError,
@@ -11,13 +11,15 @@ use super::{
     driver::DriverError,
     groups::Groups,
     io::Io,
+    named::Named,
 };
 use crate::{
     event::Envelope,
     layer::{Audience, ChannelLayer, ChannelName, GroupName, GroupReport, Hub, LayerError, LayerFuture, SendError},
 };
 
-/// How often subscriptions without members are looked for: of connections that ended without leaving their groups.
+/// How often subscriptions are looked for that nobody needs: of connections that ended without leaving their groups, of named
+/// channels that nobody reads any more.
 const SWEEP: Duration = Duration::from_secs(10);
 
 /// The counterpart of `channels_redis.pubsub.RedisPubSubChannelLayer`, byte for byte.
@@ -50,8 +52,7 @@ pub struct RedisPubSubChannelLayer {
 struct PubSub {
     base: Arc<Base>,
     groups: Groups,
-    /// Named channels that somebody here has received on.
-    named: Mutex<HashSet<ChannelName>>,
+    named: Named,
 }
 
 impl RedisPubSubChannelLayer {
@@ -79,7 +80,7 @@ impl RedisPubSubChannelLayer {
         }
         let hub = Hub::with_prefix(options.limits.clone(), &options.prefix);
         let base = Arc::new(Base::new(options, hub, codec)?);
-        let pubsub = Arc::new(PubSub { base, groups: Groups::default(), named: Mutex::default() });
+        let pubsub = Arc::new(PubSub { base, groups: Groups::default(), named: Named::default() });
         let io = Io::start().map_err(RedisOptionsError::Thread)?;
         for broker in 0..pubsub.base.shards.all().len() {
             io.spawn(listen(pubsub.clone(), broker));
@@ -102,11 +103,12 @@ impl PubSub {
     async fn publish(&self, channel: &str, event: &Envelope) -> Result<usize, LayerError> {
         let body = self.base.encode(event, To::Reader)?;
         let driver = self.base.shards.of(channel);
-        self.base.judge_sent(driver, channel, driver.publish(channel, body).await)
+        let heard = self.base.judge(driver, channel, driver.publish(channel, body).await);
+        heard.inspect_err(|error| self.base.note_lost(error))
     }
 
     async fn group_add(&self, group: &GroupName, channel: &ChannelName) -> Result<(), LayerError> {
-        let is_own = channel.starts_with(self.base.hub.head()) || self.named.lock().await.contains(channel);
+        let is_own = channel.starts_with(self.base.hub.head()) || self.named.contains(channel);
         if !is_own {
             return Err(LayerError::Foreign { channel: channel.clone() });
         }
@@ -119,16 +121,6 @@ impl PubSub {
         let subscription = self.group_channel(group);
         let driver = self.base.shards.of(&subscription);
         self.groups.discard(&self.base, driver, group, channel, &subscription).await;
-    }
-
-    async fn listen_to(&self, channel: &ChannelName) -> Result<(), LayerError> {
-        let mut named = self.named.lock().await;
-        if !named.contains(channel) {
-            let driver = self.base.shards.of(channel);
-            self.base.judge(driver, channel, driver.subscribe(channel).await)?;
-            named.insert(channel.clone());
-        }
-        Ok(())
     }
 }
 
@@ -153,7 +145,7 @@ impl Mode for PubSub {
         let group =
             channel.strip_prefix(self.base.options.prefix.as_str()).and_then(|rest| rest.strip_prefix("__group__"));
         match group.map(GroupName::new) {
-            Some(Ok(group)) if self.groups.contains(&group).await => {
+            Some(Ok(group)) if self.groups.get(&group).is_some() => {
                 self.base.hub.group_post(&group, event).await;
             }
             _ => {
@@ -176,11 +168,12 @@ impl Mode for PubSub {
 async fn sweep(pubsub: Arc<PubSub>) {
     loop {
         sleep(SWEEP).await;
-        for (group, _) in pubsub.groups.all().await {
+        for (group, _) in pubsub.groups.all() {
             let subscription = pubsub.group_channel(&group);
             let driver = pubsub.base.shards.of(&subscription);
             pubsub.groups.leave_if_empty(&pubsub.base, driver, &group, &subscription).await;
         }
+        pubsub.named.sweep(&pubsub.base).await;
     }
 }
 
@@ -206,7 +199,7 @@ impl ChannelLayer for RedisPubSubChannelLayer {
         Box::pin(async move {
             if !channel.starts_with(self.hub().head()) {
                 let (pubsub, name) = (self.pubsub.clone(), channel.clone());
-                self.io.run(async move { pubsub.listen_to(&name).await }).await?;
+                self.io.run(async move { pubsub.named.listen_to(&pubsub.base, &name).await }).await?;
             }
             Ok(self.hub().receive(channel).await)
         })
@@ -262,17 +255,10 @@ impl ChannelLayer for RedisPubSubChannelLayer {
         let pubsub = self.pubsub.clone();
         Box::pin(self.io.run(async move {
             pubsub.base.hub.flush().await;
-            for (group, _) in pubsub.groups.all().await {
+            for (group, _) in pubsub.groups.all() {
                 let subscription = pubsub.group_channel(&group);
                 let driver = pubsub.base.shards.of(&subscription);
                 pubsub.groups.leave_if_empty(&pubsub.base, driver, &group, &subscription).await;
-            }
-            let named: Vec<_> = pubsub.named.lock().await.drain().collect();
-            let leave = named.iter().map(|name| pubsub.base.shards.of(name).unsubscribe(name));
-            for left in futures_util::future::join_all(leave).await {
-                if let Err(error) = left {
-                    tracing::debug!(%error, "a subscription could not be ended");
-                }
             }
             Ok(())
         }))

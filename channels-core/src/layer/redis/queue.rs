@@ -12,7 +12,7 @@ use super::{
     RedisOptions, RedisOptionsError,
     base::{Base, Mode, come_back, probe, renew},
     body::{Codec, To, non_local},
-    driver::{DriverError, Popped},
+    driver::{DriverError, Popped, tell},
     host::backoff,
     io::Io,
     mailbox::now,
@@ -117,10 +117,17 @@ impl Queue {
     }
 
     async fn group_add(&self, group: &GroupName, channel: &ChannelName) -> Result<(), LayerError> {
-        let (key, driver) = (self.group_key(group), self.base.shards.of(group));
-        let expiry = self.base.hub.limits().group_expiry;
-        self.base.departed.forget(&key, channel);
-        self.base.judge(driver, &key, driver.join(&key, vec![channel.to_string()], now(), expiry).await)?;
+        let (key, broker) = (self.group_key(group), self.base.shards.index_of(group));
+        let (driver, expiry) = (&self.base.shards.all()[broker], self.base.hub.limits().group_expiry);
+        self.base.departed.forget(broker, &key, channel);
+        let joined = driver.join(&key, vec![channel.to_string()], now(), expiry).await;
+        if let Err(DriverError::Lost(_)) = joined
+            && self.is_own(channel)
+        {
+            // It may be in the set for all that.
+            self.base.departed.note(broker, key.clone(), channel.to_string());
+        }
+        self.base.judge(driver, &key, joined)?;
         if self.is_own(channel) {
             self.base.hub.group_add(group, channel).await;
         }
@@ -165,13 +172,7 @@ impl Queue {
     async fn group_send(&self, audience: &Audience, event: Arc<Envelope>) -> Result<GroupReport, LayerError> {
         let groups: Vec<_> = audience.groups().map(|group| self.group_key(group)).collect();
         let key = groups.join(", ");
-        let listeners = self.listeners(audience).await;
-        if listeners.is_err()
-            && !audience.groups().all(|group| self.base.health.is_up(self.base.shards.index_of(group)))
-        {
-            self.base.hub.count_lost(1);
-        }
-        let (expired, members) = listeners?;
+        let (expired, members) = self.listeners(audience).await?;
         let (own, others): (Vec<_>, Vec<_>) = members.into_iter().partition(|name| self.is_own(name));
         let mut report = GroupReport { expired, ..GroupReport::default() };
         // One message for each mailbox, whatever the number of members behind it.
@@ -189,7 +190,7 @@ impl Queue {
         for (broker, messages) in by_broker {
             let driver = &self.base.shards.all()[broker];
             let (counts, messages): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
-            let taken = self.base.judge_sent(driver, &key, driver.push(messages).await)?;
+            let taken = self.base.judge(driver, &key, driver.push(messages).await)?;
             for (count, taken) in counts.into_iter().zip(taken) {
                 if taken {
                     report.delivered += count;
@@ -234,14 +235,7 @@ impl Mode for Queue {
     }
 
     async fn rejoin(&self, broker: usize) -> Result<(), DriverError> {
-        for group in self.base.hub.group_names() {
-            let members = self.base.own_members(&group).await;
-            if self.base.shards.index_of(&group) == broker && !members.is_empty() {
-                let expiry = self.base.hub.limits().group_expiry;
-                self.base.shards.all()[broker].join(&self.group_key(&group), members, now(), expiry).await?;
-            }
-        }
-        Ok(())
+        self.base.put_all(broker, |group| self.group_key(group)).await
     }
 
     async fn probe(&self, broker: usize, number: u64) -> Result<(), DriverError> {
@@ -284,7 +278,10 @@ async fn read_mailbox(queue: Arc<Queue>, broker: usize) {
             },
         };
         match error {
-            DriverError::Lost(_) => base.set_up(broker, false).await,
+            DriverError::Lost(_) => {
+                tell(driver.name(), failures, &error);
+                base.set_up(broker, false).await;
+            }
             DriverError::Refused(_) => base.bad.note(&key, "refused", &error),
         }
         sleep(backoff(failures)).await;
@@ -303,7 +300,7 @@ impl ChannelLayer for RedisChannelLayer {
 
     fn send<'a>(&'a self, channel: &'a ChannelName, event: Arc<Envelope>) -> LayerFuture<'a, Result<(), SendError>> {
         let (queue, channel) = (self.queue.clone(), channel.clone());
-        Box::pin(self.io.run(async move { queue.send(&channel, event).await }))
+        Box::pin(self.io.run(async move { queue.base.sent(queue.send(&channel, event).await) }))
     }
 
     fn receive<'a>(&'a self, channel: &'a ChannelName) -> LayerFuture<'a, Result<Arc<Envelope>, LayerError>> {
@@ -342,7 +339,9 @@ impl ChannelLayer for RedisChannelLayer {
 
     fn group_send(&self, audience: Audience, event: Arc<Envelope>) -> LayerFuture<'_, Result<GroupReport, LayerError>> {
         let queue = self.queue.clone();
-        Box::pin(self.io.run(async move { queue.group_send(&audience, event).await }))
+        Box::pin(self.io.run(async move {
+            queue.group_send(&audience, event).await.inspect_err(|error| queue.base.note_lost(error))
+        }))
     }
 
     fn group_channels<'a>(&'a self, group: &'a GroupName) -> LayerFuture<'a, Result<Vec<ChannelName>, LayerError>> {

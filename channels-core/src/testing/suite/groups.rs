@@ -1,7 +1,7 @@
 //! What is sent to a group reaches its members.
 
-use super::{Make, next, numbered, ready, small, waiting};
-use crate::{GroupReport, layer::Limits};
+use super::{Make, member::Client, next, numbered, ready, small, waiting};
+use crate::{GroupReport, LayerError, layer::Limits};
 
 /// A group's members get what is sent to it; others, and those who left, do not.
 pub async fn what_is_sent_to_a_group_reaches_its_members_and_nobody_else(make: Make) {
@@ -87,4 +87,53 @@ pub async fn a_group_tells_its_members(make: Make) {
     }
     subject.near.group_discard("room", &mine).await.expect("it can");
     assert_eq!(subject.near.group_size("room").await.expect("it can tell"), expected.len() - 1);
+}
+
+/// A group send reaches several groups, and who is in more than one of them once, and leaves out whom it is told to: in every
+/// process.
+pub async fn who_is_left_out_gets_nothing_and_who_is_in_two_groups_gets_it_once(make: Make) {
+    let subject = ready(&make, Limits::default()).await;
+    let mut out = Client::new(&subject.near).await;
+    let mut near = Client::new(&subject.near).await;
+    let mut both = Client::new(&subject.far).await;
+    let mut watcher = Client::new(&subject.far).await;
+    for member in [&mut out, &mut near, &mut both] {
+        member.does("join room").await;
+    }
+    for member in [&mut both, &mut watcher] {
+        member.does("join watchers").await;
+    }
+    if subject.broadcasts {
+        let refused = subject.near.group_send("room", numbered(1)).to("watchers").await;
+        assert!(matches!(refused, Err(LayerError::WholeGroupsOnly)), "{refused:?}");
+        return;
+    }
+    for group in ["room", "watchers"] {
+        subject.near.group_add(group, "log").await.expect("it can");
+    }
+    for (layer, n) in [(&subject.near, 1), (&subject.far, 2)] {
+        let send = layer.group_send("room", numbered(n)).to("watchers").except(out.channel.as_str());
+        send.await.expect("it can");
+        layer.group_send("room", numbered(10 + n)).to("watchers").await.expect("it can");
+    }
+    for (member, expected) in [
+        (&mut out, &[11, 12][..]),
+        (&mut near, &[1, 2, 11, 12]),
+        (&mut both, &[1, 2, 11, 12]),
+        (&mut watcher, &[1, 2, 11, 12]),
+    ] {
+        let mut came = Vec::new();
+        for _ in expected {
+            came.push(member.told().await.parse::<usize>().expect("it is a number"));
+        }
+        came.sort_unstable(); // they are of two senders
+        assert_eq!(came, expected);
+        assert!(member.socket.receive_nothing().await);
+    }
+    let mut came = Vec::new();
+    for _ in 0..4 {
+        came.push(next(&subject.near, "log").await);
+    }
+    came.sort_unstable();
+    assert_eq!(came, [1, 2, 11, 12]);
 }

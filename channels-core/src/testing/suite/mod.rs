@@ -31,7 +31,8 @@ pub use self::{
     },
     groups::{
         a_group_tells_its_members, nothing_that_is_sent_after_a_join_is_missed,
-        what_is_sent_to_a_group_reaches_its_members_and_nobody_else, who_joins_twice_is_a_member_once,
+        what_is_sent_to_a_group_reaches_its_members_and_nobody_else,
+        who_is_left_out_gets_nothing_and_who_is_in_two_groups_gets_it_once, who_joins_twice_is_a_member_once,
     },
     names::{a_new_channel_has_a_name_of_its_own, every_call_refuses_a_name_that_is_none_and_says_why},
     presence::{
@@ -199,6 +200,7 @@ macro_rules! layer_suite {
             who_joins_twice_is_a_member_once
             nothing_that_is_sent_after_a_join_is_missed
             a_group_tells_its_members
+            who_is_left_out_gets_nothing_and_who_is_in_two_groups_gets_it_once
             an_event_reaches_one_connection_by_its_channel_name
             connections_of_all_processes_get_what_is_sent_to_their_group_once
             one_senders_events_keep_their_order_by_whichever_way_they_come

@@ -1,7 +1,6 @@
 //! The driver of a Redis Cluster: the `redis` crate knows the slots, and follows those that move.
 
 use std::{
-    collections::BTreeSet,
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -10,7 +9,8 @@ use std::{
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use redis::{
-    Cmd, ErrorKind, FromRedisValue, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError, ServerErrorKind, Value,
+    Cmd, ErrorKind, FromRedisValue, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError, ServerErrorKind,
+    TlsCertificates, Value,
     aio::ConnectionLike,
     cluster::{ClusterClient, ClusterClientBuilder},
     cluster_async::ClusterConnection,
@@ -24,8 +24,9 @@ use tokio::{
 
 use super::{
     Driver, DriverError, DriverFuture, Notice, Popped, Push, RollChange, RollState,
-    link::{NotConnected, error, join, members, push, read},
+    link::{NotConnected, error, join, members, push, read, tell},
     roll,
+    wanted::Wanted,
 };
 use crate::layer::redis::{
     host::{Host, backoff},
@@ -48,6 +49,7 @@ const SPARE: usize = 8;
 pub(in crate::layer::redis) struct Cluster {
     name: String,
     nodes: Vec<String>,
+    certificates: Option<TlsCertificates>,
     timeout: Duration,
     /// For what may be done twice without harm: when a connection is lost on the way, it is.
     shared: AsyncMutex<Option<ClusterConnection>>,
@@ -55,8 +57,7 @@ pub(in crate::layer::redis) struct Cluster {
     once: AsyncMutex<Option<ClusterConnection>>,
     /// For commands that block: one caller's at a time.
     spare: Mutex<Vec<ClusterConnection>>,
-    /// What is subscribed to, or shall be once the cluster is there.
-    wanted: Mutex<BTreeSet<String>>,
+    wanted: Wanted,
     /// The connection for subscriptions, while there is one.
     sink: AsyncMutex<Option<ClusterConnection>>,
     connected: watch::Sender<bool>,
@@ -68,11 +69,12 @@ impl Cluster {
         let cluster = Self {
             name: host.to_string(),
             nodes,
+            certificates: host.certificates(),
             timeout,
             shared: AsyncMutex::default(),
             once: AsyncMutex::default(),
             spare: Mutex::default(),
-            wanted: Mutex::default(),
+            wanted: Wanted::default(),
             sink: AsyncMutex::default(),
             connected: watch::Sender::new(false),
             reset: Notify::new(),
@@ -82,7 +84,12 @@ impl Cluster {
     }
 
     fn client(&self, patience: Duration, retries: u32) -> ClusterClientBuilder {
-        ClusterClient::builder(self.nodes.iter().map(String::as_str))
+        let builder = ClusterClient::builder(self.nodes.iter().map(String::as_str));
+        let builder = match &self.certificates {
+            Some(certificates) => builder.certs(certificates.clone()),
+            None => builder,
+        };
+        builder
             .connection_timeout(self.timeout)
             .response_timeout(patience)
             .retries(retries)
@@ -95,9 +102,13 @@ impl Cluster {
         client.get_async_connection().await.map_err(error)
     }
 
-    /// All that a call does has one deadline: to connect, to wait for one who connects, to ask.
+    /// All that a call does has one deadline: to connect, to wait for one who connects, to ask. A connection that was not
+    /// in time may be one that carries nothing any more.
     async fn run<T>(&self, call: impl Future<Output = Result<T, DriverError>>) -> Result<T, DriverError> {
-        timeout(self.timeout, call).await.unwrap_or_else(|late| Err(DriverError::Lost(Arc::new(late))))
+        timeout(self.timeout, call).await.unwrap_or_else(|late| {
+            self.forget_connections();
+            Err(DriverError::Lost(Arc::new(late)))
+        })
     }
 
     async fn shared(&self) -> Result<ClusterConnection, DriverError> {
@@ -120,7 +131,7 @@ impl Cluster {
         self.run(async {
             let mut connection = self.shared().await?;
             let answer = connection.req_packed_command(command).await;
-            self.judge(answer).await.and_then(read)
+            self.judge(answer).and_then(read)
         })
         .await
     }
@@ -129,7 +140,7 @@ impl Cluster {
         self.run(async {
             let mut connection = self.shared().await?;
             let answer = connection.req_packed_commands(commands, 0, commands.len()).await;
-            let values = self.judge(answer).await?;
+            let values = self.judge(answer)?;
             values.into_iter().map(|value| value.extract_error().map_err(error)).collect()
         })
         .await
@@ -149,27 +160,31 @@ impl Cluster {
                     }
                     // The slot is on its way: the other connection knows how to ask both nodes.
                     Err(ErrorKind::Server(ServerErrorKind::Ask | ServerErrorKind::TryAgain)) => break,
-                    _ => return self.judge(answer).await.and_then(read),
+                    _ => return self.judge(answer).and_then(read),
                 }
             }
             let answer = self.shared().await?.req_packed_command(command).await;
-            self.judge(answer).await.and_then(read)
+            self.judge(answer).and_then(read)
         })
         .await
     }
 
     /// After a failure of a connection the next call makes another one, which sees who is a master now.
-    async fn judge<T>(&self, answer: Result<T, RedisError>) -> Result<T, DriverError> {
+    fn judge<T>(&self, answer: Result<T, RedisError>) -> Result<T, DriverError> {
         let answer = answer.map_err(error);
         if matches!(answer, Err(DriverError::Lost(_))) {
-            self.forget_connections().await;
+            self.forget_connections();
         }
         answer
     }
 
-    async fn forget_connections(&self) {
-        *self.shared.lock().await = None;
-        *self.once.lock().await = None;
+    fn forget_connections(&self) {
+        // Who holds one is making another.
+        for connection in [&self.shared, &self.once] {
+            if let Ok(mut connection) = connection.try_lock() {
+                *connection = None;
+            }
+        }
         self.spare().clear();
     }
 
@@ -179,9 +194,9 @@ impl Cluster {
             Some(connection) => connection,
             None => self.run(self.connect(wait + self.timeout, REDIRECTS)).await?,
         };
-        let command = cmd("BZPOPMIN").arg(key).arg(wait.as_secs_f64()).to_owned();
+        let command = cmd("BZPOPMIN").arg(key).arg(mailbox::seconds(wait)).to_owned();
         let answer = connection.req_packed_command(&command).await;
-        let first: Option<(String, Vec<u8>, f64)> = read(self.judge(answer).await?)?;
+        let first: Option<(String, Vec<u8>, f64)> = read(self.judge(answer)?)?;
         let mut popped = Vec::new();
         if let Some((_, body, sent)) = first {
             popped.push(Popped { body, sent });
@@ -212,8 +227,7 @@ impl Cluster {
             .await?;
         // Under the lock, so that nobody's subscription falls between the list and the connection.
         let mut current = self.sink.lock().await;
-        let wanted: Vec<String> = self.wanted().iter().cloned().collect();
-        stream::iter(wanted)
+        stream::iter(self.wanted.all())
             .map(|channel| {
                 let mut connection = connection.clone();
                 self.run(async move { connection.ssubscribe(channel).await.map_err(error) })
@@ -255,7 +269,7 @@ impl Cluster {
                 // Nobody asked for it: the node has the slot no more.
                 PushKind::SUnsubscribe => {
                     let channel: Option<String> = data.next().and_then(|channel| read(channel).ok());
-                    if channel.is_some_and(|channel| self.wanted().contains(&channel)) {
+                    if channel.is_some_and(|channel| self.wanted.contains(&channel)) {
                         return;
                     }
                 }
@@ -263,10 +277,6 @@ impl Cluster {
                 _ => {}
             }
         }
-    }
-
-    fn wanted(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn spare(&self) -> std::sync::MutexGuard<'_, Vec<ClusterConnection>> {
@@ -339,19 +349,26 @@ impl Driver for Cluster {
         Box::pin(self.run(async move {
             // It may be about to be there: the deadline is that of the call.
             let _ = self.connected.subscribe().wait_for(|connected| *connected).await;
-            let mut sink = self.sink.lock().await;
-            let Some(sink) = sink.as_mut() else { return Err(DriverError::Lost(Arc::new(NotConnected))) };
+            let (added, mut sink) = {
+                let sink = self.sink.lock().await;
+                let Some(sink) = sink.as_ref() else { return Err(DriverError::Lost(Arc::new(NotConnected))) };
+                (self.wanted.add(channel), sink.clone())
+            };
+            // Without the lock, so that many subscriptions are one round trip.
             sink.ssubscribe(channel).await.map_err(error)?;
-            self.wanted().insert(channel.to_owned());
+            added.keep();
             Ok(())
         }))
     }
 
     fn unsubscribe<'a>(&'a self, channel: &'a str) -> DriverFuture<'a, ()> {
         Box::pin(self.run(async move {
-            let mut sink = self.sink.lock().await;
-            self.wanted().remove(channel);
-            let Some(sink) = sink.as_mut() else { return Ok(()) };
+            let sink = {
+                let sink = self.sink.lock().await;
+                self.wanted.remove(channel);
+                sink.clone()
+            };
+            let Some(mut sink) = sink else { return Ok(()) };
             sink.sunsubscribe(channel).await.map_err(error)
         }))
     }
@@ -372,20 +389,20 @@ impl Driver for Cluster {
                         }
                         self.forward(&mut pushes, &notices, &*overflow).await;
                         self.connected.send_replace(false);
-                        self.forget_connections().await;
+                        self.forget_connections();
                         *self.sink.lock().await = None;
                         if notices.send(Notice::Lost).await.is_err() {
                             return;
                         }
                     }
-                    Err(DriverError::Refused(refusal)) => {
+                    Err(DriverError::Refused(refusal)) if attempt == 0 => {
                         tracing::warn!(
                             broker = self.name,
                             error = %refusal,
                             "the cluster refuses subscriptions; it has to be Redis 7 or newer, or Valkey"
                         );
                     }
-                    Err(error) => tracing::debug!(broker = self.name, %error, "no connection for subscriptions"),
+                    Err(error) => tell(&self.name, attempt, &error),
                 }
                 let wait = backoff(attempt);
                 attempt += 1;
@@ -406,7 +423,7 @@ impl Driver for Cluster {
             let script = cmd("EVAL").arg(mailbox::FLUSH).arg(0).arg(format!("{}*", super::escape(prefix))).to_owned();
             let all = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, Some(ResponsePolicy::AllSucceeded)));
             let answer = self.shared().await?.route_command(script, all).await;
-            self.judge(answer).await.map(drop)
+            self.judge(answer).map(drop)
         }))
     }
 }

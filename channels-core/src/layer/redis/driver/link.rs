@@ -1,19 +1,16 @@
 //! The driver over the `redis` crate.
 
 use std::{
-    collections::BTreeSet,
+    error::Error as _,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use futures_util::StreamExt;
 use redis::{
-    AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, Msg, Pipeline, RedisError, Value,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, Msg, Pipeline, RedisError, Value,
     aio::{ConnectionLike, MultiplexedConnection, PubSubSink, PubSubStream},
     cmd, from_redis_value, pipe,
 };
@@ -22,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Driver, DriverError, DriverFuture, Notice, Popped, Push, RollChange, RollState, roll};
+use super::{Driver, DriverError, DriverFuture, Notice, Popped, Push, RollChange, RollState, roll, wanted::Wanted};
 use crate::layer::redis::{
     host::{Connector, Host, backoff},
     mailbox,
@@ -40,8 +37,7 @@ pub(in crate::layer::redis) struct Link {
     shared: AsyncMutex<Option<MultiplexedConnection>>,
     /// For commands that block: one caller's at a time.
     spare: Mutex<Vec<MultiplexedConnection>>,
-    /// What is subscribed to, or shall be once the broker is there.
-    wanted: Mutex<BTreeSet<String>>,
+    wanted: Wanted,
     /// The connection for subscriptions, while there is one.
     sink: AsyncMutex<Option<PubSubSink>>,
     connected: watch::Sender<bool>,
@@ -56,7 +52,7 @@ impl Link {
             timeout,
             shared: AsyncMutex::default(),
             spare: Mutex::default(),
-            wanted: Mutex::default(),
+            wanted: Wanted::default(),
             sink: AsyncMutex::default(),
             connected: watch::Sender::new(false),
             reset: Notify::new(),
@@ -68,7 +64,7 @@ impl Link {
         self.run(async {
             let mut connection = self.shared().await?;
             let answer = connection.req_packed_command(command).await;
-            self.judge(answer).await.and_then(read)
+            self.judge(answer).and_then(read)
         })
         .await
     }
@@ -78,18 +74,19 @@ impl Link {
         self.run(async {
             let mut connection = self.shared().await?;
             let answer = connection.req_packed_commands(commands, 0, commands.len()).await;
-            let values = self.judge(answer).await?;
+            let values = self.judge(answer)?;
             values.into_iter().map(|value| value.extract_error().map_err(error)).collect()
         })
         .await
     }
 
-    /// All that a call does has one deadline: to connect, to wait for one who connects, to ask.
+    /// All that a call does has one deadline: to connect, to wait for one who connects, to ask. A connection that was not
+    /// in time may be one that carries nothing any more.
     async fn run<T>(&self, call: impl Future<Output = Result<T, DriverError>>) -> Result<T, DriverError> {
-        match timeout(self.timeout, call).await {
-            Ok(answer) => answer,
-            Err(late) => Err(DriverError::Lost(Arc::new(late))),
-        }
+        timeout(self.timeout, call).await.unwrap_or_else(|late| {
+            self.forget_connections();
+            Err(DriverError::Lost(Arc::new(late)))
+        })
     }
 
     async fn shared(&self) -> Result<MultiplexedConnection, DriverError> {
@@ -100,26 +97,34 @@ impl Link {
         Ok(shared.clone().expect("it was just made"))
     }
 
+    /// A Sentinel that knows no master means that there is none.
+    async fn client(&self) -> Result<Client, DriverError> {
+        self.connector.client().await.map_err(|none| DriverError::Lost(Arc::new(none)))
+    }
+
     async fn connect(&self, patience: Duration) -> Result<MultiplexedConnection, DriverError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(Some(patience));
-        let client = self.connector.client().await.map_err(error)?;
+        let client = self.client().await?;
         client.get_multiplexed_async_connection_with_config(&config).await.map_err(error)
     }
 
     /// After a failure of the connection the next call makes another one.
-    async fn judge<T>(&self, answer: Result<T, RedisError>) -> Result<T, DriverError> {
+    fn judge<T>(&self, answer: Result<T, RedisError>) -> Result<T, DriverError> {
         let answer = answer.map_err(error);
         if matches!(answer, Err(DriverError::Lost(_))) {
-            self.forget_connections().await;
+            self.forget_connections();
         }
         answer
     }
 
     /// When one connection is lost the others most likely are: they are made anew, before anybody's call finds out.
-    async fn forget_connections(&self) {
-        *self.shared.lock().await = None;
+    fn forget_connections(&self) {
+        // Who holds it is making another one.
+        if let Ok(mut shared) = self.shared.try_lock() {
+            *shared = None;
+        }
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
@@ -131,9 +136,10 @@ impl Link {
         };
         connection.set_response_timeout(wait + self.timeout);
         let first: Option<(String, Vec<u8>, f64)> = {
-            let command = cmd("BZPOPMIN").arg(key).arg(wait.as_secs_f64()).to_owned();
+            // Redis 5 takes whole seconds only.
+            let command = cmd("BZPOPMIN").arg(key).arg(mailbox::seconds(wait)).to_owned();
             let answer = connection.req_packed_command(&command).await;
-            read(self.judge(answer).await?)?
+            read(self.judge(answer)?)?
         };
         let mut popped = Vec::new();
         if let Some((_, body, sent)) = first {
@@ -157,14 +163,14 @@ impl Link {
     async fn subscribe_all(&self) -> Result<PubSubStream, DriverError> {
         let pubsub = self
             .run(async {
-                let client = self.connector.client().await.map_err(error)?;
+                let client = self.client().await?;
                 client.get_async_pubsub().await.map_err(error)
             })
             .await?;
         let (mut sink, stream) = pubsub.split();
         // Under the lock, so that nobody's subscription falls between the list and the connection.
         let mut current = self.sink.lock().await;
-        let wanted: Vec<String> = self.wanted().iter().cloned().collect();
+        let wanted = self.wanted.all();
         let (patterns, channels): (Vec<_>, Vec<_>) =
             wanted.iter().map(String::as_str).partition(|name| is_pattern(name));
         for channels in channels.chunks(1_000) {
@@ -176,10 +182,6 @@ impl Link {
         *current = Some(sink);
         self.connected.send_replace(true);
         Ok(stream)
-    }
-
-    fn wanted(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -242,23 +244,30 @@ impl Driver for Link {
         Box::pin(self.run(async move {
             // It may be about to be there: the deadline is that of the call.
             let _ = self.connected.subscribe().wait_for(|connected| *connected).await;
-            let mut sink = self.sink.lock().await;
-            let Some(sink) = sink.as_mut() else { return Err(DriverError::Lost(Arc::new(NotConnected))) };
+            let (added, mut sink) = {
+                let sink = self.sink.lock().await;
+                let Some(sink) = sink.as_ref() else { return Err(DriverError::Lost(Arc::new(NotConnected))) };
+                (self.wanted.add(channel), sink.clone())
+            };
+            // Without the lock, so that many subscriptions are one round trip.
             let subscribed = match is_pattern(channel) {
                 true => sink.psubscribe(channel).await,
                 false => sink.subscribe(channel).await,
             };
             subscribed.map_err(error)?;
-            self.wanted().insert(channel.to_owned());
+            added.keep();
             Ok(())
         }))
     }
 
     fn unsubscribe<'a>(&'a self, channel: &'a str) -> DriverFuture<'a, ()> {
         Box::pin(self.run(async move {
-            let mut sink = self.sink.lock().await;
-            self.wanted().remove(channel);
-            let Some(sink) = sink.as_mut() else { return Ok(()) };
+            let sink = {
+                let sink = self.sink.lock().await;
+                self.wanted.remove(channel);
+                sink.clone()
+            };
+            let Some(mut sink) = sink else { return Ok(()) };
             let unsubscribed = match is_pattern(channel) {
                 true => sink.punsubscribe(channel).await,
                 false => sink.unsubscribe(channel).await,
@@ -273,25 +282,26 @@ impl Driver for Link {
         overflow: Arc<dyn Fn() + Send + Sync>,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
-            let attempt = AtomicUsize::new(0);
+            let mut attempt = 0;
             loop {
                 match self.subscribe_all().await {
                     Ok(mut stream) => {
-                        attempt.store(0, Ordering::Relaxed);
+                        attempt = 0;
                         if notices.send(Notice::Back).await.is_err() {
                             return;
                         }
                         self.forward(&mut stream, &notices, &*overflow).await;
                         self.connected.send_replace(false);
-                        self.forget_connections().await;
+                        self.forget_connections();
                         *self.sink.lock().await = None;
                         if notices.send(Notice::Lost).await.is_err() {
                             return;
                         }
                     }
-                    Err(error) => tracing::debug!(broker = self.name, %error, "no connection for subscriptions"),
+                    Err(error) => tell(&self.name, attempt, &error),
                 }
-                let wait = backoff(attempt.fetch_add(1, Ordering::Relaxed) as u32);
+                let wait = backoff(attempt);
+                attempt += 1;
                 tokio::select! {
                     () = notices.closed() => return,
                     () = tokio::time::sleep(wait) => {}
@@ -334,6 +344,16 @@ impl Link {
                 overflow();
             }
         }
+    }
+}
+
+/// Says why there is no connection, loudly the first time.
+pub(in crate::layer::redis) fn tell(broker: &str, attempt: u32, error: &DriverError) {
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    if attempt == 0 {
+        tracing::warn!(broker, cause, "{error}; trying again");
+    } else {
+        tracing::debug!(broker, cause, "{error}; trying again");
     }
 }
 

@@ -5,6 +5,7 @@ mod link;
 mod roll;
 #[cfg(any(test, feature = "testing"))]
 mod stub;
+mod wanted;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -15,7 +16,7 @@ use tokio::sync::mpsc;
 pub use self::stub::StubBroker;
 pub(super) use self::{
     cluster::Cluster,
-    link::{Link, escape},
+    link::{Link, escape, tell},
 };
 
 /// What a driver answers, some time.
@@ -130,7 +131,7 @@ pub trait Driver: Send + Sync + 'static {
     /// removed from these mailboxes.
     fn push(&self, messages: Vec<Push>) -> DriverFuture<'_, Vec<bool>>;
 
-    /// Takes the oldest messages out of a mailbox, at most `most`; waits for the first at most `wait`.
+    /// Takes the oldest messages out of a mailbox, at most `most`; waits for the first at most `wait`, in whole seconds.
     fn pop<'a>(&'a self, key: &'a str, wait: Duration, most: usize) -> DriverFuture<'a, Vec<Popped>>;
 
     /// Adds members to a set, as of now, and keeps the set for `expiry` (whole seconds).

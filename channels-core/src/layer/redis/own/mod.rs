@@ -9,13 +9,14 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt, TryStreamExt, future::join_all, stream};
 use tokio::time::sleep;
 
 use self::mirror::Mirror;
 use super::{
     RedisOptions, RedisOptionsError,
-    base::{Base, Mode, hears, listen, probe, renew},
-    body::{BodyError, Codec, To},
+    base::{AT_ONCE, Base, Mode, hears, listen, probe, renew},
+    body::{BodyError, Codec, Except, To},
     driver::DriverError,
     groups::Groups,
     io::Io,
@@ -135,18 +136,19 @@ impl Own {
         let channel_of_node = self.node_channel(node);
         let body = self.frame(&self.base.encode(&event, To::One(channel))?);
         let driver = self.base.shards.of(node);
-        let heard = self.base.judge_sent(driver, &channel_of_node, driver.publish(&channel_of_node, body).await)?;
+        let heard = self.base.judge(driver, &channel_of_node, driver.publish(&channel_of_node, body).await)?;
         self.base.hub.count_gone(usize::from(heard == 0));
         Ok(())
     }
 
     async fn group_add(&self, group: &GroupName, channel: &ChannelName) -> Result<(), LayerError> {
-        let (driver, expiry) = (self.base.shards.of(group), self.base.hub.limits().group_expiry);
+        let broker = self.base.shards.index_of(group);
+        let (driver, expiry) = (&self.base.shards.all()[broker], self.base.hub.limits().group_expiry);
         let key = if channel.contains('!') { self.members_key(group) } else { self.queues_key(group) };
         let mut mirror = None;
         if self.is_own(channel) {
             mirror = Some(self.groups.add(&self.base, driver, group, channel, &self.group_channel(group)).await?);
-            self.base.departed.forget(&key, channel);
+            self.base.departed.forget(broker, &key, channel);
         } else if channel.contains('!') {
             // Only its own process can subscribe for it.
             return Err(LayerError::Foreign { channel: channel.clone() });
@@ -161,6 +163,10 @@ impl Own {
         let joined = self.base.judge(driver, &key, joined).and(loaded);
         if joined.is_err() {
             self.groups.discard(&self.base, driver, group, channel, &self.group_channel(group)).await;
+            if self.is_own(channel) {
+                // It may be in the set for all that.
+                self.base.departed.note(broker, key.clone(), channel.to_string());
+            }
         }
         joined
     }
@@ -183,18 +189,37 @@ impl Own {
         Ok(())
     }
 
-    async fn group_send(&self, group: &GroupName, event: Arc<Envelope>) -> Result<GroupReport, LayerError> {
-        let (channel, key) = (self.group_channel(group), self.queues_key(group));
-        let body = self.frame(&self.base.encode(&event, To::Reader)?);
-        let driver = self.base.shards.of(group);
+    /// One message for each group. Who is in several of them gets the first one's: the others' leave the members of those before
+    /// out.
+    async fn group_send(&self, audience: &Audience, event: Arc<Envelope>) -> Result<GroupReport, LayerError> {
+        let groups: Vec<GroupName> = audience.groups().cloned().collect();
         let oldest = now() - self.base.hub.limits().group_expiry.as_secs_f64();
-        let (heard, queues) = tokio::join!(driver.publish(&channel, body), driver.members(&key, oldest));
-        let heard = self.base.judge_sent(driver, &channel, heard)?;
-        let (expired, queues) = self.base.judge(driver, &key, queues)?;
-        let mut report = self.base.hub.group_send(group, event.clone()).await;
-        report.expired += expired;
-        report.processes = heard.saturating_sub(usize::from(self.groups.contains(group).await));
-        for queue in self.base.names(&key, &queues) {
+        let (mut report, mut named) = (GroupReport::default(), BTreeSet::new());
+        let sent = groups.iter().enumerate().map(|(at, group)| {
+            let to = match audience.whole_group() {
+                Some(_) => To::Reader,
+                None => To::Part { without: &groups[..at], except: audience.except() },
+            };
+            let body = self.base.encode(&event, to).map(|body| self.frame(&body));
+            async move {
+                let (channel, key, driver) =
+                    (self.group_channel(group), self.queues_key(group), self.base.shards.of(group));
+                let (heard, queues) = tokio::join!(driver.publish(&channel, body?), driver.members(&key, oldest));
+                let heard = self.base.judge(driver, &channel, heard)?;
+                let (expired, queues) = self.base.judge(driver, &key, queues)?;
+                let others = heard.saturating_sub(usize::from(self.groups.get(group).is_some()));
+                Ok::<_, LayerError>((others, expired, self.base.names(&key, &queues)))
+            }
+        });
+        for sent in join_all(sent.collect::<Vec<_>>()).await {
+            let (others, expired, queues) = sent?;
+            // A process that has members of several groups is one.
+            report.processes = report.processes.max(others);
+            report.expired += expired;
+            named.extend(queues.into_iter().filter(|name| !audience.except().contains(name)));
+        }
+        report += self.base.hub.group_send(audience.clone(), event.clone()).await;
+        for queue in named {
             match self.base.send_to_queue(&queue, &event).await {
                 Ok(()) => report.delivered += 1,
                 Err(SendError::ChannelFull { .. }) => report.full += 1,
@@ -205,21 +230,10 @@ impl Own {
         Ok(report)
     }
 
-    /// A message for each member: one for a group cannot leave anybody out, nor count who is in two groups once.
-    async fn send_to_each(&self, audience: &Audience, event: Arc<Envelope>) -> Result<GroupReport, LayerError> {
-        let mut listeners = BTreeSet::new();
-        for group in audience.groups() {
-            listeners.extend(self.members(group).await?);
-        }
-        let mut report = GroupReport::default();
-        for channel in listeners.iter().filter(|name| !audience.except().contains(name)) {
-            match self.send(channel, event.clone()).await {
-                Ok(()) => report.delivered += 1,
-                Err(SendError::Layer(error)) => return Err(error),
-                Err(_) => report.full += 1,
-            }
-        }
-        Ok(report)
+    /// The members of a group that a message of another process is for.
+    fn part(&self, key: &str, group: GroupName, (without, except): &Except) -> Audience {
+        let without = without.iter().filter_map(|name| GroupName::new(name.as_str()).ok()).collect();
+        Audience::part(group, without, self.base.names(key, except))
     }
 
     /// Everybody in a group whose process lives. Those of dead processes are taken out.
@@ -270,32 +284,30 @@ impl Own {
         self.base.shards.of(node).lease(&self.lease_key(node), self.base.options.lease).await
     }
 
-    /// Has the broker know who of this process is in which group: takes those out that ended without leaving, and puts
-    /// those in that it has lost.
-    async fn sweep(&self) -> Result<(), LayerError> {
-        for (group, mirror) in self.groups.all().await {
-            let driver = self.base.shards.of(&group);
-            let channel = self.group_channel(&group);
-            if !self.base.hub.has_members(&group) {
-                self.groups.leave_if_empty(&self.base, driver, &group, &channel).await;
-            }
+    /// Has the brokers know who of this process is in which group: takes those out that ended without leaving, and puts
+    /// those in that they have lost.
+    async fn sweep(&self) -> Result<(), DriverError> {
+        let swept = stream::iter(self.groups.all()).map(|(group, mirror)| async move {
             let key = self.members_key(&group);
-            let (_, listed) = self.base.judge(driver, &key, driver.members(&key, 0.0).await)?;
-            // Asked after the broker: who joins meanwhile is here, or is not there yet.
-            let here: BTreeSet<String> = self.base.own_members(&group).await.into_iter().collect();
-            self.base.judge(driver, &key, self.check(&group, &mirror, Some(&here)).await)?;
-            let listed: BTreeSet<String> = listed.into_iter().filter(|name| self.is_own(name)).collect();
-            let gone: Vec<_> = listed.difference(&here).cloned().collect();
-            if !gone.is_empty() {
-                self.base.judge(driver, &key, driver.leave(&key, gone).await)?;
-            }
-            let missing: Vec<_> = here.difference(&listed).cloned().collect();
-            if !missing.is_empty() {
-                let expiry = self.base.hub.limits().group_expiry;
-                self.base.judge(driver, &key, driver.join(&key, missing, now(), expiry).await)?;
-            }
+            let swept = self.sweep_group(&group, &mirror, &key).await;
+            self.base.pass_over(&key, swept)
+        });
+        swept.buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    async fn sweep_group(&self, group: &GroupName, mirror: &Mirror, key: &str) -> Result<(), DriverError> {
+        let driver = self.base.shards.of(group);
+        self.groups.leave_if_empty(&self.base, driver, group, &self.group_channel(group)).await;
+        let (_, listed) = driver.members(key, 0.0).await?;
+        // Asked after the broker: who joins meanwhile is here, or is not there yet.
+        let here: BTreeSet<String> = self.base.own_members(group).await.into_iter().collect();
+        self.sweep_roll(group, mirror).await?;
+        let listed: BTreeSet<String> = listed.into_iter().filter(|name| self.is_own(name)).collect();
+        let gone: Vec<_> = listed.difference(&here).cloned().collect();
+        if !gone.is_empty() {
+            driver.leave(key, gone).await?;
         }
-        Ok(())
+        self.base.put(driver, group, key, here.difference(&listed).cloned().collect()).await
     }
 }
 
@@ -333,7 +345,8 @@ impl Mode for Own {
         let Some(mail) = self.base.decode(channel, body) else { return };
         match group {
             Some(group) => {
-                self.base.hub.group_post(&group, Arc::new(mail.event)).await;
+                let audience = self.part(channel, group, &mail.except);
+                self.base.hub.group_post(audience, Arc::new(mail.event)).await;
             }
             None => {
                 self.base.deliver(channel, mail).await;
@@ -345,15 +358,13 @@ impl Mode for Own {
         if self.base.shards.index_of(self.base.hub.node()) == broker {
             self.renew_lease().await?;
         }
-        for (group, mirror) in self.groups.all().await {
-            let members = self.base.own_members(&group).await;
-            if self.base.shards.index_of(&group) == broker && !members.is_empty() {
-                let (key, expiry) = (self.members_key(&group), self.base.hub.limits().group_expiry);
-                let join = self.base.shards.all()[broker].join(&key, members, now(), expiry);
-                tokio::try_join!(join, self.check(&group, &mirror, None))?;
-            }
-        }
-        Ok(())
+        self.base.put_all(broker, |group| self.members_key(group)).await?;
+        let here = self.groups.all().into_iter().filter(|(group, _)| self.base.shards.index_of(group) == broker);
+        let checked = stream::iter(here).map(|(group, mirror)| async move {
+            let checked = self.check(&group, &mirror).await;
+            self.base.pass_over(&self.roll_key(&group), checked)
+        });
+        checked.buffer_unordered(AT_ONCE).try_collect().await
     }
 
     async fn probe(&self, broker: usize, number: u64) -> Result<(), DriverError> {
@@ -393,7 +404,7 @@ impl ChannelLayer for RedisLayer {
 
     fn send<'a>(&'a self, channel: &'a ChannelName, event: Arc<Envelope>) -> LayerFuture<'a, Result<(), SendError>> {
         let (own, channel) = (self.own.clone(), channel.clone());
-        Box::pin(self.io.run(async move { own.send(&channel, event).await }))
+        Box::pin(self.io.run(async move { own.base.sent(own.send(&channel, event).await) }))
     }
 
     fn receive<'a>(&'a self, channel: &'a ChannelName) -> LayerFuture<'a, Result<Arc<Envelope>, LayerError>> {
@@ -436,12 +447,11 @@ impl ChannelLayer for RedisLayer {
 
     fn group_send(&self, audience: Audience, event: Arc<Envelope>) -> LayerFuture<'_, Result<GroupReport, LayerError>> {
         let own = self.own.clone();
-        Box::pin(self.io.run(async move {
-            match audience.whole_group() {
-                Some(group) => own.group_send(group, event).await,
-                None => own.send_to_each(&audience, event).await,
-            }
-        }))
+        Box::pin(
+            self.io.run(async move {
+                own.group_send(&audience, event).await.inspect_err(|error| own.base.note_lost(error))
+            }),
+        )
     }
 
     fn group_channels<'a>(&'a self, group: &'a GroupName) -> LayerFuture<'a, Result<Vec<ChannelName>, LayerError>> {
@@ -482,7 +492,7 @@ impl ChannelLayer for RedisLayer {
         let own = self.own.clone();
         Box::pin(self.io.run(async move {
             own.base.hub.flush().await;
-            for (group, _) in own.groups.all().await {
+            for (group, _) in own.groups.all() {
                 let driver = own.base.shards.of(&group);
                 own.groups.leave_if_empty(&own.base, driver, &group, &own.group_channel(&group)).await;
             }

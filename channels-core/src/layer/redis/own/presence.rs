@@ -59,12 +59,12 @@ impl Event for Said {
 }
 
 impl Own {
-    fn roll_key(&self, group: &GroupName) -> String {
+    pub(super) fn roll_key(&self, group: &GroupName) -> String {
         format!("{}:{{{group}}}:presence", self.base.options.prefix)
     }
 
     pub(super) async fn set_present(&self, group: &GroupName, entry: Entry) -> Result<(), PresenceError> {
-        let Some(mirror) = self.groups.get(group).await else {
+        let Some(mirror) = self.groups.get(group) else {
             return Err(PresenceError::NotPresent { group: group.clone() });
         };
         let entry = Arc::new(entry);
@@ -94,7 +94,7 @@ impl Own {
     }
 
     pub(super) async fn unset_present(&self, group: &GroupName, channel: &ChannelName) -> Result<(), LayerError> {
-        let Some(mirror) = self.groups.get(group).await else { return Ok(()) };
+        let Some(mirror) = self.groups.get(group) else { return Ok(()) };
         if mirror.state.lock().await.own.remove(channel).is_none() {
             return Ok(());
         }
@@ -116,7 +116,7 @@ impl Own {
     }
 
     pub(super) async fn present(&self, group: &GroupName) -> Result<Vec<Arc<Entry>>, LayerError> {
-        if let Some(mirror) = self.groups.get(group).await {
+        if let Some(mirror) = self.groups.get(group) {
             let state = mirror.state.lock().await;
             if state.loaded {
                 return Ok(state.roll.list());
@@ -136,7 +136,7 @@ impl Own {
     }
 
     pub(super) async fn count_present(&self, group: &GroupName) -> Result<usize, LayerError> {
-        if let Some(mirror) = self.groups.get(group).await {
+        if let Some(mirror) = self.groups.get(group) {
             let state = mirror.state.lock().await;
             if state.loaded {
                 return Ok(state.roll.people());
@@ -161,7 +161,7 @@ impl Own {
 
     /// A message of presence came to a group: its version, and what changed.
     pub(super) async fn heard(&self, group: &GroupName, message: &[u8]) {
-        let Some(mirror) = self.groups.get(group).await else { return };
+        let Some(mirror) = self.groups.get(group) else { return };
         let parts = message.split_at_checked(DIGITS);
         let parts = parts.and_then(|(digits, body)| Some((std::str::from_utf8(digits).ok()?.parse().ok()?, body)));
         let Some((version, body)) = parts else {
@@ -202,25 +202,24 @@ impl Own {
         repairs
     }
 
-    /// Looks whether the broker's roll is as this process has it, and tells and repairs what is not. Who is not here any more, and
-    /// has not left, leaves.
-    pub(super) async fn check(
-        &self,
-        group: &GroupName,
-        mirror: &Mirror,
-        known: Option<&BTreeSet<String>>,
-    ) -> Result<(), DriverError> {
+    /// Looks whether the broker's roll is as this process has it, and tells and repairs what is not.
+    pub(super) async fn check(&self, group: &GroupName, mirror: &Mirror) -> Result<(), DriverError> {
         let mut state = mirror.state.lock().await;
-        let mut at = 0;
-        if let Some(here) = known {
-            at = *mirror.version.borrow();
-            let before = state.own.len();
-            state.own.retain(|channel, _| here.contains(channel.as_str()));
-            if state.own.len() < before {
-                at = 0;
-            }
-        }
-        let repairs = self.read(group, mirror, &mut state, at).await?;
+        let repairs = self.read(group, mirror, &mut state, 0).await?;
+        drop(state);
+        self.repair(group, repairs).await;
+        Ok(())
+    }
+
+    /// The same where something may have changed. Who is not here any more, and has not left, leaves.
+    pub(super) async fn sweep_roll(&self, group: &GroupName, mirror: &Mirror) -> Result<(), DriverError> {
+        let mut state = mirror.state.lock().await;
+        // Asked while nobody's presence can begin: who is a member by now, and no other, may be present.
+        let here: BTreeSet<String> = self.base.own_members(group).await.into_iter().collect();
+        let before = state.own.len();
+        state.own.retain(|channel, _| here.contains(channel.as_str()));
+        let known = if state.own.len() < before { 0 } else { *mirror.version.borrow() };
+        let repairs = self.read(group, mirror, &mut state, known).await?;
         drop(state);
         self.repair(group, repairs).await;
         Ok(())
@@ -328,7 +327,7 @@ impl Own {
     async fn until(&self, group: &GroupName, mirror: &Mirror, version: u64) {
         let mut at = mirror.version.subscribe();
         if timeout(self.base.options.timeout, at.wait_for(|at| *at >= version)).await.is_err()
-            && let Err(error) = self.check(group, mirror, None).await
+            && let Err(error) = self.check(group, mirror).await
         {
             tracing::debug!(%group, %error, "who is present could not be read");
         }
@@ -351,7 +350,7 @@ impl Own {
     async fn bury(&self) -> Result<Duration, LayerError> {
         let mut wait = self.base.options.lease / 3;
         let mut nodes: BTreeMap<String, Vec<(GroupName, ChannelName)>> = BTreeMap::new();
-        for (group, mirror) in self.groups.all().await {
+        for (group, mirror) in self.groups.all() {
             let mut state = mirror.state.lock().await;
             let mut diffs = Diffs::new(&group);
             state.give_up(&mut diffs);

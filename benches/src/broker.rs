@@ -1,0 +1,64 @@
+//! A Redis for servers that share one, and what it costs.
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::patience::Patience;
+use crate::proc::Cpu;
+use crate::server::Guard;
+
+/// A `redis-server` of its own, which keeps nothing on disk; `CHANNELS_BENCH_REDIS` names another program.
+pub(crate) struct Broker {
+    port: u16,
+    _child: Guard,
+}
+
+impl Broker {
+    /// Starts it on a free port of the loopback interface, and waits until it answers.
+    pub(crate) fn start(patience: &Patience) -> Result<Self> {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let program = std::env::var_os("CHANNELS_BENCH_REDIS").unwrap_or_else(|| OsString::from("redis-server"));
+        let child = Command::new(&program)
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string()])
+            .current_dir(std::env::temp_dir())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .map(Guard)
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let broker = Self { port, _child: child };
+        let mut phase = patience.phase("redis-server to answer");
+        while broker.connect().is_err() {
+            std::thread::sleep(Duration::from_millis(5));
+            phase.check(0, || "it does not".to_owned())?;
+        }
+        Ok(broker)
+    }
+
+    /// Its address.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// What it has used so far, by its own account, which is finer than the kernel's ticks.
+    pub(crate) fn cpu(&self) -> Result<Cpu> {
+        let mut stream = self.connect()?;
+        stream.write_all(b"INFO cpu\r\nQUIT\r\n")?;
+        let mut said = String::new();
+        stream.read_to_string(&mut said)?;
+        let value = |name: &str| -> Option<f64> {
+            said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.parse().ok())
+        };
+        let (user, system) = value("used_cpu_user").zip(value("used_cpu_sys")).context("no CPU time in INFO")?;
+        Ok(Cpu { user, system })
+    }
+
+    fn connect(&self) -> Result<TcpStream> {
+        Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?)
+    }
+}
