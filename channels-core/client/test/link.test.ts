@@ -163,33 +163,6 @@ test("a socket that takes over and then says nothing is given up, and the sessio
   assert.equal(server.sockets.at(-1)!.closedWith, null, "a close frame would have ended the session");
 });
 
-test("another network is a reason to try a websocket, and not to wait for the next attempt", async (t) => {
-  const time = new Time(t);
-  const page = new EventTarget();
-  const events = { addEventListener: page.addEventListener.bind(page), document: new EventTarget() };
-  for (const [name, value] of Object.entries(events)) {
-    Object.defineProperty(globalThis, name, { value, configurable: true });
-    t.after(() => Reflect.deleteProperty(globalThis, name));
-  }
-  const server = new FakeServer();
-  server.obstacles.set("websocket", "cut");
-  const client = new Client(server);
-  await time.pass(1000);
-  server.obstacles.clear();
-  page.dispatchEvent(new Event("online"));
-  await settle();
-  assert.equal(client.socket.transport, "websocket");
-
-  await time.pass(10_000);
-  server.obstacles.set("websocket", "cut");
-  server.sockets.at(-1)!.lose();
-  server.obstacles.clear();
-  assert.equal(client.socket.state, "reconnecting");
-  page.dispatchEvent(new Event("online"));
-  await settle();
-  assert.equal(client.socket.state, "open");
-});
-
 test("a transport that the route does not offer is not asked for again", async (t) => {
   const time = new Time(t);
   const server = new FakeServer();

@@ -29,7 +29,7 @@ export class WebSocketCarrier implements Carrier {
     this.#session = session;
     this.#settings = settings;
     this.#listener = listener;
-    void this.#connect();
+    queueMicrotask(() => void this.#connect());
   }
 
   async #connect(): Promise<void> {
@@ -96,7 +96,7 @@ export class WebSocketCarrier implements Carrier {
 
   probe(): void {
     if (!this.#open || this.#answer !== undefined) return;
-    this.#socket?.send("{}"); // a batch of nothing: the server says what it has taken
+    this.#socket?.send(JSON.stringify({ ack: this.#session.ack() })); // which the server answers with what it has taken
     this.#answer = setTimeout(
       () => this.#fail({ kind: "lost", reason: "no answer to a heartbeat" }),
       this.#settings.heartbeatTimeout,
