@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Admitted, Begun, opened};
 use crate::{
-    Close, CloseCode,
+    CloseCode,
     server::{
         Config,
         thread::{ServerThread, lost, unavailable},
@@ -17,6 +17,8 @@ use crate::{
     transport::batch::{Batch, End, Taken, json},
 };
 
+/// How long a batch may be at least.
+const BATCH: usize = 128 * 1024;
 /// How long a body that is no batch may be.
 const SMALL: usize = 4 * 1024;
 
@@ -52,21 +54,9 @@ impl ServerThread {
         let config = admitted.config.clone();
         let limit = body_limit(&config);
         let Ok(body) = body(payload, limit, config.poll_window).await else { return too_slow() };
-        let Some(body) = body else {
-            // Nobody can take it, however often it is sent: the session ends as a socket's does.
-            let close = Close::new(CloseCode::MESSAGE_TOO_BIG, format!("a batch is over {limit} bytes"));
-            return self
-                .reply(&admitted, id, |link| async move {
-                    match link.fail(End::from(&close)).await {
-                        Reply::Done => Reply::TooBig(limit),
-                        reply => reply,
-                    }
-                })
-                .await;
-        };
+        let Some(body) = body else { return too_big(limit) };
         let Ok(Batch { from, messages, ack, .. }) = parse(&body) else { return bad("the body is not a batch") };
-        let push = |link: Link| async move { link.push(from, messages, ack.unwrap_or(0), config.poll_window).await };
-        self.reply(&admitted, id, push).await
+        self.reply(&admitted, id, |link| async move { link.push(from, messages, ack.unwrap_or(0)).await }).await
     }
 
     pub(super) async fn close(&self, admitted: Admitted, id: &str, payload: web::Payload) -> HttpResponse {
@@ -135,9 +125,10 @@ fn too_slow() -> HttpResponse {
     HttpResponse::RequestTimeout().insert_header((header::CONNECTION, "close")).body("the body did not come in time")
 }
 
-/// Bytes of a batch: a third more than of a message, for base64, and something for the JSON around it.
+/// Bytes of a batch: a third more than of a message, for base64, and something for the JSON around it; and enough for many
+/// small messages.
 pub(super) fn body_limit(config: &Config) -> usize {
-    config.max_message_size + config.max_message_size / 3 + 1_024
+    (config.max_message_size / 3).saturating_add(config.max_message_size).saturating_add(1_024).max(BATCH)
 }
 
 struct TooSlow;

@@ -194,6 +194,8 @@ struct Carrying<'a> {
     written: Cell<u64>,
     /// The last message that the consumer has.
     taken: Cell<u64>,
+    /// The number of the client's next message, where it does not say one.
+    next: Cell<u64>,
     /// The client was heard since somebody looked.
     heard: Cell<bool>,
     /// What the client sends is read now.
@@ -208,6 +210,7 @@ impl<'a> Carrying<'a> {
             subprotocol: given.subprotocol.clone(),
             written: Cell::new(after),
             taken: Cell::new(given.taken),
+            next: Cell::new(given.taken + 1),
             heard: Cell::new(false),
             reading: Cell::new(true),
         }
@@ -317,7 +320,7 @@ impl<'a> Carrying<'a> {
                     self.link.fail(End::from(&close)).await;
                     return Over::Ended(close);
                 }
-                Some(Then::Lost) => return Over::Lost,
+                Some(Then::Over(over)) => return over,
             }
         }
     }
@@ -326,45 +329,34 @@ impl<'a> Carrying<'a> {
     async fn note(&self, incoming: Incoming, pushed: &mut Batch) -> Result<(), Then> {
         let frame = match incoming {
             Incoming::Message(message) => Frame::read(message).map_err(Then::Fail)?,
-            Incoming::Ping(payload) => return self.socket.write(Outgoing::Pong(payload)).await.map_err(|_| Then::Lost),
+            Incoming::Ping(payload) => return self.socket.write(Outgoing::Pong(payload)).await.map_err(|_| Then::Over(Over::Lost)),
             Incoming::Pong | Incoming::Event(_) => return Ok(()),
             Incoming::Close(close) => {
                 return Err(Then::Close(close.unwrap_or_else(|| Close::new(CloseCode::NO_STATUS, ""))));
             }
             Incoming::Failed(close) => return Err(Then::Fail(close)),
-            Incoming::Gone => return Err(Then::Lost),
+            Incoming::Gone => return Err(Then::Over(Over::Lost)),
         };
-        match frame {
-            Frame::Binary(bytes) => {
-                self.begin_at(pushed, self.next(pushed))?;
-                pushed.messages.push(Said(Message::Binary(bytes)));
-            }
+        let (from, messages) = match frame {
+            Frame::Binary(bytes) => (self.next.get(), vec![Said(Message::Binary(bytes))]),
             Frame::Batch(Batch { from, messages, ack, .. }) => {
                 pushed.ack = pushed.ack.max(ack);
-                if !messages.is_empty() {
-                    let known = self.begin_at(pushed, from)?;
-                    pushed.messages.extend(messages.into_iter().skip(known));
-                }
+                (from, messages)
             }
+        };
+        if messages.is_empty() {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    /// The number of the message that comes next.
-    fn next(&self, pushed: &Batch) -> u64 {
-        self.taken.get() + pushed.messages.len() as u64 + 1
-    }
-
-    /// How many messages of a batch that begins with this number are known.
-    fn begin_at(&self, pushed: &mut Batch, from: u64) -> Result<usize, Then> {
-        let next = self.next(pushed);
-        if from == 0 || from > next {
-            return Err(Then::Fail(Close::new(CloseCode::INVALID_PAYLOAD, format!("the next message is {next}"))));
+        // Another carrier may have brought some of it: the session knows, and this socket does not.
+        if !pushed.messages.is_empty() && from != self.next.get() {
+            self.push(std::mem::take(pushed)).await.map_err(Then::Over)?;
         }
         if pushed.messages.is_empty() {
-            pushed.from = next;
+            pushed.from = from;
         }
-        Ok(usize::try_from(next - from).unwrap_or(usize::MAX))
+        self.next.set(from.saturating_add(messages.len() as u64));
+        pushed.messages.extend(messages);
+        Ok(())
     }
 
     /// Gives all of it to the consumer, however long that takes: meanwhile the socket is not read.
@@ -374,16 +366,17 @@ impl<'a> Carrying<'a> {
         }
         self.reading.set(false);
         loop {
-            let window = self.socket.config.poll_window;
-            let taken = match self.link.push(from, messages.clone(), ack.unwrap_or(0), window).await {
+            let taken = match self.link.push(from, messages.clone(), ack.unwrap_or(0)).await {
                 Reply::Taken(taken) => taken,
-                reply @ Reply::TooBig(_) => return Err(Over::Ended(ending(&reply).unwrap_or(Close::vanished("")))),
+                Reply::Bad(why) => {
+                    let close = Close::new(CloseCode::INVALID_PAYLOAD, why);
+                    self.link.fail(End::from(&close)).await;
+                    return Err(Over::Ended(close));
+                }
                 reply => return Err(Over::Says(reply)),
             };
-            if messages.is_empty() {
-                break;
-            }
-            if taken > self.taken.get() {
+            // Who only acknowledges asks whether somebody is there, too.
+            if messages.is_empty() || taken > self.taken.get() {
                 self.taken.set(taken);
                 self.socket.say(json(&Taken { taken })).await?;
             }
@@ -422,5 +415,5 @@ impl<'a> Carrying<'a> {
 enum Then {
     Close(Close),
     Fail(Close),
-    Lost,
+    Over(Over),
 }

@@ -52,7 +52,7 @@ impl Inbox {
     /// Takes what there is room for of these messages, the first of which has the number `from`, and leaves out what was
     /// taken before.
     pub(super) fn take(&self, from: u64, messages: &[Message]) {
-        let known = usize::try_from(self.taken.get() + 1 - from).unwrap_or(usize::MAX);
+        let known = usize::try_from((self.taken.get() + 1).saturating_sub(from)).unwrap_or(usize::MAX);
         for message in messages.iter().skip(known) {
             if !self.has_room(message.len()) {
                 break;

@@ -14,6 +14,9 @@ use crate::{
     transport::batch::{End, Said},
 };
 
+/// How long a push waits for room.
+const ROOM: Duration = Duration::from_secs(5);
+
 /// A carrier's way to its session.
 #[derive(Clone)]
 pub(crate) struct Link {
@@ -50,9 +53,9 @@ impl Link {
         reply
     }
 
-    pub(crate) async fn push(&self, from: u64, messages: Vec<Said>, ack: u64, wait: Duration) -> Reply {
-        let wait = if self.far().is_some() { wait.min(relay::SLICE) } else { wait };
-        self.ask(Wish::Push { from, messages, ack, wait }, wait).await
+    /// Messages for the consumer: as many as it takes, and where it takes none now, after a while none.
+    pub(crate) async fn push(&self, from: u64, messages: Vec<Said>, ack: u64) -> Reply {
+        self.ask(Wish::Push { from, messages, ack, wait: ROOM }, ROOM).await
     }
 
     pub(crate) async fn close(&self, end: End) -> Reply {

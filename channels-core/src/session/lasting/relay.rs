@@ -13,7 +13,7 @@ use crate::{ChannelName, Layer, LayerError, SendError};
 /// How long another process may take to answer, besides what it is asked to wait.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it is asked to wait at once: so it is soon known that a process has gone.
-pub(super) const SLICE: Duration = Duration::from_secs(10);
+const SLICE: Duration = Duration::from_secs(10);
 /// How soon a full channel is tried again, at most.
 const PAUSE: u64 = 20;
 
