@@ -99,15 +99,16 @@ pub use channels_core::auth;
 #[cfg(feature = "metrics")]
 pub use channels_core::metrics;
 pub use channels_core::{
-    Accept, AllowedHosts, ArgError, Binary, Body, BodyError, CLIENT_SCRIPT, ChannelLayer, ChannelName,
-    ChannelNameRouter, Close, CloseCode, ClosedBy, Compression, Config, ConfigError, Consumer, ConsumerEntry, Context,
-    DecodeError, Demultiplexer, Deny, Dispatch, Encoding, Envelope, Error, Event, EventError, FromBody, FromMessage,
-    GroupName, GroupReport, GroupSend, HandlerEntry, HttpConsumer, InMemoryChannelLayer, InputError, IntoEvent, Json,
-    JsonText, Layer, LayerError, Layers, MAX_REASON_LEN, Message, Middleware, NameError, OriginError, OriginValidator,
+    Accept, AllowedHosts, ArgError, Binary, Body, BodyError, ChannelLayer, ChannelName, ChannelNameRouter, Close,
+    CloseCode, ClosedBy, Compression, Config, ConfigError, Consumer, ConsumerEntry, Context, DecodeError,
+    Demultiplexer, Deny, Dispatch, Encoding, Envelope, Error, Event, EventError, FromBody, FromMessage, GroupName,
+    GroupReport, GroupSend, HandlerEntry, HttpConsumer, InMemoryChannelLayer, InputError, IntoEvent, Json, JsonText,
+    Layer, LayerError, Layers, MAX_REASON_LEN, Message, Middleware, NameError, OriginError, OriginValidator,
     PatternError, Protocol, ProtocolTypeRouter, RawEvent, Registry, Result, Scope, SendError, Server, SlowClient,
-    SyncConsumer, SyncContext, SyncError, Text, Typed, URLRouter, UrlRoute, Worker, WriteError, client_script,
-    consumer, error, event, layer, middleware, path, re_path, registry, routing, run, scope, server,
+    SyncConsumer, SyncContext, SyncError, Text, Transport, Typed, URLRouter, UrlRoute, Worker, WriteError, consumer,
+    error, event, layer, middleware, path, re_path, registry, routing, run, scope, server,
 };
+pub use channels_core::{CLIENT_SCRIPT, client_script};
 #[cfg(feature = "testing")]
 pub use channels_core::{layer_suite, testing};
 #[cfg(feature = "testing")]

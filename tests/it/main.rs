@@ -49,6 +49,7 @@ mod targeting;
 mod testing;
 #[cfg(unix)]
 mod tls;
+mod transports;
 mod visitor;
 mod websocket;
 mod worker;

@@ -52,7 +52,10 @@ async fn log_in<U: 'static>(cx: &mut Context, credentials: Credentials<U>) -> Re
     let session = cx.scope().session()?.clone();
     view::write(&session, &*users, &credentials.user, credentials.expires)?;
     session.save().await?;
-    adopt(cx, &*users, credentials, By::Session).await
+    let id = users.id(&credentials.user);
+    adopt(cx, &*users, credentials, By::Session).await?;
+    cx.scope().owner.set(Some(id));
+    Ok(())
 }
 
 /// Makes the connection nobody's, and ends the session. Channels' `logout`. Nobody being logged in is no error.
@@ -64,6 +67,7 @@ async fn log_in<U: 'static>(cx: &mut Context, credentials: Credentials<U>) -> Re
 /// When the session's store fails. The connection is nobody's even then.
 pub async fn logout(cx: &mut Context) -> Result<()> {
     leave(cx).await?;
+    cx.scope().owner.set(None);
     if let Ok(session) = cx.scope().session().cloned() {
         session.purge();
         session.save().await?;

@@ -91,6 +91,7 @@ impl<B: UserBackend> AuthMiddleware<B> {
             Some((credentials, by)) => {
                 let id = UserBackend::id(&*self.backend, &credentials.user);
                 scope.joins.push(kick::group(&id)?);
+                scope.owner.set(Some(id.clone()));
                 scope.deadline = credentials.expires.map(login::deadline);
                 Some(Current { user: Rc::new(credentials.user), id, by })
             }

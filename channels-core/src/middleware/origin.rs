@@ -85,6 +85,7 @@ impl Middleware for OriginValidator {
     async fn before(&self, scope: Scope) -> Result<Scope, Deny> {
         let origin = scope.header("Origin");
         if self.allows(origin) {
+            scope.page.allow();
             return Ok(scope);
         }
         tracing::info!(path = scope.path(), origin, "a page from elsewhere was refused");

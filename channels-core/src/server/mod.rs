@@ -2,6 +2,7 @@
 
 mod access;
 mod addresses;
+mod carriers;
 mod config;
 mod front;
 mod http;
@@ -57,6 +58,7 @@ pub use self::{
 use crate::{
     layer::{LayerError, Layers},
     routing::{ProtocolTypeRouter, RouteInfo, RouteList},
+    session::Home,
     worker::Worker,
 };
 
@@ -466,6 +468,14 @@ impl Server {
     ///
     /// [`ConfigError::Layer`] when a consumer names a layer that there is not.
     pub fn mount(&self) -> Result<impl Fn(&mut ServiceConfig) + Clone + Send + 'static + use<>, ConfigError> {
+        self.mount_as(true)
+    }
+
+    /// The same; `is_mounted` where it is somebody else's server, which may have it below any path.
+    fn mount_as(
+        &self,
+        is_mounted: bool,
+    ) -> Result<impl Fn(&mut ServiceConfig) + Clone + Send + 'static + use<>, ConfigError> {
         self.check()?;
         let Self { app, layers, config, front, keepers, operations, .. } = self;
         let (front, operations) = (front.clone(), operations.clone());
@@ -473,7 +483,9 @@ impl Server {
         Ok(move |service: &mut ServiceConfig| {
             match runtime::can_spawn() {
                 Ok(()) => {
-                    ServerThread::start(app.clone(), layers.clone(), config.clone(), front.clone(), &keepers)
+                    let home = Home::open(keepers.homes().clone());
+                    let (app, layers) = (app.clone(), layers.clone());
+                    ServerThread::start(app, layers, config.clone(), front.clone(), &keepers, home, is_mounted)
                         .install(service);
                 }
                 Err(error) => thread::install_failure(service, error),
@@ -491,7 +503,7 @@ impl Server {
     /// What a worker thread serves.
     #[cfg(feature = "testing")]
     pub(crate) fn service(self) -> Result<App<impl Service>, ConfigError> {
-        Ok(service(self.app.clone(), self.mount()?, self.front.clone()))
+        Ok(service(self.app.clone(), self.mount_as(false)?, self.front.clone()))
     }
 
     /// Ends every connection of this server with close 1012, after its `disconnect` has run; resolves when all have
@@ -543,7 +555,7 @@ impl Server {
             return Err(ConfigError::NoAddress);
         }
         is_running()?;
-        let mount = self.mount()?;
+        let mount = self.mount_as(false)?;
         report::log(&self.listeners, &RouteList::of(&self.app));
         let listeners = std::mem::take(&mut self.listeners);
         let stopping = CancellationToken::new();

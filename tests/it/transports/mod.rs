@@ -1,0 +1,4 @@
+//! One consumer, any transport: it cannot tell how its client reaches it.
+
+mod behaviours;
+mod client;
