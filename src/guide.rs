@@ -44,6 +44,7 @@ pub mod topics {
     //! - [Events](events): types, handlers, sending.
     //! - [Channel layers](layers): groups, bounds, reports.
     #![cfg_attr(feature = "redis", doc = "- [Redis](redis): many processes, and Django on the other side.")]
+    //! - [The client](client): `channels.js`, for pages.
     //! - [Workers](worker): consumers that read named channels.
     //! - [Testing](testing): what a communicator can do.
     //! - [Deploying](deploying): settings, proxies, stopping, watching.
@@ -77,6 +78,9 @@ pub mod topics {
     #[cfg(feature = "redis")]
     #[doc = include_str!("../docs/topics/redis.md")]
     pub mod redis {}
+
+    #[doc = include_str!("../docs/topics/client.md")]
+    pub mod client {}
 
     #[doc = include_str!("../docs/topics/worker.md")]
     pub mod worker {}

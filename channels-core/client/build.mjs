@@ -19,7 +19,7 @@ await build({
   charset: "utf8",
   banner: { js: "// The client of channels. MIT OR Apache-2.0. Made from channels-core/client/src." },
 });
-execFileSync("npx", ["tsc", "--noEmit", "false", "--emitDeclarationOnly", "--outDir", "build/types"], { stdio: "inherit" });
-for (const name of DECLARED) cpSync(`build/types/src/${name}.d.ts`, `dist/${name}.d.ts`);
+execFileSync("npx", ["tsc", "--project", "tsconfig.build.json"], { stdio: "inherit" });
+for (const name of DECLARED) cpSync(`build/types/${name}.d.ts`, `dist/${name}.d.ts`);
 const made = readFileSync("dist/channels.js");
 console.log(`dist/channels.js: ${made.length} bytes, ${gzipSync(made, { level: 9 }).length} gzipped`);

@@ -16,7 +16,11 @@ mod rooms;
 
 use std::error::Error;
 
-use channels::{Layer, prelude::*};
+use channels::{
+    Layer,
+    Transport::{EventStream, LongPoll, WebSocket},
+    prelude::*,
+};
 use tracing_subscriber::EnvFilter;
 
 use self::{args::Args, chat::ChatConsumer, rooms::Rooms};
@@ -28,7 +32,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::read()?;
     let rooms = Rooms::default();
     let join = move || ChatConsumer::new(rooms.clone());
-    let routes = URLRouter::new([re_path(r"^ws/(?P<group>[A-Za-z0-9_-]{1,50})/$", join)])?;
+    let route = re_path(r"^ws/(?P<group>[A-Za-z0-9_-]{1,50})/$", join);
+    let routes = URLRouter::new([route.transports([WebSocket, EventStream, LongPoll])])?;
     let app = ProtocolTypeRouter::new().http(page::serve).websocket(routes);
     let layer = Layer::from_url(&args.layer)?;
     let server = Server::new(app).layers(layer).readiness("/readyz").bind((args.host.as_str(), args.port))?;

@@ -1,8 +1,11 @@
-//! The page and its two companions, within the program.
+//! The page and its companions, within the program.
 
-use channels::actix_web::{
-    HttpResponse,
-    web::{ServiceConfig, get},
+use channels::{
+    actix_web::{
+        HttpResponse,
+        web::{ServiceConfig, get},
+    },
+    client_script,
 };
 
 pub(crate) fn serve(config: &mut ServiceConfig) {
@@ -16,4 +19,5 @@ pub(crate) fn serve(config: &mut ServiceConfig) {
             move || async move { HttpResponse::Ok().content_type(format!("{kind}; charset=utf-8")).body(content) };
         config.route(path, get().to(answer));
     }
+    config.service(client_script("/channels.js"));
 }

@@ -41,8 +41,8 @@ export declare class ChannelsSocket<In = unknown, Out = unknown> {
     /** Opens it again after a close: another session. Does nothing unless it is closed. */
     open(): void;
     /**
-     * Ends the session, when what was sent is taken, or three seconds have gone by. `code` is 1000 or one of 3000–4999, else an
-     * `InvalidAccessError` is thrown; `reason` has 123 bytes at most.
+     * Ends the session when what was sent is taken, or when three seconds have gone by. As a WebSocket's, it throws an
+     * `InvalidAccessError` unless `code` is 1000 or one of 3000–4999, and a `SyntaxError` if `reason` has more than 123 bytes.
      */
     close(code?: number, reason?: string): void;
 }

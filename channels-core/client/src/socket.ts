@@ -186,5 +186,6 @@ export class ChannelsSocket<In = unknown, Out = unknown> {
 /** Of its own, since what is sent may be changed afterwards. */
 function copy(data: ArrayBuffer | ArrayBufferView): Uint8Array<ArrayBuffer> {
   if (data instanceof ArrayBuffer) return new Uint8Array(data.slice(0));
+  if (!ArrayBuffer.isView(data)) throw new TypeError("neither a text nor bytes");
   return new Uint8Array(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
 }
