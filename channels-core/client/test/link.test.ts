@@ -131,19 +131,43 @@ test("it comes back to websocket, asking less and less often, and changes only w
   assert.equal(server.sessions.length, 1);
 });
 
-test("long polls wait while a socket takes over, and do not take the session back", async (t) => {
+for (const transport of ["event-stream", "long-poll"] as const) {
+  test(`by ${transport}: it waits while a socket takes over, and does not take the session back`, async (t) => {
+    const time = new Time(t, 0.5);
+    const server = new FakeServer();
+    server.obstacles.set("websocket", "cut");
+    const client = new Client(server, { transports: ["websocket", transport] });
+    await time.pass(29_000);
+    server.obstacles.clear();
+    server.lag = 400;
+    await time.pass(1300);
+    const { length } = server.log;
+    assert.equal(server.session.carrier, server.sockets.at(-1));
+    assert.equal(client.socket.transport, transport);
+    server.session.send("meanwhile");
+    await time.pass(20_000);
+    assert.equal(client.socket.transport, "websocket");
+    assert.equal(server.log.length, length, "nothing else was asked for after that");
+    assert.equal(server.session.carrier, server.sockets.at(-1));
+    assert.deepEqual(client.messages, ["meanwhile"]);
+    assert.ok(!client.told.includes("reconnecting"));
+  });
+}
+
+test("a stream that is cut again and again does not put off the attempt to return", async (t) => {
   const time = new Time(t, 0.5);
   const server = new FakeServer();
   server.obstacles.set("websocket", "cut");
-  const client = new Client(server, { transports: ["websocket", "long-poll"] });
-  await time.pass(29_000);
+  const client = new Client(server);
+  for (let cut = 0; cut < 2; cut++) {
+    await time.pass(14_000);
+    server.session.carrier!.end(4409, "");
+  }
   server.obstacles.clear();
-  await time.pass(1000);
+  await time.pass(1500);
+  assert.equal(client.socket.transport, "event-stream");
+  await time.pass(500);
   assert.equal(client.socket.transport, "websocket");
-  const { length } = server.log;
-  await time.pass(20_000);
-  assert.equal(server.log.length, length, "nothing was polled after that");
-  assert.equal(server.session.carrier, server.sockets.at(-1));
 });
 
 test("a socket that takes over and then says nothing is given up, and the session goes on by polls", async (t) => {

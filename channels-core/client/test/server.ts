@@ -93,6 +93,8 @@ export class FakeServer {
   limit = Infinity;
   /** Sockets take sessions over, and what they send does not arrive. */
   takesOverInSilence = false;
+  /** Milliseconds between a socket's taking a session over and its saying so. */
+  lag = 0;
   /** Event streams are opened, and their bytes kept back. */
   buffers = false;
 
@@ -230,6 +232,7 @@ export class FakeSocket implements Receiver {
   dead = false;
   session: FakeSession | null = null;
   #sent = 0;
+  #begun = false;
 
   constructor(readonly server: FakeServer, readonly url: string, readonly offered: readonly string[]) {
     server.log.push("ws");
@@ -250,11 +253,18 @@ export class FakeSocket implements Receiver {
     this.dead = this.server.takesOverInSilence;
     this.#sent = resume ? Number(resume[3]) : 0;
     session.takeOver(this, this.#sent);
+    if (this.server.lag) setTimeout(() => this.#begin(session), this.server.lag);
+    else this.#begin(session);
+  }
+
+  #begin(session: FakeSession): void {
+    this.#begun = true;
     this.#write(JSON.stringify({ ...session.opened, taken: session.inbox.length }));
     this.deliver();
   }
 
   deliver(): void {
+    if (!this.#begun) return;
     const { from, messages } = this.session!.behind(this.#sent);
     messages.forEach((message, at) => {
       if (typeof message === "string") this.#write(JSON.stringify(encode(from + at, [message])));
