@@ -102,8 +102,7 @@ function connect() {
   socket.onclose = ({ code, reason, unsent }) => {
     const asked = state === "closing";
     system(["[断开连接]", code === 1006 ? "" : code, reason].filter(Boolean).join(" "), asked ? "" : "broken"); // 1006: no code came
-    const lost = unsent.map((message) => JSON.parse(message).text);
-    text.value = [...lost, text.value].filter(Boolean).join("\n");
+    text.value = [...unsent.map((message) => JSON.parse(message).text), text.value].filter(Boolean).join("\n");
     show(asked ? "closed" : "refused");
   };
   show(socket.state);

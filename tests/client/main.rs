@@ -16,7 +16,7 @@ use std::{
 };
 
 use channels::{
-    InMemoryChannelLayer, Layer,
+    CLIENT_SCRIPT, InMemoryChannelLayer, Layer,
     Transport::{EventStream, LongPoll, WebSocket},
     actix_web::{HttpResponse, web},
     client_script,
@@ -24,7 +24,12 @@ use channels::{
 };
 use fantoccini::Client;
 use serde_json::json;
-use tokio::{sync::mpsc, time::MissedTickBehavior};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::mpsc,
+    time::MissedTickBehavior,
+};
 
 use self::{
     chromium::{Browser, DEADLINE, Process},
@@ -36,8 +41,14 @@ const NO_SOCKETS: Rules = Rules { websocket: Rule::Cut, event_stream: Rule::Pass
 const POLLS_ONLY: Rules = Rules { websocket: Rule::Cut, event_stream: Rule::HoldBack };
 const HTTP_ONLY: Rules = Rules { websocket: Rule::Cut, event_stream: Rule::Cut };
 
-/// Tells which numbers it hears, in texts and bytes, and passes on those that are sent to its group.
-struct Numbers(mpsc::UnboundedSender<u64>);
+/// Tells which numbers it hears, in texts and bytes, and how it ends; passes on the numbers that are sent to its group.
+struct Numbers(mpsc::UnboundedSender<Told>);
+
+#[derive(PartialEq, Debug)]
+enum Told {
+    Number(u64),
+    Ended(u16),
+}
 
 #[consumer]
 impl Consumer for Numbers {
@@ -51,7 +62,7 @@ impl Consumer for Numbers {
             Message::Text(text) => text.parse()?,
             Message::Binary(bytes) => std::str::from_utf8(bytes)?.parse()?,
         };
-        let _ = self.0.send(number);
+        let _ = self.0.send(Told::Number(number));
         Ok(())
     }
 
@@ -60,9 +71,13 @@ impl Consumer for Numbers {
         let number: u64 = event.get("n").unwrap_or_default();
         if number % 3 == 0 { cx.send(number.to_string().into_bytes()) } else { cx.send(number.to_string()) }
     }
+
+    async fn disconnect(&mut self, _: &mut Context, close: &Close) {
+        let _ = self.0.send(Told::Ended(close.code.get()));
+    }
 }
 
-fn serve(layer: Layer) -> (SocketAddr, mpsc::UnboundedReceiver<u64>) {
+fn serve(layer: Layer) -> (SocketAddr, mpsc::UnboundedReceiver<Told>) {
     let (tell, told) = mpsc::unbounded_channel();
     let route = path("ws/numbers/", move || Numbers(tell.clone())).transports([WebSocket, EventStream, LongPoll]);
     let page = || async { HttpResponse::Ok().content_type("text/html").body(include_str!("page.html")) };
@@ -130,7 +145,8 @@ async fn numbers_of_both_sides_arrive_once_and_in_order_on_every_way_and_between
     assert!(heard.iter().copied().eq(1..=sent), "heard by the page: {heard:?}");
     let said = page.execute("return page.said", vec![]).await.unwrap().as_u64().unwrap();
     let mut taken = Vec::new();
-    while let Ok(number) = told.try_recv() {
+    while let Ok(told) = told.try_recv() {
+        let Told::Number(number) = told else { panic!("the session ended: {told:?}") };
         taken.push(number);
     }
     assert!(taken.iter().copied().eq(1..=said), "{said} were said, and these taken by the consumer: {taken:?}");
@@ -183,6 +199,49 @@ async fn chat_page_works_by_event_stream_and_by_long_polls_and_returns_to_websoc
     page.switch_to_window(bob).await.unwrap();
     let lines = "return [...document.querySelectorAll('#log .system')].map((line) => line.textContent)";
     waits_for(page, lines, &json!(["[连接成功]", "来了呀年轻人!"])).await;
+}
+
+#[tokio::test]
+async fn page_that_is_left_ends_its_session_at_once() {
+    let (server, mut told) = serve(Layer::new(InMemoryChannelLayer::default()));
+    let browser = Browser::start("left").await;
+    let page = &browser.client;
+    for transport in ["websocket", "event-stream", "long-poll"] {
+        page.goto(&format!("http://{server}/?transports={transport}")).await.unwrap();
+        waits_for(page, "return socket.transport", &json!(transport)).await;
+        waits_for(page, "page.stop(); return socket.buffered", &json!(0)).await;
+        page.goto("about:blank").await.unwrap();
+        // Long before the session would be missed.
+        let ended = async { while !matches!(told.recv().await, Some(Told::Ended(1001 | 1005))) {} };
+        tokio::time::timeout(Duration::from_secs(10), ended)
+            .await
+            .unwrap_or_else(|_| panic!("{transport}: nobody was told"));
+    }
+}
+
+#[tokio::test]
+async fn script_is_sent_once_and_confirmed_from_then_on() {
+    let (server, _told) = serve(Layer::new(InMemoryChannelLayer::default()));
+    let first = get(server, "").await;
+    let tag = first.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap();
+    assert!(first.starts_with("HTTP/1.1 200 ") && first.contains("content-type: text/javascript; charset=utf-8\r\n"));
+    assert!(first.contains("cache-control: no-cache\r\n"), "a browser asks whether it is still the same");
+    assert!(first.ends_with(CLIENT_SCRIPT));
+    for tags in [tag, &format!("W/{tag}"), &format!("\"other\", {tag}")] {
+        let again = get(server, &format!("If-None-Match: {tags}\r\n")).await;
+        assert!(again.starts_with("HTTP/1.1 304 ") && again.ends_with("\r\n\r\n"), "{again}");
+    }
+    assert!(get(server, "If-None-Match: \"other\"\r\n").await.ends_with(CLIENT_SCRIPT));
+}
+
+/// Asks for the script, and gives the answer as it is.
+async fn get(server: SocketAddr, headers: &str) -> String {
+    let mut stream = TcpStream::connect(server).await.unwrap();
+    let request = format!("GET /channels.js HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }
 
 /// Waits until a script returns this.

@@ -11,7 +11,7 @@ import type { CloseEvent, Transport } from "./types.js";
 
 /** Milliseconds that a carrier has to live to count as one that works. */
 const PROOF = 10_000;
-/** So often in a row may a transport fail that has worked, before the next one is tried. */
+/** The failure in a row with which a transport that has worked gives way to the next one. */
 const PATIENCE = 3;
 /** Milliseconds that a close may take. */
 const CLOSING = 3000;
@@ -179,7 +179,7 @@ export class Link {
         this.#carrier = null; // probably because the new one takes over
         return;
       }
-      if (this.#opening) this.#opening.drop();
+      this.#opening?.drop();
     }
     this.#opening = this.#carrier = null;
     if (this.#closing) return this.#end(this.#closing);

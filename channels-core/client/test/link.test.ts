@@ -51,7 +51,7 @@ test("a page instead of an event stream gives way to long polls", async (t) => {
   assert.equal(client.socket.transport, "long-poll");
 });
 
-test("a websocket that is cut before it was of use gives way at once, one that has worked is tried three times", async (t) => {
+test("a websocket that is cut before it was of use gives way at once, one that has worked is tried twice more", async (t) => {
   const time = new Time(t);
   const server = new FakeServer();
   const client = new Client(server);
