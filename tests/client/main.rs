@@ -252,7 +252,10 @@ async fn waits_for(page: &Client, script: &str, expected: &serde_json::Value) {
         if seen == *expected {
             return;
         }
-        assert!(started.elapsed() < DEADLINE, "{script}: {seen} and not {expected}, after {DEADLINE:.0?}");
+        if started.elapsed() > DEADLINE {
+            let history = page.execute("return window.page?.history", vec![]).await.unwrap();
+            panic!("{script}: {seen} and not {expected}, after {DEADLINE:.0?}; before that: {history:#}");
+        }
         tokio::time::sleep(Duration::from_millis(20)).await; // between two looks
     }
 }

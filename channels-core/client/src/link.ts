@@ -168,9 +168,11 @@ export class Link {
   #failed(carrier: Carrier, path: Path, failure: Failure): void {
     const over = failure.kind === "closed" || failure.kind === "gone";
     if (carrier === this.#opening) {
+      const returning = this.#returning;
       this.#opening = null;
+      this.#returning = false;
       this.#timers.clear("open");
-      if (this.#returning && !over) return this.#didNotReturn();
+      if (returning && !over) return this.#didNotReturn();
       this.#carrier?.drop();
     } else {
       this.#timers.clear("proof");

@@ -154,6 +154,23 @@ for (const transport of ["event-stream", "long-poll"] as const) {
   });
 }
 
+test("a stream that is lost after, or during, an attempt to return is followed by another carrier", async (t) => {
+  const time = new Time(t, 0.5);
+  for (const obstacle of ["cut", "silence"] as const) {
+    const server = new FakeServer();
+    server.obstacles.set("websocket", "cut");
+    const client = new Client(server);
+    await time.pass(29_000);
+    server.obstacles.set("websocket", obstacle);
+    await time.pass(2000);
+    assert.deepEqual(server.log, ["ws", "stream", "ws"]);
+    server.session.cut();
+    server.session.send("kept");
+    await time.pass(5000);
+    assert.deepEqual(client.messages, ["kept"]);
+  }
+});
+
 test("a stream that is cut again and again does not put off the attempt to return", async (t) => {
   const time = new Time(t, 0.5);
   const server = new FakeServer();
@@ -161,7 +178,7 @@ test("a stream that is cut again and again does not put off the attempt to retur
   const client = new Client(server);
   for (let cut = 0; cut < 2; cut++) {
     await time.pass(14_000);
-    server.session.carrier!.end(4409, "");
+    server.session.cut();
   }
   server.obstacles.clear();
   await time.pass(1500);

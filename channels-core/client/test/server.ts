@@ -70,6 +70,12 @@ export class FakeSession {
     old?.end(4409, "another carrier took over");
   }
 
+  /** The carrier is lost, for no reason that anybody is told. */
+  cut(): void {
+    this.carrier?.end(4409, "");
+    this.carrier = null;
+  }
+
   endedByClient(code: number, reason: string): void {
     this.ended = { code, reason, by: "client" };
     this.carrier = null;
@@ -168,7 +174,7 @@ export class FakeServer {
   }
 
   #stream(session: FakeSession, ack: number, signal: AbortSignal): Response {
-    let sent = ack;
+    let [sent, over] = [ack, false];
     const comment = (): void => {
       write(":\n\n");
       timer = setTimeout(comment, 20_000);
@@ -176,7 +182,7 @@ export class FakeServer {
     let timer = setTimeout(comment, 20_000);
     const stream = new TransformStream<string, string>();
     const writer = stream.writable.getWriter();
-    const write = (text: string): void => { if (!this.buffers) writer.write(text).catch(() => {}); };
+    const write = (text: string): void => { if (!this.buffers && !over) writer.write(text).catch(() => {}); };
     const carrier: Receiver = {
       transport: "event-stream",
       deliver: () => {
@@ -186,13 +192,15 @@ export class FakeServer {
       end: (code, reason) => {
         if (code !== 4409) write(`event: close\ndata: ${JSON.stringify({ code, reason })}\n\n`);
         clearTimeout(timer);
-        writer.close().catch(() => {});
+        if (!over) writer.close().catch(() => {});
+        over = true;
       },
     };
     signal.addEventListener("abort", () => {
       if (session.carrier === carrier) session.carrier = null;
       clearTimeout(timer);
-      writer.abort(signal.reason).catch(() => {});
+      if (!over) writer.abort(signal.reason).catch(() => {});
+      over = true;
     });
     session.takeOver(carrier, ack);
     write(`retry: 2000\nevent: open\ndata: ${JSON.stringify(session.opened)}\n\n`);

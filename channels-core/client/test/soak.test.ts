@@ -36,10 +36,11 @@ for (let seed = 1; seed <= 30; seed++) {
     for (let step = 0; step < 150; step++) {
       for (let count = pick(0, 1, 1, 3); count > 0; count--) client.socket.send(next(sent));
       if (server.sessions.length) for (let count = pick(0, 1, 1, 3); count > 0; count--) server.session.send(next(said));
-      const what = pick("websocket", "event-stream", "long-poll", "post", "lose", "die", "buffer") as never;
+      const what = pick("websocket", "event-stream", "long-poll", "post", "lose", "die", "buffer", "end") as never;
       if (random() < 0.2) {
         if (what === "lose") server.sockets.at(-1)?.lose();
         else if (what === "die") server.sockets.forEach((socket) => { socket.dead = true; });
+        else if (what === "end") server.session?.cut();
         else if (what === "buffer") server.buffers = !server.buffers;
         else server.obstacles.set(what, pick<Obstacle>("cut", "silence", 503, 502));
       }
