@@ -1,4 +1,12 @@
 //! One consumer, any transport: it cannot tell how its client reaches it.
 
+mod bad_input;
 mod behaviours;
 mod client;
+mod crowd;
+mod house;
+mod mounted;
+mod origins;
+mod owners;
+mod relay;
+mod resuming;
