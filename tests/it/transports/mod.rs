@@ -5,6 +5,7 @@ mod behaviours;
 mod client;
 mod crowd;
 mod house;
+mod limits;
 mod mounted;
 mod origins;
 mod owners;

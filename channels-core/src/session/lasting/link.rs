@@ -88,7 +88,13 @@ impl Link {
                 Err(_) => Reply::Gone,
             };
         }
-        if self.layer.get_ref().is_shared() { relay::ask(&self.layer, home, ask, wait).await } else { Reply::Gone }
+        if !self.layer.get_ref().is_shared() {
+            return Reply::Gone;
+        }
+        match self.home.relaying() {
+            Some(_relaying) => relay::ask(&self.layer, home, ask, wait).await,
+            None => Reply::Unreachable,
+        }
     }
 }
 
