@@ -37,6 +37,7 @@ pub mod topics {
     //!
     //! - [Scope](scope): what is known of a connection.
     //! - [Routing](routing): which consumer a connection gets.
+    //! - [Transports](transports): one consumer by sockets, event streams and polls.
     //! - [Middleware](middleware): what stands before it.
     //! - [Sessions](sessions): what outlives a connection, shared with HTTP views.
     //! - [Authentication](authentication): users, logins, tokens.
@@ -54,6 +55,9 @@ pub mod topics {
 
     #[doc = include_str!("../docs/topics/routing.md")]
     pub mod routing {}
+
+    #[doc = include_str!("../docs/topics/transports.md")]
+    pub mod transports {}
 
     #[doc = include_str!("../docs/topics/middleware.md")]
     pub mod middleware {}
@@ -96,12 +100,16 @@ pub mod reference {
     //! To be looked up.
     //!
     //! - [Close codes and statuses](close_codes): how a connection ends, and what the client should do.
+    //! - [Transports on the wire](transports): what clients and servers say to each other.
     //! - [What a channel layer promises](layer_spec): delivery, order, capacity, time.
     //! - [Performance](performance): what a message costs, beside others, and how that is measured.
     //! - [From Django Channels](from_django): Channels' names and ours, and its tests.
 
     #[doc = include_str!("../docs/reference/close-codes.md")]
     pub mod close_codes {}
+
+    #[doc = include_str!("../docs/reference/transports.md")]
+    pub mod transports {}
 
     #[doc = include_str!("../docs/reference/layer-spec.md")]
     pub mod layer_spec {}

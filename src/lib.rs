@@ -108,7 +108,6 @@ pub use channels_core::{
     SyncConsumer, SyncContext, SyncError, Text, Transport, Typed, URLRouter, UrlRoute, Worker, WriteError, consumer,
     error, event, layer, middleware, path, re_path, registry, routing, run, scope, server,
 };
-pub use channels_core::{CLIENT_SCRIPT, client_script};
 #[cfg(feature = "testing")]
 pub use channels_core::{layer_suite, testing};
 #[cfg(feature = "testing")]

@@ -6,7 +6,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![allow(rustdoc::private_intra_doc_links, reason = "this page is a map of the private modules, too")]
 
-mod client;
 mod close;
 mod frame;
 mod once;
@@ -33,7 +32,6 @@ mod worker;
 #[cfg(feature = "msgpack")]
 pub use self::consumer::MessagePack;
 pub use self::{
-    client::{CLIENT_SCRIPT, client_script},
     close::{Close, CloseCode, ClosedBy, MAX_REASON_LEN},
     consumer::{
         Accept, Binary, Body, BodyError, Consumer, Context, Demultiplexer, Deny, Encoding, FromBody, FromMessage,

@@ -36,7 +36,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let routes = URLRouter::new([route.transports([WebSocket, EventStream, LongPoll])])?;
     let app = ProtocolTypeRouter::new().http(page::serve).websocket(routes);
     let layer = Layer::from_url(&args.layer)?;
-    let server = Server::new(app).layers(layer).readiness("/readyz").bind((args.host.as_str(), args.port))?;
+    let server = Server::new(app)
+        .layers(layer)
+        .client("/channels.js")
+        .readiness("/readyz")
+        .bind((args.host.as_str(), args.port))?;
     for address in server.addresses() {
         println!("open http://{address}/ in two windows");
     }

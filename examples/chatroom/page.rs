@@ -1,11 +1,8 @@
 //! The page and its companions, within the program.
 
-use channels::{
-    actix_web::{
-        HttpResponse,
-        web::{ServiceConfig, get},
-    },
-    client_script,
+use channels::actix_web::{
+    HttpResponse,
+    web::{ServiceConfig, get},
 };
 
 pub(crate) fn serve(config: &mut ServiceConfig) {
@@ -19,5 +16,4 @@ pub(crate) fn serve(config: &mut ServiceConfig) {
             move || async move { HttpResponse::Ok().content_type(format!("{kind}; charset=utf-8")).body(content) };
         config.route(path, get().to(answer));
     }
-    config.service(client_script("/channels.js"));
 }

@@ -16,10 +16,9 @@ use std::{
 };
 
 use channels::{
-    CLIENT_SCRIPT, InMemoryChannelLayer, Layer,
+    InMemoryChannelLayer, Layer,
     Transport::{EventStream, LongPoll, WebSocket},
     actix_web::{HttpResponse, web},
-    client_script,
     prelude::*,
 };
 use fantoccini::Client;
@@ -35,6 +34,8 @@ use self::{
     chromium::{Browser, DEADLINE, Process},
     proxy::{Proxy, Rule, Rules},
 };
+
+const SCRIPT: &str = include_str!("../../channels-core/client/dist/channels.js");
 
 const NO_SOCKETS: Rules = Rules { websocket: Rule::Cut, event_stream: Rule::Pass };
 /// An event stream is answered, and the answer does not arrive.
@@ -83,10 +84,10 @@ fn serve(layer: Layer) -> (SocketAddr, mpsc::UnboundedReceiver<Told>) {
     let page = || async { HttpResponse::Ok().content_type("text/html").body(include_str!("page.html")) };
     let app = ProtocolTypeRouter::new()
         .http(move |services| {
-            services.route("/", web::get().to(page)).service(client_script("/channels.js"));
+            services.route("/", web::get().to(page));
         })
         .websocket(URLRouter::new([route]).unwrap());
-    let server = Server::new(app).layers(layer).workers(1).bind("127.0.0.1:0").unwrap();
+    let server = Server::new(app).layers(layer).client("/channels.js").workers(1).bind("127.0.0.1:0").unwrap();
     let address = server.addresses()[0];
     std::thread::spawn(|| channels::run(server.run_until(std::future::pending())));
     (address, told)
@@ -226,12 +227,12 @@ async fn script_is_sent_once_and_confirmed_from_then_on() {
     let tag = first.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap();
     assert!(first.starts_with("HTTP/1.1 200 ") && first.contains("content-type: text/javascript; charset=utf-8\r\n"));
     assert!(first.contains("cache-control: no-cache\r\n"), "a browser asks whether it is still the same");
-    assert!(first.ends_with(CLIENT_SCRIPT));
+    assert!(first.ends_with(SCRIPT));
     for tags in [tag, &format!("W/{tag}"), &format!("\"other\", {tag}")] {
         let again = get(server, &format!("If-None-Match: {tags}\r\n")).await;
         assert!(again.starts_with("HTTP/1.1 304 ") && again.ends_with("\r\n\r\n"), "{again}");
     }
-    assert!(get(server, "If-None-Match: \"other\"\r\n").await.ends_with(CLIENT_SCRIPT));
+    assert!(get(server, "If-None-Match: \"other\"\r\n").await.ends_with(SCRIPT));
 }
 
 /// Asks for the script, and gives the answer as it is.

@@ -3,6 +3,7 @@
 mod access;
 mod addresses;
 mod carriers;
+mod client;
 mod config;
 mod front;
 mod http;
@@ -52,6 +53,7 @@ pub(crate) use self::{
     socket::Socket,
 };
 pub use self::{
+    client::client_script,
     config::{Compression, Config, SlowClient},
     proxies::TrustedProxies,
 };
@@ -237,6 +239,22 @@ impl Server {
     /// [drains](Self::drain): for a load balancer.
     pub fn readiness(mut self, path: impl Into<String>) -> Self {
         self.operations.readiness = Some(path.into());
+        self
+    }
+
+    /// Serves at this path `channels.js`, the client for browsers: `import { ChannelsSocket } from "/channels.js"`. See
+    /// [`client_script`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{ProtocolTypeRouter, Server};
+    /// # let app = ProtocolTypeRouter::new();
+    /// let server = Server::new(app).client("/channels.js");
+    /// ```
+    pub fn client(mut self, path: impl Into<String>) -> Self {
+        self.operations.client = Some(path.into());
         self
     }
 

@@ -18,7 +18,9 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
-use super::{Config, ConfigError, Front, Guest, front::TAIL, shutdown::Keepers, takeover::Takeover};
+use super::{
+    Config, ConfigError, Front, Guest, carriers::wanted::may_carry, front::TAIL, shutdown::Keepers, takeover::Takeover,
+};
 use crate::{
     Close, CloseCode, Layers, ProtocolTypeRouter, Scope,
     consumer::{Accept, Context},
@@ -301,10 +303,13 @@ impl ServerThread {
 }
 
 /// Waits until the client of a request has gone, which the HTTP server itself finds out when it writes.
-pub(super) async fn lost(request: &HttpRequest) {
-    match request.conn_data::<Takeover>() {
-        Some(takeover) => takeover.lost().await,
-        None => pending().await,
+pub(super) fn lost(request: &HttpRequest) -> impl Future<Output = ()> + use<> {
+    let takeover = request.conn_data::<Takeover>().cloned();
+    async {
+        match takeover {
+            Some(takeover) => takeover.lost().await,
+            None => pending().await,
+        }
     }
 }
 
@@ -323,13 +328,16 @@ fn handshakes() -> Resource {
     web::resource(format!("/{{{TAIL}:.*}}")).guard(asks)
 }
 
-/// What is answered to a request that nothing else takes: 426 where a WebSocket is served, 405 where a consumer is only
-/// served otherwise, 404 elsewhere.
+/// What is answered to a request that nothing else takes: 426 where a WebSocket is served and nothing else is asked for, 405
+/// where a consumer is served otherwise, 404 elsewhere.
 pub(super) fn miss(app: &ProtocolTypeRouter, front: &Front, request: &HttpRequest) -> HttpResponse {
     let mut scope = front.scope(Protocol::Websocket, request);
     if !app.serves(&mut scope) {
         scope.asked = Transports::REQUESTS;
         return if app.serves(&mut scope) { not_offered(scope.asked).into_response() } else { not_found() };
+    }
+    if may_carry(request.method(), request.headers()) {
+        return not_offered(Transports::default()).into_response();
     }
     HttpResponse::build(StatusCode::UPGRADE_REQUIRED)
         .insert_header((header::UPGRADE, "websocket"))

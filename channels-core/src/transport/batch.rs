@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{Error as _, MapAccess, Visitor},
+    de::{DeserializeOwned, Error as _, MapAccess, Visitor},
     ser::SerializeMap as _,
 };
 
@@ -130,6 +130,12 @@ pub(crate) struct Taken {
 /// What is written here has no map whose keys are not text, and so can be JSON.
 pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Reads a JSON object; serde by itself would take a list for a struct, too.
+pub(crate) fn parse<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
+    let is_object = json.trim_ascii_start().first() == Some(&b'{');
+    serde_json::from_slice(json).ok().filter(|_| is_object)
 }
 
 pub(crate) fn to_base64(bytes: &[u8]) -> String {

@@ -1,9 +1,8 @@
 //! What a socket that carries a session says: the subprotocol `channels.v1`.
 
 use bytes::Bytes;
-use serde::Deserialize;
 
-use super::batch::{Batch, Said};
+use super::batch::{Batch, parse};
 use crate::{Close, CloseCode, Message, Scope};
 
 /// The subprotocol.
@@ -49,22 +48,10 @@ impl Frame {
     ///
     /// The close that answers what is none.
     pub(crate) fn read(message: Message) -> Result<Self, Close> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Text {
-            #[serde(default)]
-            from: u64,
-            #[serde(default)]
-            messages: Vec<Said>,
-            ack: Option<u64>,
-        }
-
         match message {
             Message::Binary(bytes) => Ok(Self::Binary(bytes)),
-            Message::Text(text) => match serde_json::from_str(&text) {
-                Ok(Text { from, messages, ack }) if !messages.is_empty() || ack.is_some() => {
-                    Ok(Self::Batch(Batch { from, messages, ack, close: None }))
-                }
+            Message::Text(text) => match parse::<Batch>(text.as_bytes()) {
+                Some(batch) if !batch.messages.is_empty() || batch.ack.is_some() => Ok(Self::Batch(batch)),
                 _ => Err(Close::new(CloseCode::INVALID_PAYLOAD, "the frame is not one of `channels.v1`")),
             },
         }
@@ -95,7 +82,16 @@ mod tests {
     #[test]
     fn what_is_no_frame_is_closed_with_1007() {
         assert!(matches!(Frame::read(r#"{"ack": 7}"#.into()), Ok(Frame::Batch(Batch { ack: Some(7), .. }))));
-        for text in ["", "{}", "[]", "hello", r#"{"from": 1}"#, r#"{"from": 1, "messages": [7]}"#, r#"{"take": 1}"#] {
+        for text in [
+            "",
+            "{}",
+            "[]",
+            r#"[1, ["x"]]"#,
+            "hello",
+            r#"{"from": 1}"#,
+            r#"{"from": 1, "messages": [7]}"#,
+            r#"{"take": 1}"#,
+        ] {
             assert_eq!(Frame::read(text.into()).unwrap_err().code, CloseCode::INVALID_PAYLOAD, "{text}");
         }
     }

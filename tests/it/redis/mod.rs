@@ -10,7 +10,7 @@ mod django;
 mod failover;
 mod kick;
 mod lease;
-mod server;
+pub(crate) mod server;
 mod suite;
 mod supervision;
 
@@ -19,7 +19,7 @@ use channels::Layer;
 use crate::support::within;
 
 /// Waits until the layer is ready, or is not.
-async fn until_ready(layer: &Layer, ready: bool) {
+pub(crate) async fn until_ready(layer: &Layer, ready: bool) {
     within(async {
         while layer.is_ready() != ready {
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;

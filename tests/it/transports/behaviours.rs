@@ -1,164 +1,14 @@
 //! What a consumer does, over every transport, with the same assertions.
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use channels::{
-    Accept, Config, InMemoryChannelLayer, Layer, SlowClient,
-    Transport::{EventStream, LongPoll, WebSocket},
-    actix_web::http::StatusCode,
-    event,
-    prelude::*,
+use channels::{Config, SlowClient, prelude::*};
+
+use super::{
+    client::{Client, Heard, Kind, binary, text},
+    house::House,
 };
-use tokio::sync::{Semaphore, mpsc};
-
-use super::client::{Client, Heard, Kind, binary};
-use crate::{
-    puppet::quiet_panics,
-    support::{Served, serve, within},
-};
-
-/// What the tests and the consumers share.
-#[derive(Clone)]
-struct Strings {
-    tell: mpsc::UnboundedSender<String>,
-    gate: Arc<Semaphore>,
-}
-
-/// Does what the path says in `connect`, and later what it hears.
-struct Doer(Strings);
-
-#[derive(Serialize, Deserialize, Event)]
-#[event("said.typed")]
-struct SaidTyped {
-    text: String,
-}
-
-#[derive(Serialize, Deserialize, Event)]
-#[event("said.purely")]
-struct SaidPurely {
-    text: String,
-}
-
-#[consumer]
-impl Consumer for Doer {
-    async fn connect(&mut self, cx: &mut Context) -> Result<()> {
-        cx.group_add("room").await?;
-        match cx.scope().kwarg("how")? {
-            "deny" => {
-                Err(Deny::new(StatusCode::UNAUTHORIZED).header(("WWW-Authenticate", "Bearer")).body("log in first"))?
-            }
-            "close" => cx.close(4007, "no such room"),
-            "fail" => Err(channels::Error::msg("on purpose"))?,
-            "panic" => panic!("on purpose"),
-            "never" => std::future::pending().await,
-            "greet" => {
-                let chosen = cx.scope().subprotocols().last().cloned().unwrap_or_default();
-                cx.accept_with(Accept::new().subprotocol(chosen).header(("X-Greeting", "hello")))?;
-                cx.send("welcome")?;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    async fn receive(&mut self, cx: &mut Context, message: Message) -> Result<()> {
-        let Some(text) = message.as_text() else { return cx.send(message) };
-        let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
-        match verb {
-            "say" => cx.group_send("room", event!({"type": "said", "text": rest})).await?,
-            "typed" => cx.group_send("room", SaidTyped { text: rest.to_owned() }).await?,
-            "purely" => cx.group_send("room", SaidPurely { text: rest.to_owned() }).await?,
-            "close" => cx.close(rest.parse::<u16>()?, "as you wish"),
-            "stop" => cx.stop(),
-            "fail" => Err(channels::Error::msg("on purpose"))?,
-            "panic" => panic!("on purpose"),
-            "wait" => self.0.gate.acquire().await?.forget(),
-            "flood" => {
-                for n in 0..rest.parse()? {
-                    if cx.send(format!("{n:>1024}")).is_err() {
-                        break;
-                    }
-                }
-            }
-            _ => cx.send(text)?,
-        }
-        Ok(())
-    }
-
-    #[handler]
-    async fn said(&mut self, cx: &mut Context, event: &RawEvent) -> Result<()> {
-        cx.send(format!("untyped {}", event["text"].as_str().unwrap_or_default()))
-    }
-
-    #[handler]
-    async fn said_typed(&mut self, cx: &mut Context, event: &SaidTyped) -> Result<()> {
-        cx.send(format!("typed {}", event.text))
-    }
-
-    #[handler]
-    fn said_purely(event: &SaidPurely) -> Result<Message> {
-        Ok(format!("purely {}", event.text).into())
-    }
-
-    async fn disconnect(&mut self, cx: &mut Context, close: &Close) {
-        let _ = self.0.tell.send(format!("{close} by {:?} in {}", close.by, cx.groups().len()));
-    }
-}
-
-/// Takes JSON alone.
-#[derive(Default)]
-struct Adder;
-
-#[consumer]
-impl Consumer for Adder {
-    async fn receive(&mut self, cx: &mut Context, Json(numbers): Json<Vec<i64>>) -> Result<()> {
-        cx.send_json(&numbers.iter().sum::<i64>())
-    }
-}
-
-/// A server of them on two threads, and what they tell of their ends.
-struct House {
-    server: Served,
-    layer: Layer,
-    gate: Arc<Semaphore>,
-    ends: mpsc::UnboundedReceiver<String>,
-}
-
-impl House {
-    fn new() -> Self {
-        Self::with(Config::default())
-    }
-
-    fn with(config: Config) -> Self {
-        quiet_panics();
-        let (tell, ends) = mpsc::unbounded_channel();
-        let (gate, layer) = (Arc::new(Semaphore::new(0)), Layer::new(InMemoryChannelLayer::default()));
-        let strings = Strings { tell, gate: gate.clone() };
-        let routes = URLRouter::new([
-            path("do/<how>/", move || Doer(strings.clone())).transports([WebSocket, EventStream, LongPoll]),
-            path("add/", Adder::default).transports([WebSocket, EventStream, LongPoll]),
-        ]);
-        let app = ProtocolTypeRouter::new().websocket(routes.unwrap());
-        let server = serve(Server::new(app).layers(layer.clone()).config(config).workers(2));
-        Self { server, layer, gate, ends }
-    }
-
-    async fn open(&self, kind: Kind) -> Client {
-        Client::open(kind, self.server.address, "/do/as-told/").await
-    }
-
-    async fn refused(&self, kind: Kind, how: &str) -> crate::raw::Response {
-        match Client::try_open(kind, self.server.address, &format!("/do/{how}/"), "").await {
-            Ok(_) => panic!("{kind:?} was let in"),
-            Err(response) => response,
-        }
-    }
-
-    /// How the next consumer ended.
-    async fn end(&mut self) -> String {
-        within(self.ends.recv()).await.expect("a sender is kept")
-    }
-}
+use crate::support::{serve, within};
 
 /// A test for each transport.
 macro_rules! over_every_transport {
@@ -215,7 +65,7 @@ over_every_transport! {
     }
 
     async fn connect_has_a_deadline(kind: Kind) {
-        let mut house = House::with(Config { handshake_timeout: std::time::Duration::from_millis(50), ..Config::default() });
+        let mut house = House::with(Config { handshake_timeout: Duration::from_millis(50), ..Config::default() });
         let response = house.refused(kind, "never").await;
         assert_eq!((response.status, response.header("Retry-After")), (503, Some("1")));
         assert_eq!(house.end().await, "1006 (`connect` did not decide in time) by Server in 1");
@@ -245,7 +95,7 @@ over_every_transport! {
 
     async fn json_is_parsed_and_what_does_not_fit_is_closed_with_a_reason(kind: Kind) {
         let house = House::new();
-        for (message, code) in [(super::super::client::text("[1, \"2\"]"), 1007), (binary(b"\xff"), 1003)] {
+        for (message, code) in [(text("[1, \"2\"]"), 1007), (binary(b"\xff"), 1003)] {
             let mut client = Client::open(kind, house.server.address, "/add/").await;
             client.say("[1, 2, 39]").await;
             client.hears("42").await;
@@ -317,7 +167,7 @@ over_every_transport! {
             let mut client = house.open(kind).await;
             client.say(&"x".repeat(3_000)).await;
             client.hears("x".repeat(3_000)).await;
-            let status = client.try_send(super::super::client::text(&"x".repeat(bytes))).await;
+            let status = client.try_send(text(&"x".repeat(bytes))).await;
             assert!([200, 413].contains(&status), "{status}");
             match client.hear().await {
                 Heard::Closed(1009, reason) => assert!(!reason.is_empty()),
@@ -368,7 +218,7 @@ over_every_transport! {
         client.say("wait").await;
         let gate = house.gate.clone();
         let opens = tokio::spawn(async move {
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             gate.add_permits(1);
         });
         for n in 0..200 {

@@ -70,6 +70,7 @@ pub(super) struct Client {
     /// The last message that it has, and the last that it sent.
     pub(super) has: u64,
     pub(super) sent: u64,
+    taken: u64,
     heard: VecDeque<Heard>,
     part: String,
     over: bool,
@@ -117,21 +118,18 @@ impl Client {
         if !matches!(response.status, 101 | 200) {
             return Err(response);
         }
-        let up = match kind {
-            Kind::Plain | Kind::Socket => None,
-            Kind::Stream | Kind::Poll => Some(Raw::connect(address).await),
-        };
         let mut client = Self {
             kind,
             address,
             path: path.to_owned(),
             down: Some(down),
-            up,
+            up: None,
             session: String::new(),
             window: 0.0,
             subprotocol: response.header("Sec-WebSocket-Protocol").map(str::to_owned),
             has: 0,
             sent: 0,
+            taken: 0,
             heard: VecDeque::new(),
             part: String::new(),
             over: false,
@@ -172,9 +170,8 @@ impl Client {
 
     /// Goes on with the session by another transport, perhaps of another server.
     pub(super) async fn go_on(self, kind: Kind, address: SocketAddr) -> Self {
-        let Self { path, session, has, sent, window, subprotocol, response, .. } = self;
+        let Self { path, session, has, sent, window, subprotocol, response, heard, .. } = self;
         let mut down = Raw::connect(address).await;
-        let mut up = Some(Raw::connect(address).await);
         match kind {
             Kind::Plain => panic!("a plain socket goes on with nothing"),
             Kind::Socket => {
@@ -182,7 +179,6 @@ impl Client {
                 down.write(handshake(&path, &offer)).await;
                 let answer = down.response().await;
                 assert_eq!((answer.status, answer.header("Sec-WebSocket-Protocol")), (101, Some("channels.v1")));
-                up = None;
             }
             Kind::Stream => {
                 let headers = format!("Accept: text/event-stream\r\nLast-Event-ID: {session}.{has}\r\n");
@@ -192,19 +188,20 @@ impl Client {
             }
             Kind::Poll => {}
         }
-        let (heard, part) = (VecDeque::new(), String::new());
+        let part = String::new();
         let mut client = Self {
             kind,
             address,
             path,
             down: Some(down),
-            up,
+            up: None,
             session,
             window,
             subprotocol,
             response,
             has,
             sent,
+            taken: 0,
             heard,
             part,
             over: false,
@@ -289,6 +286,18 @@ impl Client {
         }
     }
 
+    /// Waits until all that it sent is taken.
+    pub(super) async fn settle(&mut self) {
+        while self.kind == Kind::Socket && self.taken < self.sent {
+            self.hear_frame().await;
+        }
+    }
+
+    /// Whether it has heard something that was not asked for yet.
+    pub(super) fn has_heard(&self) -> bool {
+        !self.heard.is_empty()
+    }
+
     pub(super) async fn hears(&mut self, wanted: impl Into<String>) {
         assert_eq!(self.hear().await, Heard::Text(wanted.into()), "{:?}", self.kind);
     }
@@ -318,8 +327,9 @@ impl Client {
                     return self.heard.push_back(Heard::Text(text));
                 }
                 let batch: Value = serde_json::from_str(&text).expect("JSON");
-                if batch.get("taken").is_none() {
-                    self.hear_batch(&batch);
+                match batch.get("taken") {
+                    Some(taken) => self.taken = taken.as_u64().expect("a number"),
+                    None => self.hear_batch(&batch),
                 }
             }
         }

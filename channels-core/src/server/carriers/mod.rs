@@ -4,7 +4,7 @@ mod cors;
 mod requests;
 mod socket;
 mod streams;
-mod wanted;
+pub(super) mod wanted;
 
 use std::{rc::Rc, sync::Arc};
 
@@ -103,9 +103,9 @@ impl ServerThread {
                 let admitted = Admitted { scope, endpoint, config };
                 match wanted {
                     Wanted::Open { stream: false } => self.open_to_poll(admitted).await,
-                    Wanted::Open { stream: true } => self.open_stream(admitted).await,
+                    Wanted::Open { stream: true } => self.open_stream(request, admitted).await,
                     Wanted::Take { id, after, stream: false } => self.poll(request, admitted, &id, after).await,
-                    Wanted::Take { id, after, stream: true } => self.stream(admitted, &id, after).await,
+                    Wanted::Take { id, after, stream: true } => self.stream(request, admitted, &id, after).await,
                     Wanted::Push { id } => self.push(admitted, &id, payload).await,
                     Wanted::Close { id } => self.close(admitted, &id, payload).await,
                     Wanted::Nonsense(why) => requests::bad(why),

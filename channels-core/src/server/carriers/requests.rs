@@ -4,7 +4,6 @@ use std::{future::Future, time::Duration};
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
 
 use super::{Admitted, Begun, opened};
 use crate::{
@@ -14,7 +13,7 @@ use crate::{
         thread::{ServerThread, lost, unavailable},
     },
     session::{Given, Link, Reply, SessionId},
-    transport::batch::{Batch, End, Taken, json},
+    transport::batch::{Batch, End, Taken, json, parse},
 };
 
 /// How long a batch may be at least.
@@ -55,7 +54,7 @@ impl ServerThread {
         let limit = body_limit(&config);
         let Ok(body) = body(payload, limit, config.poll_window).await else { return too_slow() };
         let Some(body) = body else { return too_big(limit) };
-        let Ok(Batch { from, messages, ack, .. }) = parse(&body) else { return bad("the body is not a batch") };
+        let Some(Batch { from, messages, ack, .. }) = parse(&body) else { return bad("the body is not a batch") };
         self.reply(&admitted, id, |link| async move { link.push(from, messages, ack.unwrap_or(0)).await }).await
     }
 
@@ -63,11 +62,11 @@ impl ServerThread {
         let Ok(body) = body(payload, SMALL, admitted.config.poll_window).await else { return too_slow() };
         let Some(body) = body else { return too_big(SMALL) };
         let end = match &body[..] {
-            [] => Ok(End { code: CloseCode::NORMAL.get(), reason: String::new() }),
+            [] => Some(End { code: CloseCode::NORMAL.get(), reason: String::new() }),
             body => parse(body),
         };
         match end {
-            Ok(end) if CloseCode::from(end.code).may_be_sent() => {
+            Some(end) if CloseCode::from(end.code).may_be_sent() => {
                 self.reply(&admitted, id, |link| async move { link.close(end).await }).await
             }
             _ => bad("the body is not a close code and a reason"),
@@ -142,8 +141,4 @@ async fn body(payload: web::Payload, limit: usize, within: Duration) -> Result<O
         Ok(Err(_)) => Ok(None),
         Err(_) => Err(TooSlow),
     }
-}
-
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
-    serde_json::from_slice(body)
 }

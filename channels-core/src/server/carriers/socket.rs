@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt as _, Stream as _};
 use tokio::{
     sync::mpsc,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{Admitted, Begun, opened, requests, streams::Parts};
@@ -329,7 +329,9 @@ impl<'a> Carrying<'a> {
     async fn note(&self, incoming: Incoming, pushed: &mut Batch) -> Result<(), Then> {
         let frame = match incoming {
             Incoming::Message(message) => Frame::read(message).map_err(Then::Fail)?,
-            Incoming::Ping(payload) => return self.socket.write(Outgoing::Pong(payload)).await.map_err(|_| Then::Over(Over::Lost)),
+            Incoming::Ping(payload) => {
+                return self.socket.write(Outgoing::Pong(payload)).await.map_err(|_| Then::Over(Over::Lost));
+            }
             Incoming::Pong | Incoming::Event(_) => return Ok(()),
             Incoming::Close(close) => {
                 return Err(Then::Close(close.unwrap_or_else(|| Close::new(CloseCode::NO_STATUS, ""))));
@@ -395,17 +397,19 @@ impl<'a> Carrying<'a> {
     async fn lives(&self) -> Over {
         let Config { ping_interval, ping_timeout, .. } = *self.socket.config;
         let Some(every) = ping_interval else { return std::future::pending().await };
+        let mut pinged: Option<Instant> = None;
         loop {
-            sleep(every).await;
-            if self.heard.take() {
-                continue;
-            }
-            if self.socket.write(Outgoing::Ping).await.is_err() {
+            let pause = pinged.map_or(every, |at| ping_timeout.saturating_sub(at.elapsed()).min(every));
+            sleep(pause).await;
+            if self.heard.take() || !self.reading.get() {
+                pinged = None;
+            } else if pinged.is_some_and(|at| at.elapsed() >= ping_timeout) {
                 return Over::Lost;
-            }
-            sleep(ping_timeout).await;
-            if !self.heard.take() && self.reading.get() {
-                return Over::Lost;
+            } else if pinged.is_none() {
+                if self.socket.write(Outgoing::Ping).await.is_err() {
+                    return Over::Lost;
+                }
+                pinged = Some(Instant::now());
             }
         }
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse,
     body::{BodySize, BoxBody, MessageBody},
     http::header::{self, HeaderName},
 };
@@ -18,7 +18,10 @@ use tokio::sync::mpsc;
 use super::{Admitted, Begun, opened, requests};
 use crate::{
     Accept,
-    server::{Config, thread::ServerThread},
+    server::{
+        Config,
+        thread::{ServerThread, lost},
+    },
     session::{Given, Link, Reply, SessionId},
     transport::{batch::Said, event_stream},
 };
@@ -49,23 +52,30 @@ impl MessageBody for Parts {
 }
 
 impl ServerThread {
-    pub(super) async fn open_stream(&self, admitted: Admitted) -> HttpResponse {
+    pub(super) async fn open_stream(&self, request: &HttpRequest, admitted: Admitted) -> HttpResponse {
         let config = admitted.config.clone();
         match self.begin_lasting(admitted).await {
-            Ok(Begun { link, accept }) => self.begin_stream(link, config, 0, accept).await,
+            Ok(Begun { link, accept }) => self.begin_stream(request, link, config, 0, accept).await,
             Err(response) => *response,
         }
     }
 
-    pub(super) async fn stream(&self, admitted: Admitted, id: &str, after: u64) -> HttpResponse {
+    pub(super) async fn stream(&self, request: &HttpRequest, admitted: Admitted, id: &str, after: u64) -> HttpResponse {
         let Some(id) = SessionId::parse(id) else { return requests::gone() };
         match self.link(&admitted, id) {
-            Ok(link) => self.begin_stream(link, admitted.config, after, Accept::new()).await,
+            Ok(link) => self.begin_stream(request, link, admitted.config, after, Accept::new()).await,
             Err(response) => *response,
         }
     }
 
-    async fn begin_stream(&self, link: Link, config: Arc<Config>, after: u64, accept: Accept) -> HttpResponse {
+    async fn begin_stream(
+        &self,
+        request: &HttpRequest,
+        link: Link,
+        config: Arc<Config>,
+        after: u64,
+        accept: Accept,
+    ) -> HttpResponse {
         let given = match link.take(true, after, after, std::time::Duration::ZERO).await {
             Reply::Given(given) => given,
             Reply::TakenOver => Given { from: after + 1, ..Given::default() },
@@ -80,7 +90,15 @@ impl ServerThread {
         }
         response.insert_header((header::CACHE_CONTROL, "no-store"));
         let (parts, body) = Parts::new();
-        actix_rt::spawn(async move { tell(&link, &config, after, given, &parts).await });
+        let lost = lost(request);
+        actix_rt::spawn(async move {
+            tokio::select! {
+                () = tell(&link, &config, after, given, &parts) => {}
+                // The HTTP server itself finds it out when it writes.
+                () = lost => {}
+                () = parts.closed() => {}
+            }
+        });
         response.body(BoxBody::new(body))
     }
 }
@@ -102,12 +120,9 @@ async fn tell(link: &Link, config: &Config, after: u64, mut given: Given, parts:
         if !text.is_empty() && parts.send(std::mem::take(&mut text).into()).await.is_err() || given.close.is_some() {
             return;
         }
-        given = tokio::select! {
-            reply = link.take(false, after, 0, quiet) => match reply {
-                Reply::Given(given) => given,
-                _ => return,
-            },
-            () = parts.closed() => return,
+        given = match link.take(false, after, 0, quiet).await {
+            Reply::Given(given) => given,
+            _ => return,
         };
         if given.messages.is_empty() && given.close.is_none() {
             text.push_str(event_stream::HEARTBEAT);

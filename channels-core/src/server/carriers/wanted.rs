@@ -48,7 +48,7 @@ pub(super) enum Wanted {
 }
 
 /// Whether a request looks like one of a session's.
-pub(super) fn may_carry(method: &Method, headers: &HeaderMap) -> bool {
+pub(in crate::server) fn may_carry(method: &Method, headers: &HeaderMap) -> bool {
     match *method {
         Method::POST | Method::DELETE => true,
         Method::OPTIONS => headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),

@@ -29,6 +29,9 @@ use crate::{ChannelName, Layer, LayerError, session::Port};
 /// Requests for one thread's sessions that wait to be looked at; who has one more waits.
 const ERRANDS: usize = 1_024;
 
+/// Requests of one thread that wait for the answers of other processes; one more is answered with 503.
+const RELAYED: usize = 16_384;
+
 /// A session's id as a client has it: the channel of its home, which of the sessions there it is, and a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SessionId {
@@ -103,6 +106,8 @@ pub(crate) struct Home {
     door: mpsc::Sender<Errand>,
     sessions: RefCell<HashMap<u64, (String, Rc<Lasting>)>>,
     next: Cell<u64>,
+    /// How many requests wait for the answers of other processes.
+    relayed: Cell<usize>,
     /// Its channel on each layer that is used.
     channels: RefCell<HashMap<String, ChannelName>>,
 }
@@ -111,8 +116,8 @@ impl Home {
     /// Opens the home of this thread.
     pub(crate) fn open(homes: Homes) -> Rc<Self> {
         let (door, mut errands) = mpsc::channel::<Errand>(ERRANDS);
-        let (sessions, next, channels) = Default::default();
-        let home = Rc::new(Self { homes, door, sessions, next, channels });
+        let (sessions, next, relayed, channels) = Default::default();
+        let home = Rc::new(Self { homes, door, sessions, next, relayed, channels });
         let inside = Rc::downgrade(&home);
         actix_rt::spawn(async move {
             while let Some((ask, mut answer)) = errands.recv().await {
@@ -149,6 +154,21 @@ impl Home {
             actix_rt::spawn(relay::listen(Rc::downgrade(self), layer.clone(), channel.clone()));
         }
         Ok(channel)
+    }
+
+    /// Counts a request for another process until what is returned is dropped; `None` when there are too many.
+    pub(super) fn relaying(&self) -> Option<impl Drop + use<'_>> {
+        struct Relaying<'a>(&'a Cell<usize>);
+        impl Drop for Relaying<'_> {
+            fn drop(&mut self) {
+                self.0.update(|count| count - 1);
+            }
+        }
+        if self.relayed.get() >= RELAYED {
+            return None;
+        }
+        self.relayed.update(|count| count + 1);
+        Some(Relaying(&self.relayed))
     }
 
     pub(super) fn is_at(&self, channel: &ChannelName) -> bool {

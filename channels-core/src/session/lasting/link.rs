@@ -55,7 +55,8 @@ impl Link {
 
     /// Messages for the consumer: as many as it takes, and where it takes none now, after a while none.
     pub(crate) async fn push(&self, from: u64, messages: Vec<Said>, ack: u64) -> Reply {
-        self.ask(Wish::Push { from, messages, ack, wait: ROOM }, ROOM).await
+        let wait = if messages.is_empty() { Duration::ZERO } else { ROOM };
+        self.ask(Wish::Push { from, messages, ack, wait }, wait).await
     }
 
     pub(crate) async fn close(&self, end: End) -> Reply {
@@ -87,7 +88,13 @@ impl Link {
                 Err(_) => Reply::Gone,
             };
         }
-        if self.layer.get_ref().is_shared() { relay::ask(&self.layer, home, ask, wait).await } else { Reply::Gone }
+        if !self.layer.get_ref().is_shared() {
+            return Reply::Gone;
+        }
+        match self.home.relaying() {
+            Some(_relaying) => relay::ask(&self.layer, home, ask, wait).await,
+            None => Reply::Unreachable,
+        }
     }
 }
 
