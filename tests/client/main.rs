@@ -70,7 +70,7 @@ impl Consumer for Numbers {
     #[handler("number")]
     async fn number(&mut self, cx: &mut Context, event: &RawEvent) -> Result<()> {
         let number: u64 = event.get("n").unwrap_or_default();
-        if number % 3 == 0 { cx.send(number.to_string().into_bytes()) } else { cx.send(number.to_string()) }
+        if number.is_multiple_of(3) { cx.send(number.to_string().into_bytes()) } else { cx.send(number.to_string()) }
     }
 
     async fn disconnect(&mut self, _: &mut Context, close: &Close) {
