@@ -108,14 +108,14 @@ export class Link {
 
   #open(at: number): void {
     this.#at = at;
-    this.#returning = false;
+    this.#returning = this.#session.holds = false;
     this.#start(this.#paths[at]!);
   }
 
   #return(): void {
     this.#returns++;
     this.#returnAt = null;
-    this.#returning = true;
+    this.#returning = this.#session.holds = true;
     this.#start(this.#paths[0]!);
   }
 
@@ -141,7 +141,7 @@ export class Link {
   #opened(carrier: Carrier, path: Path, opened: Opened): void {
     this.#timers.clear("open");
     this.#opening = null;
-    this.#returning = false;
+    this.#returning = this.#session.holds = false;
     this.#carrier?.drop();
     this.#carrier = carrier;
     this.#at = this.#paths.indexOf(path);
@@ -170,7 +170,7 @@ export class Link {
     if (carrier === this.#opening) {
       const returning = this.#returning;
       this.#opening = null;
-      this.#returning = false;
+      this.#returning = this.#session.holds = false;
       this.#timers.clear("open");
       if (returning && !over) return this.#didNotReturn();
       this.#carrier?.drop();
@@ -189,8 +189,9 @@ export class Link {
   }
 
   #didNotReturn(): void {
-    if (this.#carrier) this.#planReturn();
-    else this.#open(this.#at);
+    if (!this.#carrier) return this.#open(this.#at);
+    this.#planReturn();
+    this.flush();
   }
 
   /** There is no carrier. */

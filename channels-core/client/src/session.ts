@@ -32,6 +32,8 @@ export class Session {
   sent = 0;
   /** The bytes of all that is kept, and of what keeping costs. */
   amount = 0;
+  /** A second carrier is told to go on behind what came so far: nothing later may be acknowledged until it does, or does not. */
+  holds = false;
   #acked = 0;
   #unacked = 0;
   #first = 1;
@@ -121,12 +123,12 @@ export class Session {
 
   /** Whether the server waits to be told what came. */
   get owesAck(): boolean {
-    return this.received - this.#acked >= ACK_MESSAGES || this.#unacked >= ACK_BYTES;
+    return !this.holds && (this.received - this.#acked >= ACK_MESSAGES || this.#unacked >= ACK_BYTES);
   }
 
   /** What to say of what came, if there is something new to say. */
   news(): { ack?: number } {
-    return this.received > this.#acked ? { ack: this.ack() } : {};
+    return this.received > this.#acked && !this.holds ? { ack: this.ack() } : {};
   }
 
   /** The number to tell the server as come. */

@@ -154,6 +154,25 @@ for (const transport of ["event-stream", "long-poll"] as const) {
   });
 }
 
+for (const transport of ["event-stream", "long-poll"] as const) {
+  test(`by ${transport}: nothing is acknowledged while a socket is told to go on behind what came before`, async (t) => {
+    const time = new Time(t, 0.5);
+    const server = new FakeServer();
+    server.obstacles.set("websocket", "silence");
+    const client = new Client(server, { transports: ["websocket", transport] });
+    await time.pass(5000 + 30_000);
+    const { first } = server.session;
+    for (let at = 0; at < 40; at++) server.session.send(`${at}`);
+    client.socket.send("with an acknowledgement, if there may be one");
+    await time.pass(4999);
+    assert.equal(server.session.first, first);
+    assert.equal(server.session.inbox.length, 1);
+    await time.pass(1);
+    assert.equal(client.messages.length, 40);
+    assert.ok(server.session.first > first, "afterwards it is");
+  });
+}
+
 test("a stream that is lost after, or during, an attempt to return is followed by another carrier", async (t) => {
   const time = new Time(t, 0.5);
   for (const obstacle of ["cut", "silence"] as const) {

@@ -256,7 +256,8 @@ export class FakeSocket implements Receiver {
     const resume = this.offered.find((name) => name.startsWith("channels.v1.resume."))?.split(".");
     const plain = this.offered.filter((name) => !/^(channels\.v1|bearer\.)/.test(name));
     const session = resume ? this.server.find(resume[4]!) : this.server.open(plain);
-    if (!session) return this.end(4410, "no such session");
+    const keeps = !resume || (session && Number(resume[3]) + 1 >= session.first);
+    if (!session || !keeps) return this.end(4410, "no such session, or not with what is asked for");
     this.session = session;
     this.dead = this.server.takesOverInSilence;
     this.#sent = resume ? Number(resume[3]) : 0;

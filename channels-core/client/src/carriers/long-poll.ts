@@ -7,6 +7,7 @@ import { ask } from "./http.js";
 /** One request after the other, each held by the server until there is something. */
 export class LongPollCarrier extends HttpCarrier {
   readonly transport = "long-poll";
+  #goOn: (() => void) | null = null;
 
   constructor(session: Session, settings: Settings, listener: Listener) {
     super(session, settings, listener, false);
@@ -15,7 +16,16 @@ export class LongPollCarrier extends HttpCarrier {
   protected async run(): Promise<void> {
     await this.#open();
     this.flush();
-    while (this.listener) await this.#poll();
+    while (this.listener) {
+      // A poll acknowledges; and it would take the session back from a socket that takes it over.
+      if (this.session.holds) await new Promise<void>((resolve) => { this.#goOn = resolve; });
+      else await this.#poll();
+    }
+  }
+
+  override flush(): void {
+    if (!this.session.holds) this.#goOn?.();
+    super.flush();
   }
 
   async #open(): Promise<void> {
