@@ -37,6 +37,7 @@ pub mod topics {
     //!
     //! - [Scope](scope): what is known of a connection.
     //! - [Routing](routing): which consumer a connection gets.
+    //! - [Transports](transports): one consumer by sockets, event streams and polls.
     //! - [Middleware](middleware): what stands before it.
     //! - [Sessions](sessions): what outlives a connection, shared with HTTP views.
     //! - [Authentication](authentication): users, logins, tokens.
@@ -46,6 +47,7 @@ pub mod topics {
     //! - [Channel layers](layers): groups, bounds, reports.
     //! - [Presence](presence): who is here, and who comes and goes.
     #![cfg_attr(feature = "redis", doc = "- [Redis](redis): many processes, and Django on the other side.")]
+    //! - [The client](client): `channels.js`, for pages.
     //! - [Workers](worker): consumers that read named channels.
     //! - [Testing](testing): what a communicator can do.
     //! - [Deploying](deploying): settings, proxies, stopping, watching.
@@ -55,6 +57,9 @@ pub mod topics {
 
     #[doc = include_str!("../docs/topics/routing.md")]
     pub mod routing {}
+
+    #[doc = include_str!("../docs/topics/transports.md")]
+    pub mod transports {}
 
     #[doc = include_str!("../docs/topics/middleware.md")]
     pub mod middleware {}
@@ -86,6 +91,9 @@ pub mod topics {
     #[doc = include_str!("../docs/topics/redis.md")]
     pub mod redis {}
 
+    #[doc = include_str!("../docs/topics/client.md")]
+    pub mod client {}
+
     #[doc = include_str!("../docs/topics/worker.md")]
     pub mod worker {}
 
@@ -100,12 +108,16 @@ pub mod reference {
     //! To be looked up.
     //!
     //! - [Close codes and statuses](close_codes): how a connection ends, and what the client should do.
+    //! - [Transports on the wire](transports): what clients and servers say to each other.
     //! - [What a channel layer promises](layer_spec): delivery, order, capacity, time.
     //! - [Performance](performance): what a message costs, beside others, and how that is measured.
     //! - [From Django Channels](from_django): Channels' names and ours, and its tests.
 
     #[doc = include_str!("../docs/reference/close-codes.md")]
     pub mod close_codes {}
+
+    #[doc = include_str!("../docs/reference/transports.md")]
+    pub mod transports {}
 
     #[doc = include_str!("../docs/reference/layer-spec.md")]
     pub mod layer_spec {}

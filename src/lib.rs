@@ -105,8 +105,8 @@ pub use channels_core::{
     GroupReport, GroupSend, HandlerEntry, HttpConsumer, InMemoryChannelLayer, InputError, IntoEvent, Json, JsonText,
     Layer, LayerError, Layers, MAX_REASON_LEN, Message, Middleware, NameError, OriginError, OriginValidator,
     PatternError, Protocol, ProtocolTypeRouter, RawEvent, Registry, Result, Scope, SendError, Server, SlowClient,
-    SyncConsumer, SyncContext, SyncError, Text, Typed, URLRouter, UrlRoute, Worker, WriteError, consumer, error, event,
-    layer, middleware, path, presence, re_path, registry, routing, run, scope, server,
+    SyncConsumer, SyncContext, SyncError, Text, Transport, Typed, URLRouter, UrlRoute, Worker, WriteError, consumer,
+    error, event, layer, middleware, path, presence, re_path, registry, routing, run, scope, server,
 };
 #[cfg(feature = "testing")]
 pub use channels_core::{layer_suite, testing};

@@ -52,8 +52,12 @@ impl CloseCode {
     pub const SERVICE_RESTART: Self = Self(1012);
     /// 4000: the connection has lasted as long as it may; come back at once.
     pub const EXPIRED: Self = Self(4000);
-    /// 4408: the client did not answer pings in time.
+    /// 4408: the client did not answer pings in time, or stayed away too long between two requests.
     pub const PING_TIMEOUT: Self = Self(4408);
+    /// 4409: another request or socket carries the session now; to the carrier that it had, never to a consumer.
+    pub const TAKEN_OVER: Self = Self(4409);
+    /// 4410: the session that a socket should carry is not there any more: open a new one. Never to a consumer.
+    pub const SESSION_GONE: Self = Self(4410);
     /// 4501: the credentials do not hold any more; log in before coming back.
     pub const CREDENTIALS_EXPIRED: Self = Self(4501);
     /// 4503: the connection was ended on purpose, as when a user is logged out; do not come back.

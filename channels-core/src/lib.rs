@@ -49,7 +49,7 @@ pub use self::{
         NameError, SendError,
     },
     middleware::{AllowedHosts, Middleware, OriginError, OriginValidator},
-    routing::{ChannelNameRouter, PatternError, ProtocolTypeRouter, URLRouter, path, re_path},
+    routing::{ChannelNameRouter, PatternError, ProtocolTypeRouter, Transport, URLRouter, path, re_path},
     scope::{ArgError, Protocol, Scope, UrlRoute},
     server::{Compression, Config, ConfigError, Server, SlowClient},
     worker::Worker,

@@ -1,15 +1,16 @@
-"use strict";
+import { ChannelsSocket } from "/channels.js";
+
 // What people write reaches the page through `textContent` alone; the page's policy refuses any other way.
 
 const ROOM = /^[A-Za-z0-9_-]{1,50}$/;
 const NAME_LIMIT = 30; // characters
 const LIMIT = 2000; // characters in a message; the server refuses longer ones
-const LONGEST_WAIT = 10_000; // milliseconds between two attempts to reconnect
 const KEPT = 1000; // lines in the log before the oldest go
 const STATUS = {
-  connecting: "Connecting…", open: "Connected", lost: "Reconnecting…",
+  connecting: "Connecting…", open: "Connected", reconnecting: "Reconnecting…",
   closing: "Leaving…", closed: "Not connected", refused: "Closed by the server",
 };
+const BY = { "websocket": "", "event-stream": ", by event stream", "long-poll": ", by long polling" };
 
 const $ = (id) => document.getElementById(id);
 const log = $("log"), text = $("text");
@@ -18,11 +19,8 @@ let name = remembered();
 let room = "";
 let state = "closed"; // a key of STATUS
 let socket = null;
-let timer = 0;
-let attempt = 0; // to reconnect, since a connection last held
 let you = null;
 let present = [];
-let unconfirmed = []; // sent, but not yet come back from the room
 let last = null; // who spoke last, and when
 let atBottom = true;
 let unread = 0;
@@ -60,7 +58,7 @@ function openRoom(wanted) {
   log.replaceChildren();
   text.value = "";
   showUnread(0);
-  connect("connecting");
+  connect();
   text.focus();
 }
 
@@ -90,35 +88,24 @@ function remember(called) {
   return called;
 }
 
-// --- The connection ---
+// --- The connection. The client finds a way to the server, comes back when it is lost, and sends again what was not taken. ---
 
-function connect(as) {
-  clearTimeout(timer);
-  show(as);
-  const scheme = location.protocol === "https:" ? "wss" : "ws";
-  socket = new WebSocket(`${scheme}://${location.host}/ws/${room}/?name=${encodeURIComponent(name)}`);
-  let openedAt = 0;
-  socket.onopen = () => {
-    openedAt = Date.now();
-    system("[连接成功]");
-    show("open");
+function connect() {
+  socket = new ChannelsSocket(`/ws/${room}/?name=${encodeURIComponent(name)}`);
+  socket.onmessage = (message) => receive(message.json());
+  socket.ontransport = () => show(socket.state);
+  socket.onstate = ({ state: next }) => {
+    if (next === "open") system("[连接成功]");
+    if (next === "reconnecting") system("[断开连接]", "broken");
+    if (next !== "closed") show(next);
   };
-  socket.onmessage = ({ data }) => receive(JSON.parse(data));
-  socket.onclose = ({ code, reason }) => {
+  socket.onclose = ({ code, reason, unsent }) => {
     const asked = state === "closing";
-    if (openedAt) {
-      const why = [code === 1005 || code === 1006 ? "" : code, reason].filter(Boolean); // 1005, 1006: no code came
-      system(["[断开连接]", ...why].join(" "), asked ? "" : "broken");
-    }
-    // What has not come back may not have arrived: it returns to the box.
-    if (!asked && unconfirmed.length) text.value = [...unconfirmed, text.value].filter(Boolean).join("\n");
-    unconfirmed = [];
-    if (asked) return show("closed");
-    if (code >= 4500 && code <= 4999) return show("refused");
-    if (openedAt && Date.now() - openedAt > 5000) attempt = 0;
-    timer = setTimeout(connect, Math.random() * Math.min(LONGEST_WAIT, 500 * 2 ** attempt++), "lost"); // full jitter
-    show("lost");
+    system(["[断开连接]", code === 1006 ? "" : code, reason].filter(Boolean).join(" "), asked ? "" : "broken"); // 1006: no code came
+    text.value = [...unsent.map((message) => JSON.parse(message).text), text.value].filter(Boolean).join("\n");
+    show(asked ? "closed" : "refused");
   };
+  show(socket.state);
 }
 
 function receive(message) {
@@ -153,28 +140,19 @@ function changed({ joins, leaves }) {
 
 // Lets go of the connection without a word in the log.
 function leave() {
-  clearTimeout(timer);
   if (socket) {
-    socket.onopen = socket.onmessage = socket.onclose = null;
-    socket.close(1000);
+    socket.onmessage = socket.ontransport = socket.onstate = socket.onclose = null;
+    socket.close();
   }
   socket = last = null;
-  attempt = 0;
-  unconfirmed = [];
   show("closed");
 }
 
 $("close").addEventListener("click", () => {
-  if (state === "closed" || state === "refused") return connect("connecting");
-  if (state !== "open") return leave();
-  socket.close(1000);
-  show("closing");
+  if (state === "closed" || state === "refused") connect();
+  else if (state === "open") socket.close();
+  else leave();
 });
-
-// Back on the network, or back on this page: no use in waiting any longer.
-function hurry() {
-  if (state === "lost" && socket.readyState === WebSocket.CLOSED) connect("lost");
-}
 
 // --- What one sees ---
 
@@ -183,7 +161,8 @@ function show(next) {
   const ended = state === "closed" || state === "refused";
   if (ended) [you, present] = [null, []];
   $("chat").dataset.state = state;
-  if ($("status").textContent !== STATUS[state]) $("status").textContent = STATUS[state]; // said once by a screen reader
+  const status = STATUS[state] + (state === "open" ? BY[socket.transport] : "");
+  if ($("status").textContent !== status) $("status").textContent = status; // said once by a screen reader
   $("close").textContent = ended ? "Connect" : "Leave";
   $("close").classList.toggle("primary", ended);
   $("close").disabled = state === "closing";
@@ -220,8 +199,7 @@ function said({ from, text: content, at }) {
   message.append(element("p", "body", content));
   append(message);
   last = { id: from.id, at };
-  if (mine) unconfirmed.shift();
-  else if (!atBottom) $("newer").hidden = false;
+  if (!mine && !atBottom) $("newer").hidden = false;
   if (document.hidden) showUnread(unread + 1);
 }
 
@@ -266,8 +244,7 @@ $("send-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const content = text.value.trim();
   if (state !== "open" || !content || content.length > LIMIT) return;
-  socket.send(JSON.stringify({ text: content }));
-  unconfirmed.push(content);
+  socket.sendJSON({ text: content });
   text.value = "";
   fit();
   toBottom();
@@ -311,10 +288,7 @@ log.addEventListener("scroll", () => {
 });
 new ResizeObserver(() => { if (atBottom) toBottom(); }).observe(log); // a phone's keyboard came or went
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden || !room) return;
-  showUnread(0);
-  hurry();
+  if (!document.hidden && room) showUnread(0);
 });
-addEventListener("online", hurry);
 addEventListener("popstate", route);
 route();

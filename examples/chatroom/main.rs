@@ -15,7 +15,11 @@ mod page;
 
 use std::error::Error;
 
-use channels::{Layer, prelude::*};
+use channels::{
+    Layer,
+    Transport::{EventStream, LongPoll, WebSocket},
+    prelude::*,
+};
 use tracing_subscriber::EnvFilter;
 
 use self::{args::Args, chat::ChatConsumer};
@@ -25,10 +29,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_env_filter(filter).init();
 
     let args = Args::read()?;
-    let routes = URLRouter::new([re_path(r"^ws/(?P<group>[A-Za-z0-9_-]{1,50})/$", ChatConsumer::default)])?;
+    let route = re_path(r"^ws/(?P<group>[A-Za-z0-9_-]{1,50})/$", ChatConsumer::default);
+    let routes = URLRouter::new([route.transports([WebSocket, EventStream, LongPoll])])?;
     let app = ProtocolTypeRouter::new().http(page::serve).websocket(routes);
     let layer = Layer::from_url(&args.layer)?;
-    let server = Server::new(app).layers(layer).readiness("/readyz").bind((args.host.as_str(), args.port))?;
+    let server = Server::new(app)
+        .layers(layer)
+        .client("/channels.js")
+        .readiness("/readyz")
+        .bind((args.host.as_str(), args.port))?;
     for address in server.addresses() {
         println!("open http://{address}/ in two windows");
     }

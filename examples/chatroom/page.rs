@@ -1,4 +1,4 @@
-//! The page and its two companions, within the program.
+//! The page and its companions, within the program.
 
 use channels::actix_web::{
     HttpResponse,

@@ -55,6 +55,7 @@ mod targeting;
 mod testing;
 #[cfg(unix)]
 mod tls;
+mod transports;
 mod visitor;
 mod websocket;
 mod worker;

@@ -144,25 +144,63 @@ impl Raw {
         true
     }
 
+    /// The response, however long it takes: whoever asks has a deadline of their own.
+    pub(crate) async fn response_at_leisure(&mut self) -> Response {
+        let mut byte = [0];
+        self.stream.peek(&mut byte).await.expect("the connection is open");
+        self.response().await
+    }
+
     pub(crate) async fn response(&mut self) -> Response {
-        let mut response = self.head().await;
+        self.try_response().await.expect("the connection ended without an answer")
+    }
+
+    /// The response; `None` when the connection ends without one, as one does that was idle for too long.
+    pub(crate) async fn try_response(&mut self) -> Option<Response> {
+        let mut response = self.try_head().await?;
         let length = response.header("content-length").map_or(0, |length| length.parse().expect("a number"));
         assert!(self.fill(length).await, "the connection ended within an answer");
         response.body = String::from_utf8(self.buffer.drain(..length).collect()).expect("a body of text");
-        response
+        Some(response)
     }
 
     /// The answer to a `HEAD`: its length is that of a body that does not come.
     pub(crate) async fn head(&mut self) -> Response {
+        self.try_head().await.expect("the connection ended without an answer")
+    }
+
+    async fn try_head(&mut self) -> Option<Response> {
         let end = loop {
             if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
                 break end + 4;
             }
-            assert!(self.fill(self.buffer.len() + 1).await, "the connection ended without an answer");
+            if !self.fill(self.buffer.len() + 1).await {
+                return None;
+            }
         };
         let head = String::from_utf8(self.buffer.drain(..end).collect()).expect("a head is text");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-        Response { status, head, body: String::new() }
+        Some(Response { status, head, body: String::new() })
+    }
+
+    /// The next part of a body that is sent in parts (RFC 9112, section 7.1); `None` at its end, or the connection's.
+    pub(crate) async fn part(&mut self) -> Option<Vec<u8>> {
+        let line = loop {
+            if let Some(end) = self.buffer.windows(2).position(|two| two == b"\r\n") {
+                break end;
+            }
+            if !self.fill(self.buffer.len() + 1).await {
+                return None;
+            }
+        };
+        let size = String::from_utf8(self.buffer[..line].to_vec()).expect("a size is text");
+        let size = usize::from_str_radix(&size, 16).expect("a size is hexadecimal");
+        if !self.fill(line + 2 + size + 2).await {
+            return None;
+        }
+        let part = self.buffer[line + 2..][..size].to_vec();
+        self.buffer.drain(..line + 2 + size + 2);
+        (size > 0).then_some(part)
     }
 
     /// The first byte and the payload of the next frame; `None` at the end of the connection.

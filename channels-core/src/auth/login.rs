@@ -55,6 +55,7 @@ async fn log_in<U: 'static>(cx: &mut Context, credentials: Credentials<U>) -> Re
     session.save().await?;
     let id = users.id(&credentials.user);
     if adopt(cx, &*users, credentials, Proof::Session).await? {
+        cx.scope().owner.set(Some(id));
         Ok(())
     } else {
         Err(AuthError::LoggedOut { id }.into())
@@ -70,6 +71,7 @@ async fn log_in<U: 'static>(cx: &mut Context, credentials: Credentials<U>) -> Re
 /// When the session's store fails. The connection is nobody's even then.
 pub async fn logout(cx: &mut Context) -> Result<()> {
     leave(cx).await?;
+    cx.scope().owner.set(None);
     if let Ok(session) = cx.scope().session().cloned() {
         session.purge();
         session.save().await?;

@@ -92,6 +92,7 @@ impl<B: UserBackend> AuthMiddleware<B> {
             let (group, users, owner) = (kick::group(&id)?, users.clone(), user.clone());
             let still: Still =
                 Box::new(move |scope| Box::pin(async move { proof.still(scope, &*users, &*owner).await }));
+            scope.owner.set(Some(id.clone()));
             scope.demands.joins.push(Join { group, still });
             scope.demands.deadline = credentials.expires.map(login::deadline);
             current = Some(Current { user, id, by });

@@ -166,6 +166,12 @@ pub trait ChannelLayer: Send + Sync + 'static {
         true
     }
 
+    /// Whether other processes are on this layer: a request for a [session](crate::Transport) of another process is passed
+    /// on by it then.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Delivers an event to one channel.
     fn send<'a>(&'a self, channel: &'a ChannelName, event: Arc<Envelope>) -> LayerFuture<'a, Result<(), SendError>>;
 

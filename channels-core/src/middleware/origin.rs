@@ -86,6 +86,7 @@ impl Middleware for OriginValidator {
     async fn before(&self, scope: Scope) -> Result<Scope, Deny> {
         let origin = origin(scope.headers());
         if self.allows(origin) {
+            scope.page.allow();
             return Ok(scope);
         }
         tracing::info!(path = scope.path(), origin, "a page from elsewhere was refused");

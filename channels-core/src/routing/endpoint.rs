@@ -7,13 +7,14 @@ use std::{
     sync::Arc,
 };
 
+use actix_web::http::{StatusCode, header};
 use futures_util::future::LocalBoxFuture;
-
-use super::{Application, Outcome, RouteList};
 use tracing::Instrument;
 
+use super::{Application, Outcome, RouteList, Transports};
 use crate::{
-    Consumer, Context, Scope,
+    Consumer, Context, Deny, Scope,
+    scope::Protocol,
     session::{Class, Line, live, panic_text},
 };
 
@@ -78,16 +79,29 @@ where
 
 impl Application for Endpoint {
     fn call(&self, scope: Scope) -> LocalBoxFuture<'_, Outcome> {
-        Box::pin(async { Outcome::Run(scope, self.clone()) })
+        Box::pin(async {
+            if scope.protocol() == Protocol::Websocket && !scope.offered.meets(scope.asked) {
+                return Outcome::Refuse(not_offered(scope.offered));
+            }
+            Outcome::Run(scope, self.clone())
+        })
     }
 
-    fn serves(&self, _: &mut Scope) -> bool {
-        true
+    fn serves(&self, scope: &mut Scope) -> bool {
+        scope.protocol() != Protocol::Websocket || scope.offered.meets(scope.asked)
     }
 
     fn routes(&self, list: &mut RouteList) {
         list.add(self.consumer(), self.layer());
     }
+}
+
+/// The answer to a client that asks in another way than the route offers (RFC 9110, section 15.5.6).
+pub(crate) fn not_offered(offered: Transports) -> Deny {
+    let methods = if offered.meets(Transports::REQUESTS) { "GET, POST, DELETE, OPTIONS" } else { "GET" };
+    Deny::new(StatusCode::METHOD_NOT_ALLOWED)
+        .header((header::ALLOW, methods))
+        .body("this route does not offer this transport")
 }
 
 impl fmt::Debug for Endpoint {

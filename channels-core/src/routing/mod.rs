@@ -7,6 +7,7 @@ mod channel_name;
 mod endpoint;
 mod pattern;
 mod protocol;
+mod transports;
 mod url;
 
 use std::{fmt, sync::Arc};
@@ -18,8 +19,10 @@ pub use self::{
     endpoint::Endpoint,
     pattern::PatternError,
     protocol::ProtocolTypeRouter,
+    transports::Transport,
     url::{Route, URLRouter, path, re_path},
 };
+pub(crate) use self::{endpoint::not_offered, transports::Transports};
 use crate::{
     Consumer, Deny, Scope,
     consumer::{Blocking, HttpConsumer, Responding, SyncConsumer},
@@ -164,6 +167,7 @@ impl<A: Application> IntoApplication<Itself> for A {
 pub struct RouteList {
     prefix: String,
     routes: Vec<RouteInfo>,
+    offered: Transports,
     /// Whether a router was among what was added.
     nested: bool,
     /// Whether what was added takes the whole rest of a path, however many consumers it has.
@@ -182,6 +186,8 @@ pub struct RouteInfo {
     pub layer: &'static str,
     /// How many of the consumers read it, if it is a worker's channel: [`ChannelNameRouter::at_once`].
     pub at_once: usize,
+    /// How clients may reach the consumer, if it is one of connections: [`Route::transports`].
+    pub transports: Vec<Transport>,
 }
 
 impl RouteList {
@@ -215,8 +221,22 @@ impl RouteList {
         self.prefix = outer;
     }
 
+    /// Whether a consumer can be reached otherwise than by a socket.
+    pub(crate) fn offers_requests(&self) -> bool {
+        self.routes.iter().any(|route| route.transports.iter().any(|transport| *transport != Transport::WebSocket))
+    }
+
+    /// Adds what is reached in these ways unless it says otherwise itself.
+    fn offering(&mut self, offered: Option<Transports>, add: impl FnOnce(&mut Self)) {
+        let outer = self.offered;
+        self.offered = offered.unwrap_or(outer);
+        add(self);
+        self.offered = outer;
+    }
+
     fn add(&mut self, consumer: &'static str, layer: &'static str) {
-        self.routes.push(RouteInfo { pattern: self.prefix.clone(), consumer, layer, at_once: 1 });
+        let (pattern, transports) = (self.prefix.clone(), self.offered.list());
+        self.routes.push(RouteInfo { pattern, consumer, layer, at_once: 1, transports });
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::LocalBoxFuture;
 
-use super::{Application, IntoApplication, Outcome, PatternError, RouteList, pattern::Pattern};
+use super::{Application, IntoApplication, Outcome, PatternError, RouteList, Transport, Transports, pattern::Pattern};
 use crate::{Config, Scope, UrlRoute, server::Change};
 
 /// One route: a pattern, and what it leads to. [`path`] and [`re_path`] make it.
@@ -13,10 +13,15 @@ pub struct Route {
     pattern: Result<Pattern, PatternError>,
     kwargs: Vec<(String, String)>,
     change: Option<Change>,
+    transports: Option<Transports>,
     application: Arc<dyn Application>,
 }
 
 impl Route {
+    fn new(pattern: Result<Pattern, PatternError>, application: Arc<dyn Application>) -> Self {
+        Self { pattern, kwargs: Vec::new(), change: None, transports: None, application }
+    }
+
     /// The same route with other settings than the server's for what it leads to. Of nested routes the inner one has the
     /// last word.
     ///
@@ -33,6 +38,38 @@ impl Route {
     /// ```
     pub fn config(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
         self.change = Some(Arc::new(change));
+        self
+    }
+
+    /// The same route, reached by these transports: the consumer is the same for all. Without it a route offers
+    /// WebSocket alone. Of nested routes the inner one has the last word.
+    ///
+    /// All are served at the route's one path, and `channels.js` tries one after the other. A request by a transport that
+    /// the route does not offer is answered with 405. What goes over the wire is on [a page of its
+    /// own](https://docs.rs/channels/latest/channels/guide/reference/transports/).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Consumer, Message};
+    /// # #[derive(Default)] struct ChatConsumer;
+    /// # impl Consumer for ChatConsumer { type Input = Message; }
+    /// use channels::Transport::{EventStream, LongPoll, WebSocket};
+    /// use channels::re_path;
+    ///
+    /// let route =
+    ///     re_path(r"^ws/(?P<group>\w+)/$", ChatConsumer::default).transports([WebSocket, EventStream, LongPoll]);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When there are none.
+    #[track_caller]
+    pub fn transports(mut self, transports: impl IntoIterator<Item = Transport>) -> Self {
+        let transports: Transports = transports.into_iter().collect();
+        assert!(!transports.list().is_empty(), "a route without a transport cannot be reached");
+        self.transports = Some(transports);
         self
     }
 
@@ -82,7 +119,7 @@ impl Route {
 /// # Ok::<(), channels::PatternError>(())
 /// ```
 pub fn path<Kind>(pattern: &str, to: impl IntoApplication<Kind>) -> Route {
-    Route { pattern: Pattern::segments(pattern), kwargs: Vec::new(), change: None, application: to.into_application() }
+    Route::new(Pattern::segments(pattern), to.into_application())
 }
 
 /// A route by a regular expression: `^ws/(?P<room>\w+)/$`, without a leading slash. Django's `re_path`.
@@ -111,7 +148,7 @@ pub fn path<Kind>(pattern: &str, to: impl IntoApplication<Kind>) -> Route {
 /// # Ok::<(), channels::PatternError>(())
 /// ```
 pub fn re_path<Kind>(pattern: &str, to: impl IntoApplication<Kind>) -> Route {
-    Route { pattern: Pattern::regex(pattern), kwargs: Vec::new(), change: None, application: to.into_application() }
+    Route::new(Pattern::regex(pattern), to.into_application())
 }
 
 /// Chooses by the path: routes are tried in order, the first that fits runs. Channels' `URLRouter`.
@@ -132,6 +169,7 @@ struct Step {
     pattern: Pattern,
     kwargs: Vec<(String, String)>,
     change: Option<Change>,
+    transports: Option<Transports>,
     application: Arc<dyn Application>,
     /// Whether it leads to a consumer, and so to the end of the path.
     end: bool,
@@ -152,6 +190,7 @@ impl URLRouter {
                 pattern: route.pattern?,
                 kwargs: route.kwargs,
                 change: route.change,
+                transports: route.transports,
                 application: route.application,
                 end,
             })
@@ -174,6 +213,7 @@ impl Step {
         scope.url_route.args.extend(found.args.into_iter().map(str::to_owned));
         scope.path_remaining = Some(found.rest.to_owned());
         scope.config_changes.extend(self.change.clone());
+        scope.offered = self.transports.unwrap_or(scope.offered);
         true
     }
 }
@@ -183,17 +223,19 @@ struct Before {
     url_route: UrlRoute,
     path_remaining: Option<String>,
     changes: usize,
+    offered: Transports,
 }
 
 impl Before {
     fn of(scope: &Scope) -> Self {
         let (url_route, path_remaining) = (scope.url_route.clone(), scope.path_remaining.clone());
-        Self { url_route, path_remaining, changes: scope.config_changes.len() }
+        Self { url_route, path_remaining, changes: scope.config_changes.len(), offered: scope.offered }
     }
 
     fn restore(self, scope: &mut Scope) {
         (scope.url_route, scope.path_remaining) = (self.url_route, self.path_remaining);
         scope.config_changes.truncate(self.changes);
+        scope.offered = self.offered;
     }
 }
 
@@ -225,7 +267,9 @@ impl Application for URLRouter {
 
     fn routes(&self, list: &mut RouteList) {
         for step in &self.routes {
-            list.within(step.pattern.source(), |list| step.application.routes(list));
+            list.within(step.pattern.source(), |list| {
+                list.offering(step.transports, |list| step.application.routes(list));
+            });
         }
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct Mark {
     gates: usize,
     joins: usize,
     deadline: Option<Deadline>,
+    owner: Option<String>,
+    page: bool,
     extensions: Extensions,
 }
 
@@ -48,6 +50,8 @@ impl Scope {
             gates: gates.len(),
             joins: joins.len(),
             deadline: deadline.clone(),
+            owner: self.owner.get(),
+            page: self.page.is_allowed(),
             extensions: self.extensions.clone(),
         }
     }
@@ -58,6 +62,8 @@ impl Scope {
         self.demands.gates.truncate(mark.gates);
         self.demands.joins.truncate(mark.joins);
         self.demands.deadline = mark.deadline;
+        self.owner.set(mark.owner);
+        self.page.set(mark.page);
         self.extensions = mark.extensions;
     }
 }

@@ -5,15 +5,17 @@ mod deadline;
 mod demands;
 mod extensions;
 mod headers;
+mod owner;
 mod url_route;
 
 use std::net::SocketAddr;
 
-#[cfg(feature = "auth")]
-use actix_web::http::header::SEC_WEBSOCKET_PROTOCOL;
 use actix_web::{
     cookie::Cookie,
-    http::{Method, header::HeaderValue},
+    http::{
+        Method,
+        header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL},
+    },
 };
 use percent_encoding::percent_decode_str;
 
@@ -23,6 +25,7 @@ pub(crate) use self::{
     answer::Answer,
     deadline::{Alarm, Deadline},
     demands::Demands,
+    owner::{Owner, PageAllowed},
 };
 pub use self::{
     extensions::Extensions,
@@ -96,6 +99,11 @@ pub struct Scope {
     pub(crate) demands: Demands,
     /// The cookies that go with the answer to the handshake.
     pub(crate) answer: Answer,
+    /// How the client asks for a consumer, and how the route offers it.
+    pub(crate) asked: Transports,
+    pub(crate) offered: Transports,
+    pub(crate) owner: Owner,
+    pub(crate) page: PageAllowed,
     extensions: Extensions,
 }
 
@@ -123,6 +131,10 @@ impl Scope {
             config_changes: Vec::new(),
             demands: Demands::default(),
             answer: Answer::default(),
+            asked: Transports::default(),
+            offered: Transports::default(),
+            owner: Owner::default(),
+            page: PageAllowed::default(),
             extensions: Extensions::default(),
         }
     }
@@ -344,7 +356,6 @@ impl Scope {
 
     /// Takes the first subprotocol with this prefix out of those that are offered, and out of the headers: what follows
     /// the prefix is a secret, and must not be chosen as a subprotocol by mistake.
-    #[cfg(feature = "auth")]
     pub(crate) fn take_subprotocol(&mut self, prefix: &str) -> Option<String> {
         let at = self.subprotocols.iter().position(|name| name.starts_with(prefix))?;
         let taken = self.subprotocols.remove(at).split_off(prefix.len());
@@ -422,8 +433,35 @@ impl Scope {
             config_changes: Vec::new(),
             demands: Demands::default(),
             answer: Answer::default(),
+            asked: self.asked,
+            offered: self.offered,
+            owner: self.owner.fork(),
+            page: self.page.clone(),
             extensions: self.extensions.clone(),
         }
+    }
+
+    /// Says whose connection this is, for a session over several requests
+    /// ([`Route::transports`](crate::routing::Route::transports)): the requests of somebody else, or of nobody, do not reach it
+    /// and are answered with 410. Middleware that finds out by itself who a client is calls it for every request;
+    /// [`AuthMiddleware`](crate::auth::AuthMiddleware) does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Deny, Scope};
+    /// # struct ByKey;
+    /// # impl channels::Middleware for ByKey {
+    /// async fn before(&self, scope: Scope) -> Result<Scope, Deny> {
+    ///     let key = scope.header("X-Api-Key").map(str::to_owned).ok_or_else(Deny::forbidden)?;
+    ///     scope.set_owner(key);
+    ///     Ok(scope)
+    /// }
+    /// # }
+    /// ```
+    pub fn set_owner(&self, owner: impl Into<String>) {
+        self.owner.set(Some(owner.into()));
     }
 }
 

@@ -60,6 +60,10 @@ pub struct Config {
     /// How long an [`HttpConsumer`](crate::HttpConsumer) may take to begin its response; past it the request is answered with
     /// 503. 60 s: twice what a long poll usually waits, and as long as most proxies do.
     pub response_timeout: Duration,
+    /// How long a poll waits for a message ([`Transport::LongPoll`](crate::Transport::LongPoll)); past it the answer is empty,
+    /// and the client polls again. A session that has neither a poll nor a stream nor a socket for one and a half of it is
+    /// closed with 4408. 25 s: less than the 30 s after which some proxies give up a request.
+    pub poll_window: Duration,
     /// After so long without a word from the client it is pinged; `None` for never. 20 s, as in Daphne, which is shorter
     /// than the minute after which many proxies drop a quiet connection.
     pub ping_interval: Option<Duration>,
@@ -109,6 +113,7 @@ impl Default for Config {
             compression: None,
             handshake_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(60),
+            poll_window: Duration::from_secs(25),
             ping_interval: Some(Duration::from_secs(20)),
             ping_timeout: Duration::from_secs(30),
             hook_grace: Duration::from_secs(10),

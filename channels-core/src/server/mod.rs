@@ -2,6 +2,8 @@
 
 mod access;
 mod addresses;
+mod carriers;
+mod client;
 mod config;
 mod front;
 mod http;
@@ -52,6 +54,7 @@ pub(crate) use self::{
     socket::Socket,
 };
 pub use self::{
+    client::client_script,
     config::{Compression, Config, SlowClient},
     proxies::TrustedProxies,
     stats::ServerStats,
@@ -60,6 +63,7 @@ pub use crate::session::Counts;
 use crate::{
     layer::{LayerError, Layers},
     routing::{ProtocolTypeRouter, RouteInfo, RouteList},
+    session::Home,
     worker::Worker,
 };
 
@@ -238,6 +242,22 @@ impl Server {
     /// [drains](Self::drain): for a load balancer.
     pub fn readiness(mut self, path: impl Into<String>) -> Self {
         self.operations.readiness = Some(path.into());
+        self
+    }
+
+    /// Serves at this path `channels.js`, the client for browsers: `import { ChannelsSocket } from "/channels.js"`. See
+    /// [`client_script`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{ProtocolTypeRouter, Server};
+    /// # let app = ProtocolTypeRouter::new();
+    /// let server = Server::new(app).client("/channels.js");
+    /// ```
+    pub fn client(mut self, path: impl Into<String>) -> Self {
+        self.operations.client = Some(path.into());
         self
     }
 
@@ -469,6 +489,14 @@ impl Server {
     ///
     /// [`ConfigError::Layer`] when a consumer names a layer that there is not.
     pub fn mount(&self) -> Result<impl Fn(&mut ServiceConfig) + Clone + Send + 'static + use<>, ConfigError> {
+        self.mount_as(true)
+    }
+
+    /// The same; `is_mounted` where it is somebody else's server, which may have it below any path.
+    fn mount_as(
+        &self,
+        is_mounted: bool,
+    ) -> Result<impl Fn(&mut ServiceConfig) + Clone + Send + 'static + use<>, ConfigError> {
         self.check()?;
         let Self { app, layers, config, front, keepers, operations, .. } = self;
         let (front, operations) = (front.clone(), operations.clone());
@@ -476,7 +504,9 @@ impl Server {
         Ok(move |service: &mut ServiceConfig| {
             match runtime::can_spawn() {
                 Ok(()) => {
-                    ServerThread::start(app.clone(), layers.clone(), config.clone(), front.clone(), &keepers)
+                    let home = Home::open(keepers.homes().clone());
+                    let (app, layers) = (app.clone(), layers.clone());
+                    ServerThread::start(app, layers, config.clone(), front.clone(), &keepers, home, is_mounted)
                         .install(service);
                 }
                 Err(error) => thread::install_failure(service, error),
@@ -494,7 +524,7 @@ impl Server {
     /// What a worker thread serves.
     #[cfg(feature = "testing")]
     pub(crate) fn service(self) -> Result<App<impl Service>, ConfigError> {
-        Ok(service(self.app.clone(), self.mount()?, self.front.clone()))
+        Ok(service(self.app.clone(), self.mount_as(false)?, self.front.clone()))
     }
 
     /// What the connections of this server have done, for whoever wants to know while it runs; also where it is
@@ -553,7 +583,7 @@ impl Server {
             return Err(ConfigError::NoAddress);
         }
         is_running()?;
-        let mount = self.mount()?;
+        let mount = self.mount_as(false)?;
         report::log(&self.listeners, &RouteList::of(&self.app));
         let listeners = std::mem::take(&mut self.listeners);
         let stopping = CancellationToken::new();

@@ -16,6 +16,8 @@ pub(super) struct Operations {
     pub(super) health: Option<String>,
     pub(super) readiness: Option<String>,
     pub(super) inspection: Option<String>,
+    /// Where the client for browsers is, which is for everybody.
+    pub(super) client: Option<String>,
     #[cfg(feature = "metrics")]
     pub(super) metrics: Option<(String, crate::metrics::Prometheus)>,
 }
@@ -32,6 +34,9 @@ impl Operations {
                 ready(if serves { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() })
             };
             service.route(path, web::get().to(ready));
+        }
+        if let Some(path) = &self.client {
+            service.route(path, web::get().to(super::client_script));
         }
         #[cfg(feature = "metrics")]
         if let Some((path, prometheus)) = &self.metrics {

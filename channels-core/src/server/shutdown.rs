@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::addresses::Addresses;
 use crate::{
     Close, CloseCode,
-    session::{Drain, Inspect, Keeper, ThreadReport},
+    session::{Drain, Homes, Inspect, Keeper, ThreadReport},
 };
 
 /// What the worker threads of a server share: their keepers, whether they are draining, who is connected.
@@ -30,6 +30,7 @@ struct State {
     keepers: Mutex<Vec<Addr<Keeper>>>,
     draining: AtomicBool,
     addresses: Addresses,
+    homes: Homes,
 }
 
 impl Keepers {
@@ -55,6 +56,11 @@ impl Keepers {
         &self.0.addresses
     }
 
+    /// Where the sessions of all threads are.
+    pub(super) fn homes(&self) -> &Homes {
+        &self.0.homes
+    }
+
     fn all(&self) -> Vec<Addr<Keeper>> {
         self.0.keepers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -64,6 +70,7 @@ impl Keepers {
         let keepers = self.clone();
         async move {
             keepers.0.draining.store(true, Ordering::Relaxed);
+            keepers.0.homes.stop();
             let keepers = keepers.all();
             let close = Close::new(CloseCode::SERVICE_RESTART, "the server restarts");
             let drained =

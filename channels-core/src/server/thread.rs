@@ -18,15 +18,18 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
-use super::{Config, ConfigError, Front, Guest, front::TAIL, shutdown::Keepers, takeover::Takeover};
+use super::{
+    Config, ConfigError, Front, Guest, carriers::wanted::may_carry, front::TAIL, shutdown::Keepers, takeover::Takeover,
+};
 use crate::{
     Close, CloseCode, Layers, ProtocolTypeRouter, Scope,
-    consumer::Context,
-    routing::{Application, Endpoint, Outcome, RouteList},
+    consumer::{Accept, Context},
+    routing::{Application, Endpoint, Outcome, RouteList, Transports, not_offered},
     scope::Protocol,
-    session::{Answer, ClientBytes, Cut, Flusher, Keeper, Line, Opening, Port, Roster, Wire},
+    session::{Answer, ClientBytes, Cut, Flusher, Home, Keeper, Line, Opening, Port, Roster, Wire},
     transport::{
         Transport,
+        framed::Offer,
         http::Request,
         websocket::{self, Codec, Encoder},
     },
@@ -34,13 +37,16 @@ use crate::{
 
 /// What a worker thread needs to serve an application.
 pub(super) struct ServerThread {
-    app: ProtocolTypeRouter,
-    layers: Layers,
-    config: Arc<Config>,
-    front: Front,
+    pub(super) app: ProtocolTypeRouter,
+    pub(super) layers: Layers,
+    pub(super) config: Arc<Config>,
+    pub(super) front: Front,
+    /// Somebody else's server has it, perhaps below a path.
+    pub(super) is_mounted: bool,
+    pub(super) keepers: Keepers,
+    pub(super) home: Rc<Home>,
     roster: Roster,
     flusher: Flusher,
-    keepers: Keepers,
     /// Handshakes that wait for an answer.
     handshakes: Cell<usize>,
 }
@@ -53,6 +59,8 @@ impl ServerThread {
         config: Arc<Config>,
         front: Front,
         keepers: &Keepers,
+        home: Rc<Home>,
+        is_mounted: bool,
     ) -> Rc<Self> {
         let roster = Roster::default();
         keepers.add(|worker| Keeper::new(roster.clone(), worker).start());
@@ -61,9 +69,11 @@ impl ServerThread {
             layers,
             config,
             front,
+            is_mounted,
+            keepers: keepers.clone(),
+            home,
             roster,
             flusher: Flusher::start(),
-            keepers: keepers.clone(),
             handshakes: Cell::new(0),
         })
     }
@@ -76,11 +86,19 @@ impl ServerThread {
             let thread = thread.clone();
             async move { thread.request(request, payload).await }
         };
+        let thread = self.clone();
         let handler = move |request, payload| {
-            let thread = self.clone();
+            let thread = thread.clone();
             async move { thread.handshake(request, payload).await }
         };
         service.service(handshakes().to(handler));
+        if let Some(carriers) = self.carriers() {
+            let carrier = move |request, payload| {
+                let thread = self.clone();
+                async move { thread.carry(request, payload).await }
+            };
+            service.service(carriers.to(carrier));
+        }
         if answers_http {
             service.default_service(web::to(answer));
         }
@@ -136,13 +154,17 @@ impl ServerThread {
     }
 
     async fn handshake(&self, request: HttpRequest, payload: web::Payload) -> HttpResponse {
-        if self.keepers.is_draining() {
-            return unavailable("the server is stopping");
-        }
         if let Some(response) = websocket::refusal(&request) {
             return response;
         }
-        match self.app.call(self.front.scope(Protocol::Websocket, &request)).await {
+        let mut scope = self.front.scope(Protocol::Websocket, &request);
+        if let Some(offer) = Offer::take(&mut scope) {
+            return self.carry_socket(request, payload, scope, offer).await;
+        }
+        if self.keepers.is_draining() {
+            return unavailable("the server is stopping");
+        }
+        match self.app.call(scope).await {
             Outcome::Run(scope, endpoint) => self.open(request, payload, scope, &endpoint).await,
             Outcome::Refuse(deny) => deny.into_response(),
             Outcome::NoRoute(scope) => {
@@ -167,13 +189,27 @@ impl ServerThread {
             Ok(opening) => opening,
             Err(response) => return *response,
         };
-        let _handshake = self.begin_handshake();
-        let answer = poll_fn(|task| opening.poll_answer(task));
-        match tokio::time::timeout(config.handshake_timeout, answer).await {
-            Ok(Some(Answer::Accept(accept))) => match websocket::accept(&request, &accept, extension) {
+        match self.accepted(&mut opening, endpoint, &port).await {
+            Ok(accept) => match websocket::accept(&request, &accept, extension) {
                 Ok(response) => self.go_on(&request, opening, response, writer).await,
                 Err(error) => failed(endpoint, &error),
             },
+            Err(response) => *response,
+        }
+    }
+
+    /// Waits for the consumer to accept; the response when it does not.
+    pub(super) async fn accepted(
+        &self,
+        opening: &mut Opening,
+        endpoint: &Endpoint,
+        port: &Port,
+    ) -> Result<Accept, Box<HttpResponse>> {
+        let _handshake = self.begin_handshake();
+        let timeout = port.config.handshake_timeout;
+        let answer = poll_fn(|task| opening.poll_answer(task));
+        let response = match tokio::time::timeout(timeout, answer).await {
+            Ok(Some(Answer::Accept(accept))) => return Ok(accept),
             Ok(Some(Answer::Refuse(deny))) => deny.into_response(),
             Ok(Some(Answer::Respond(_))) => failed(endpoint, &"it answers requests, and no WebSockets"),
             Ok(None) => {
@@ -181,21 +217,21 @@ impl ServerThread {
                 HttpResponse::BadRequest().finish()
             }
             Err(_) => {
-                let timeout = config.handshake_timeout;
                 tracing::error!(consumer = endpoint.consumer(), ?timeout, "`connect` did not decide in time");
                 port.end(Close::new(CloseCode::ABNORMAL, "`connect` did not decide in time"), Cut::Now);
                 unavailable("the application did not answer in time")
             }
-        }
+        };
+        Err(response.into())
     }
 
-    fn port(&self, scope: &Scope, endpoint: &Endpoint, config: &Arc<Config>) -> Rc<Port> {
+    pub(super) fn port(&self, scope: &Scope, endpoint: &Endpoint, config: &Arc<Config>) -> Rc<Port> {
         let class = endpoint.class();
         Port::new(config.clone(), class, scope, self.roster.stats(class))
     }
 
     /// Starts a consumer for what arrives on a transport; gives the response when it cannot be.
-    fn begin(
+    pub(super) fn begin(
         &self,
         scope: Scope,
         endpoint: &Endpoint,
@@ -267,10 +303,13 @@ impl ServerThread {
 }
 
 /// Waits until the client of a request has gone, which the HTTP server itself finds out when it writes.
-async fn lost(request: &HttpRequest) {
-    match request.conn_data::<Takeover>() {
-        Some(takeover) => takeover.lost().await,
-        None => pending().await,
+pub(super) fn lost(request: &HttpRequest) -> impl Future<Output = ()> + use<> {
+    let takeover = request.conn_data::<Takeover>().cloned();
+    async {
+        match takeover {
+            Some(takeover) => takeover.lost().await,
+            None => pending().await,
+        }
     }
 }
 
@@ -289,10 +328,16 @@ fn handshakes() -> Resource {
     web::resource(format!("/{{{TAIL}:.*}}")).guard(asks)
 }
 
-/// What is answered to a request that nothing else takes: 426 where a WebSocket is served, 404 elsewhere.
+/// What is answered to a request that nothing else takes: 426 where a WebSocket is served and nothing else is asked for, 405
+/// where a consumer is served otherwise, 404 elsewhere.
 pub(super) fn miss(app: &ProtocolTypeRouter, front: &Front, request: &HttpRequest) -> HttpResponse {
-    if !app.serves(&mut front.scope(Protocol::Websocket, request)) {
-        return not_found();
+    let mut scope = front.scope(Protocol::Websocket, request);
+    if !app.serves(&mut scope) {
+        scope.asked = Transports::REQUESTS;
+        return if app.serves(&mut scope) { not_offered(scope.asked).into_response() } else { not_found() };
+    }
+    if may_carry(request.method(), request.headers()) {
+        return not_offered(Transports::default()).into_response();
     }
     HttpResponse::build(StatusCode::UPGRADE_REQUIRED)
         .insert_header((header::UPGRADE, "websocket"))
@@ -300,15 +345,15 @@ pub(super) fn miss(app: &ProtocolTypeRouter, front: &Front, request: &HttpReques
         .body("this is a WebSocket")
 }
 
-fn not_found() -> HttpResponse {
+pub(super) fn not_found() -> HttpResponse {
     HttpResponse::NotFound().body("not found")
 }
 
-fn unavailable(why: &'static str) -> HttpResponse {
+pub(super) fn unavailable(why: &'static str) -> HttpResponse {
     HttpResponse::ServiceUnavailable().insert_header((header::RETRY_AFTER, "1")).body(why)
 }
 
-fn failed(endpoint: &Endpoint, error: &dyn std::fmt::Display) -> HttpResponse {
+pub(super) fn failed(endpoint: &Endpoint, error: &dyn std::fmt::Display) -> HttpResponse {
     tracing::error!(consumer = endpoint.consumer(), %error, "a connection could not be opened");
     HttpResponse::InternalServerError().finish()
 }

@@ -10,6 +10,7 @@ mod access;
 mod flusher;
 mod heartbeat;
 mod inflow;
+mod lasting;
 mod life;
 mod line;
 mod outbox;
@@ -43,6 +44,7 @@ pub(crate) use self::stats::Hook;
 pub(crate) use self::{
     flusher::Flusher,
     inflow::ClientBytes,
+    lasting::{Asker, Given, Home, Homes, Inbox, Lasting, Link, Reply, SessionId},
     life::live,
     line::Line,
     port::{Answer, Class, Cut, Port},
@@ -81,6 +83,11 @@ impl Opening {
         let life = self.0.take_life().unwrap_or_else(|| Box::pin(std::future::ready(())));
         self.0.plug(wire);
         actix_rt::spawn(live_on_wire(self.0.clone(), life));
+    }
+
+    /// Goes on without a client of its own: carriers come and go. Whoever gets the life runs it.
+    pub(crate) fn into_life(self) -> LocalBoxFuture<'static, ()> {
+        self.0.take_life().unwrap_or_else(|| Box::pin(std::future::ready(())))
     }
 
     /// Goes on as the body of the answer.

@@ -19,6 +19,7 @@ use tracing::{Span, field};
 
 use super::{
     heartbeat::Signs,
+    lasting::Carried,
     outbox::Outbox,
     state::{Phase, Step},
     stats::Stats,
@@ -104,6 +105,8 @@ pub(crate) struct Port {
     early: Cell<bool>,
     /// The socket, once the session has it.
     wire: OnceCell<Wire>,
+    /// What a session has that outlives its carriers.
+    carried: OnceCell<Box<Carried>>,
     /// The consumer's life, while nobody runs it.
     life: RefCell<Option<LocalBoxFuture<'static, ()>>>,
     /// Messages that were dropped because the client reads too slowly.
@@ -151,6 +154,7 @@ impl Port {
             writer: RefCell::default(),
             early: Cell::default(),
             wire: OnceCell::new(),
+            carried: OnceCell::new(),
             life: RefCell::default(),
             dropped: Cell::default(),
             stalled: Cell::default(),
@@ -263,6 +267,9 @@ impl Port {
         };
         if written.is_ok() {
             self.stats.count(|counts| counts.deliveries += 1);
+            if let Some(carried) = self.carried.get() {
+                carried.shrink(self.config.max_waiting_bytes.saturating_sub(self.outbox.borrow().bytes()));
+            }
             self.expect_write();
         } else {
             self.drop_slow(1);
@@ -358,7 +365,8 @@ impl Port {
     }
 
     pub(super) fn waiting_bytes(&self) -> usize {
-        self.outbox.borrow().bytes() + self.wire.get().map_or(0, Wire::bytes)
+        let kept = self.carried.get().map_or(0, |carried| carried.bytes());
+        self.outbox.borrow().bytes() + kept + self.wire.get().map_or(0, Wire::bytes)
     }
 
     pub(super) fn dropped(&self) -> u64 {
@@ -371,6 +379,11 @@ impl Port {
 
     /// The signs of life there were. That nothing is written is noticed by looking twice.
     pub(super) fn signs(&self, now: Instant) -> Signs {
+        if let Some(carried) = self.carried.get() {
+            // Its carriers see to it that the client lives.
+            let (opened, away) = (self.opened, carried.away());
+            return Signs { opened, heard: now, pinged: None, reading: false, stalled: None, away };
+        }
         let unwritten = |wire: &Wire| wire.bytes() > 0 || wire.is_blocked();
         let waiting = self.outbox.borrow().is_waiting() || self.wire.get().is_some_and(unwritten);
         let stalled = waiting.then(|| self.stalled.get().unwrap_or(now));
@@ -379,7 +392,7 @@ impl Port {
             self.heard.set(now);
         }
         let (heard, pinged, reading) = (self.heard.get(), self.pinged.get(), self.reading.get());
-        Signs { opened: self.opened, heard, pinged, reading, stalled }
+        Signs { opened: self.opened, heard, pinged, reading, stalled, away: None }
     }
 
     pub(crate) fn ping(self: &Rc<Self>) {
@@ -506,7 +519,24 @@ impl Port {
 
     /// Whether the client does not take what waits for it: it is not read from meanwhile.
     pub(super) fn is_blocked(&self) -> bool {
-        self.wire.get().is_some_and(Wire::is_blocked)
+        match self.wire.get() {
+            Some(wire) => wire.is_blocked(),
+            None => self.carried.get().is_some() && self.outbox.borrow().bytes() > self.config.max_waiting_bytes / 2,
+        }
+    }
+
+    /// Makes this the port of a session that has a carrier now and then.
+    pub(super) fn carry(&self) {
+        self.carried.get_or_init(Box::default);
+    }
+
+    pub(super) fn carried(&self) -> Option<&Carried> {
+        self.carried.get().map(|carried| &**carried)
+    }
+
+    /// A carrier has taken some of what waits: the client may be read from again.
+    pub(super) fn relieved(&self) {
+        self.wake_session();
     }
 
     /// Whether the client has not taken what came before.

@@ -1,6 +1,9 @@
 //! What a session asks of any connection.
 
+pub(crate) mod batch;
 pub(crate) mod channel;
+pub(crate) mod event_stream;
+pub(crate) mod framed;
 pub(crate) mod http;
 pub(crate) mod websocket;
 

@@ -11,7 +11,7 @@ mod failover;
 mod kick;
 mod lease;
 mod presence;
-mod server;
+pub(crate) mod server;
 mod suite;
 mod supervision;
 mod worker;
@@ -21,7 +21,7 @@ use channels::Layer;
 use crate::support::within;
 
 /// Waits until the layer is ready, or is not.
-async fn until_ready(layer: &Layer, ready: bool) {
+pub(crate) async fn until_ready(layer: &Layer, ready: bool) {
     within(async {
         while layer.is_ready() != ready {
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;

@@ -186,6 +186,10 @@ impl ChannelLayer for RedisPubSubChannelLayer {
         self.pubsub.base.health.is_ready()
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn send<'a>(&'a self, channel: &'a ChannelName, event: Arc<Envelope>) -> LayerFuture<'a, Result<(), SendError>> {
         let (pubsub, channel) = (self.pubsub.clone(), channel.clone());
         Box::pin(self.io.run(async move {

@@ -298,6 +298,10 @@ impl ChannelLayer for RedisChannelLayer {
         self.queue.base.health.is_ready()
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn send<'a>(&'a self, channel: &'a ChannelName, event: Arc<Envelope>) -> LayerFuture<'a, Result<(), SendError>> {
         let (queue, channel) = (self.queue.clone(), channel.clone());
         Box::pin(self.io.run(async move { queue.base.sent(queue.send(&channel, event).await) }))

@@ -402,6 +402,10 @@ impl ChannelLayer for RedisLayer {
         self.own.base.health.is_ready()
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn send<'a>(&'a self, channel: &'a ChannelName, event: Arc<Envelope>) -> LayerFuture<'a, Result<(), SendError>> {
         let (own, channel) = (self.own.clone(), channel.clone());
         Box::pin(self.io.run(async move { own.base.sent(own.send(&channel, event).await) }))

@@ -1,0 +1,144 @@
+//! Long polling: requests that wait, and requests that bring something.
+
+use std::{future::Future, time::Duration};
+
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use bytes::Bytes;
+
+use super::{Admitted, Begun, opened};
+use crate::{
+    CloseCode,
+    server::{
+        Config,
+        thread::{ServerThread, lost, unavailable},
+    },
+    session::{Given, Link, Reply, SessionId},
+    transport::batch::{Batch, End, Taken, json, parse},
+};
+
+/// How long a batch may be at least.
+const BATCH: usize = 128 * 1024;
+/// How long a body that is no batch may be.
+const SMALL: usize = 4 * 1024;
+
+impl ServerThread {
+    pub(super) async fn open_to_poll(&self, admitted: Admitted) -> HttpResponse {
+        let config = admitted.config.clone();
+        match self.begin_lasting(admitted).await {
+            Ok(Begun { link, accept }) => {
+                let id = link.id().to_string();
+                let mut response = HttpResponse::Ok();
+                for header in &accept.headers {
+                    response.append_header(header.clone());
+                }
+                let opened = opened(&id, &config, accept.subprotocol.as_deref(), None);
+                response.content_type("application/json").body(json(&opened))
+            }
+            Err(response) => *response,
+        }
+    }
+
+    pub(super) async fn poll(&self, request: &HttpRequest, admitted: Admitted, id: &str, after: u64) -> HttpResponse {
+        let window = admitted.config.poll_window;
+        self.reply(&admitted, id, |link| async move {
+            tokio::select! {
+                reply = link.take(true, after, after, window) => reply,
+                () = lost(request) => Reply::Done,
+            }
+        })
+        .await
+    }
+
+    pub(super) async fn push(&self, admitted: Admitted, id: &str, payload: web::Payload) -> HttpResponse {
+        let config = admitted.config.clone();
+        let limit = body_limit(&config);
+        let Ok(body) = body(payload, limit, config.poll_window).await else { return too_slow() };
+        let Some(body) = body else { return too_big(limit) };
+        let Some(Batch { from, messages, ack, .. }) = parse(&body) else { return bad("the body is not a batch") };
+        self.reply(&admitted, id, |link| async move { link.push(from, messages, ack.unwrap_or(0)).await }).await
+    }
+
+    pub(super) async fn close(&self, admitted: Admitted, id: &str, payload: web::Payload) -> HttpResponse {
+        let Ok(body) = body(payload, SMALL, admitted.config.poll_window).await else { return too_slow() };
+        let Some(body) = body else { return too_big(SMALL) };
+        let end = match &body[..] {
+            [] => Some(End { code: CloseCode::NORMAL.get(), reason: String::new() }),
+            body => parse(body),
+        };
+        match end {
+            Some(end) if CloseCode::from(end.code).may_be_sent() => {
+                self.reply(&admitted, id, |link| async move { link.close(end).await }).await
+            }
+            _ => bad("the body is not a close code and a reason"),
+        }
+    }
+
+    async fn reply<R: Future<Output = Reply>>(
+        &self,
+        admitted: &Admitted,
+        id: &str,
+        ask: impl FnOnce(Link) -> R,
+    ) -> HttpResponse {
+        let Some(id) = SessionId::parse(id) else { return gone() };
+        match self.link(admitted, id) {
+            Ok(link) => answer(ask(link).await),
+            Err(response) => *response,
+        }
+    }
+}
+
+/// What a session says, as a response.
+pub(super) fn answer(reply: Reply) -> HttpResponse {
+    match reply {
+        Reply::Given(given) => batch(given),
+        Reply::TakenOver => batch(Given::default()),
+        Reply::Taken(taken) => HttpResponse::Ok().content_type("application/json").body(json(&Taken { taken })),
+        Reply::Done => HttpResponse::NoContent().finish(),
+        Reply::Bad(why) => HttpResponse::BadRequest().body(why),
+        Reply::Gone => gone(),
+        Reply::TooBig(limit) => too_big(limit),
+        Reply::Unreachable => unavailable("the session's server cannot be reached"),
+        Reply::Stopping => unavailable("the server is stopping"),
+    }
+}
+
+fn batch(Given { from, messages, close, .. }: Given) -> HttpResponse {
+    let from = if messages.is_empty() { 0 } else { from };
+    let batch = Batch { from, messages, ack: None, close };
+    HttpResponse::Ok().content_type("application/json").body(json(&batch))
+}
+
+pub(super) fn bad(why: &'static str) -> HttpResponse {
+    HttpResponse::BadRequest().body(why)
+}
+
+pub(super) fn gone() -> HttpResponse {
+    HttpResponse::Gone().body("this session is not there, or not yours: open a new one")
+}
+
+fn too_big(limit: usize) -> HttpResponse {
+    HttpResponse::PayloadTooLarge().body(format!("it is over {limit} bytes"))
+}
+
+fn too_slow() -> HttpResponse {
+    HttpResponse::RequestTimeout().insert_header((header::CONNECTION, "close")).body("the body did not come in time")
+}
+
+/// Bytes of a batch: a third more than of a message, for base64, and something for the JSON around it; and enough for many
+/// small messages.
+pub(super) fn body_limit(config: &Config) -> usize {
+    (config.max_message_size / 3).saturating_add(config.max_message_size).saturating_add(1_024).max(BATCH)
+}
+
+struct TooSlow;
+
+/// The body of a request; `None` when it is over the limit.
+async fn body(payload: web::Payload, limit: usize, within: Duration) -> Result<Option<Bytes>, TooSlow> {
+    match tokio::time::timeout(within, payload.to_bytes_limited(limit)).await {
+        Ok(Ok(Ok(bytes))) => Ok(Some(bytes)),
+        // Broken off: nobody hears the answer.
+        Ok(Ok(Err(_))) => Err(TooSlow),
+        Ok(Err(_)) => Ok(None),
+        Err(_) => Err(TooSlow),
+    }
+}

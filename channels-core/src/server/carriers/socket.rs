@@ -1,0 +1,423 @@
+//! Sockets that carry a session: the subprotocol `channels.v1`.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use actix_web::{HttpRequest, HttpResponse, body::BoxBody, dev, web};
+use bytes::{Bytes, BytesMut};
+use futures_util::{FutureExt as _, Stream as _};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout},
+};
+
+use super::{Admitted, Begun, opened, requests, streams::Parts};
+use crate::{
+    Accept, Close, CloseCode, Message,
+    frame::{Incoming, Outgoing},
+    routing::{Application, Outcome},
+    scope::Protocol,
+    server::{
+        Config,
+        thread::{ServerThread, failed, not_found, unavailable},
+    },
+    session::{Given, Link, Reply, SessionId},
+    transport::{
+        Inflow, Transport,
+        batch::{Batch, End, Said, Taken, json},
+        framed::{Frame, Offer, SUBPROTOCOL},
+        websocket::{self, Codec, Encoder},
+    },
+};
+
+/// Messages that are pushed at once.
+const PUSHED: usize = 64;
+
+impl ServerThread {
+    /// Answers a handshake of a socket that is to carry a session.
+    pub(in crate::server) async fn carry_socket(
+        &self,
+        request: HttpRequest,
+        payload: web::Payload,
+        scope: crate::Scope,
+        offer: Offer,
+    ) -> HttpResponse {
+        let (scope, endpoint) = match self.app.call(scope).await {
+            Outcome::Run(scope, endpoint) => (scope, endpoint),
+            Outcome::Refuse(deny) => return deny.into_response(),
+            Outcome::NoRoute(_) => return not_found(),
+        };
+        debug_assert!(scope.protocol() == Protocol::Websocket);
+        let config = self.config.changed(&scope.config_changes);
+        let admitted = Admitted { scope, endpoint: endpoint.clone(), config: config.clone() };
+        let (link, after, accept, given) = match offer.resume {
+            None if self.keepers.is_draining() => return unavailable("the server is stopping"),
+            None => match self.begin_lasting(admitted).await {
+                Ok(Begun { link, accept }) => {
+                    let given = link.take(true, 0, 0, Duration::ZERO).await;
+                    (Some(link), 0, accept, given)
+                }
+                Err(response) => return *response,
+            },
+            Some((after, id)) => match SessionId::parse(&id).map(|id| self.link(&admitted, id)) {
+                None => (None, after, Accept::new(), Reply::Gone),
+                Some(Ok(link)) => {
+                    let given = link.take(true, after, after, Duration::ZERO).await;
+                    (Some(link), after, Accept::new(), given)
+                }
+                Some(Err(response)) => return *response,
+            },
+        };
+        if let Reply::Unreachable | Reply::Stopping = given {
+            return requests::answer(given);
+        }
+        // A batch is longer than what is in it.
+        let mut sizes = Config::clone(&config);
+        sizes.max_message_size = requests::body_limit(&config);
+        sizes.max_frame_size = sizes.max_message_size.max(config.max_frame_size);
+        let bytes = PayloadBytes(payload.into_inner());
+        let Codec { reader, writer, extension } = Codec::new(&request, bytes, &sizes);
+        let accept = Accept { subprotocol: Some(SUBPROTOCOL.to_owned()), ..accept };
+        let response = match websocket::accept(&request, &accept, extension) {
+            Ok(response) => response,
+            Err(error) => return failed(&endpoint, &error),
+        };
+        let (parts, body) = Parts::new();
+        let socket = Socket { reader: RefCell::new(Box::new(reader)), writer: RefCell::new(writer), parts, config };
+        actix_rt::spawn(async move {
+            match (link, given) {
+                (Some(link), Reply::Given(given)) => Carrying::new(&socket, &link, after, &given).run(given).await,
+                (_, reply) => socket.end(ending(&reply)).await,
+            }
+        });
+        response.set_body(BoxBody::new(body))
+    }
+}
+
+/// The bytes of a client whose connection stays with the HTTP server.
+struct PayloadBytes(dev::Payload);
+
+impl Inflow for PayloadBytes {
+    fn poll_read(&mut self, task: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<usize> {
+        loop {
+            match std::task::ready!(std::pin::Pin::new(&mut self.0).poll_next(task)) {
+                Some(Ok(bytes)) if bytes.is_empty() => {}
+                Some(Ok(bytes)) => {
+                    buffer.extend_from_slice(&bytes);
+                    return Poll::Ready(bytes.len());
+                }
+                Some(Err(_)) | None => return Poll::Ready(0),
+            }
+        }
+    }
+}
+
+/// A socket by its two halves.
+struct Socket {
+    reader: RefCell<Box<dyn Transport>>,
+    writer: RefCell<Encoder>,
+    parts: mpsc::Sender<Bytes>,
+    config: Arc<Config>,
+}
+
+/// The socket is lost.
+struct Lost;
+
+impl Socket {
+    async fn write(&self, frame: Outgoing) -> Result<(), Lost> {
+        let bytes = self.writer.borrow_mut().encode(&frame);
+        self.parts.send(bytes).await.map_err(|_| Lost)
+    }
+
+    async fn say(&self, text: String) -> Result<(), Lost> {
+        self.write(Outgoing::Message(text.into())).await
+    }
+
+    async fn read(&self) -> Incoming {
+        poll_fn(|task| self.reader.borrow_mut().poll_incoming(task)).await
+    }
+
+    /// Sends the close frame, and waits for the client's for a while.
+    async fn end(&self, close: Option<Close>) {
+        let Some(close) = close else { return };
+        let closed = async {
+            self.write(Outgoing::Close(close)).await?;
+            while !matches!(self.read().await, Incoming::Close(_) | Incoming::Gone) {}
+            Ok::<_, Lost>(())
+        };
+        let _ = timeout(self.config.close_timeout, closed).await;
+    }
+}
+
+/// How a socket ends whose session says this; `None` for without a word, so that the client goes on elsewhere.
+fn ending(reply: &Reply) -> Option<Close> {
+    match reply {
+        Reply::TakenOver => Some(Close::new(CloseCode::TAKEN_OVER, "the session goes on elsewhere")),
+        Reply::Gone => Some(Close::new(CloseCode::SESSION_GONE, "the session is not there any more")),
+        Reply::Bad(why) => Some(Close::new(CloseCode::INVALID_PAYLOAD, why)),
+        Reply::TooBig(limit) => {
+            Some(Close::new(CloseCode::MESSAGE_TOO_BIG, format!("the message is over {limit} bytes")))
+        }
+        _ => None,
+    }
+}
+
+/// Why carrying is over.
+enum Over {
+    /// The session says so.
+    Says(Reply),
+    /// The session has ended.
+    Ended(Close),
+    /// The client has closed, or broken a rule; the close frame that answers it.
+    Answered(Close),
+    Lost,
+}
+
+impl From<Lost> for Over {
+    fn from(_: Lost) -> Self {
+        Self::Lost
+    }
+}
+
+/// A socket that carries a session.
+struct Carrying<'a> {
+    socket: &'a Socket,
+    link: &'a Link,
+    subprotocol: Option<String>,
+    /// The last message that was written to the client.
+    written: Cell<u64>,
+    /// The last message that the consumer has.
+    taken: Cell<u64>,
+    /// The number of the client's next message, where it does not say one.
+    next: Cell<u64>,
+    /// The client was heard since somebody looked.
+    heard: Cell<bool>,
+    /// What the client sends is read now.
+    reading: Cell<bool>,
+}
+
+impl<'a> Carrying<'a> {
+    fn new(socket: &'a Socket, link: &'a Link, after: u64, given: &Given) -> Self {
+        Self {
+            socket,
+            link,
+            subprotocol: given.subprotocol.clone(),
+            written: Cell::new(after),
+            taken: Cell::new(given.taken),
+            next: Cell::new(given.taken + 1),
+            heard: Cell::new(false),
+            reading: Cell::new(true),
+        }
+    }
+
+    async fn run(self, given: Given) {
+        let over = {
+            let down = pin!(self.down(given));
+            let up = pin!(self.up());
+            let lives = pin!(self.lives());
+            tokio::select! {
+                over = down => over,
+                over = up => over,
+                over = lives => over,
+                () = self.socket.parts.closed() => Over::Lost,
+            }
+        };
+        match over {
+            Over::Says(reply) => self.socket.end(ending(&reply)).await,
+            Over::Ended(close) => self.socket.end(Some(close)).await,
+            Over::Answered(close) => drop(self.socket.write(Outgoing::Close(close)).await),
+            Over::Lost => {}
+        }
+    }
+
+    /// From the session to the client.
+    async fn down(&self, mut given: Given) -> Over {
+        let id = self.link.id().to_string();
+        let hello = opened(&id, &self.socket.config, self.subprotocol.as_deref(), Some(self.taken.get()));
+        if self.socket.say(json(&hello)).await.is_err() {
+            return Over::Lost;
+        }
+        loop {
+            if self.write(&mut given).await.is_err() {
+                return Over::Lost;
+            }
+            if let Some(end) = given.close {
+                return Over::Ended(end.into());
+            }
+            given = match self.link.take(false, self.written.get(), 0, self.socket.config.poll_window).await {
+                Reply::Given(given) => given,
+                reply => return Over::Says(reply),
+            };
+        }
+    }
+
+    async fn write(&self, given: &mut Given) -> Result<(), Lost> {
+        let mut messages = std::mem::take(&mut given.messages).into_iter().peekable();
+        while let Some(Said(message)) = messages.next() {
+            let from = self.written.get() + 1;
+            let text = match message {
+                Message::Binary(_) => {
+                    self.socket.write(Outgoing::Message(message)).await?;
+                    self.written.set(from);
+                    continue;
+                }
+                text => Said(text),
+            };
+            let mut batch = vec![text];
+            while let Some(said) = messages.next_if(|said| matches!(said.0, Message::Text(_))) {
+                batch.push(said);
+            }
+            let last = from + batch.len() as u64 - 1;
+            self.socket.say(json(&Batch { from, messages: batch, ..Batch::default() })).await?;
+            self.written.set(last);
+        }
+        Ok(())
+    }
+
+    /// From the client to the session.
+    async fn up(&self) -> Over {
+        loop {
+            let mut pushed = Batch::default();
+            let mut then = None;
+            let mut incoming = self.socket.read().await;
+            loop {
+                self.heard.set(true);
+                match self.note(incoming, &mut pushed).await {
+                    Ok(()) => {}
+                    Err(over) => {
+                        then = Some(over);
+                        break;
+                    }
+                }
+                // What came with it goes with it.
+                match self.socket.read().now_or_never() {
+                    Some(next) if pushed.messages.len() < PUSHED => incoming = next,
+                    Some(next) => {
+                        if let Err(over) = self.push(std::mem::take(&mut pushed)).await {
+                            return over;
+                        }
+                        incoming = next;
+                    }
+                    None => break,
+                }
+            }
+            if let Err(over) = self.push(pushed).await {
+                return over;
+            }
+            match then {
+                None => {}
+                Some(Then::Close(close)) => {
+                    self.link.close(End::from(&close)).await;
+                    return Over::Answered(Close::new(close.code, ""));
+                }
+                Some(Then::Fail(close)) => {
+                    self.link.fail(End::from(&close)).await;
+                    return Over::Ended(close);
+                }
+                Some(Then::Over(over)) => return over,
+            }
+        }
+    }
+
+    /// Adds what came to what is pushed.
+    async fn note(&self, incoming: Incoming, pushed: &mut Batch) -> Result<(), Then> {
+        let frame = match incoming {
+            Incoming::Message(message) => Frame::read(message).map_err(Then::Fail)?,
+            Incoming::Ping(payload) => {
+                return self.socket.write(Outgoing::Pong(payload)).await.map_err(|_| Then::Over(Over::Lost));
+            }
+            Incoming::Pong | Incoming::Event(_) => return Ok(()),
+            Incoming::Close(close) => {
+                return Err(Then::Close(close.unwrap_or_else(|| Close::new(CloseCode::NO_STATUS, ""))));
+            }
+            Incoming::Failed(close) => return Err(Then::Fail(close)),
+            Incoming::Gone => return Err(Then::Over(Over::Lost)),
+        };
+        let (from, messages) = match frame {
+            Frame::Binary(bytes) => (self.next.get(), vec![Said(Message::Binary(bytes))]),
+            Frame::Batch(Batch { from, messages, ack, .. }) => {
+                pushed.ack = pushed.ack.max(ack);
+                (from, messages)
+            }
+        };
+        if messages.is_empty() {
+            return Ok(());
+        }
+        // Another carrier may have brought some of it: the session knows, and this socket does not.
+        if !pushed.messages.is_empty() && from != self.next.get() {
+            self.push(std::mem::take(pushed)).await.map_err(Then::Over)?;
+        }
+        if pushed.messages.is_empty() {
+            pushed.from = from;
+        }
+        self.next.set(from.saturating_add(messages.len() as u64));
+        pushed.messages.extend(messages);
+        Ok(())
+    }
+
+    /// Gives all of it to the consumer, however long that takes: meanwhile the socket is not read.
+    async fn push(&self, Batch { mut from, mut messages, ack, .. }: Batch) -> Result<(), Over> {
+        if messages.is_empty() && ack.is_none() {
+            return Ok(());
+        }
+        self.reading.set(false);
+        loop {
+            let taken = match self.link.push(from, messages.clone(), ack.unwrap_or(0)).await {
+                Reply::Taken(taken) => taken,
+                Reply::Bad(why) => {
+                    let close = Close::new(CloseCode::INVALID_PAYLOAD, why);
+                    self.link.fail(End::from(&close)).await;
+                    return Err(Over::Ended(close));
+                }
+                reply => return Err(Over::Says(reply)),
+            };
+            // Who only acknowledges asks whether somebody is there, too.
+            if messages.is_empty() || taken > self.taken.get() {
+                self.taken.set(taken);
+                self.socket.say(json(&Taken { taken })).await?;
+            }
+            messages
+                .drain(..usize::try_from((taken + 1).saturating_sub(from)).map_or(0, |all| all.min(messages.len())));
+            from = taken + 1;
+            if messages.is_empty() {
+                break;
+            }
+        }
+        self.reading.set(true);
+        Ok(())
+    }
+
+    /// Pings a client that is quiet, and gives up one that does not answer.
+    async fn lives(&self) -> Over {
+        let Config { ping_interval, ping_timeout, .. } = *self.socket.config;
+        let Some(every) = ping_interval else { return std::future::pending().await };
+        let mut pinged: Option<Instant> = None;
+        loop {
+            let pause = pinged.map_or(every, |at| ping_timeout.saturating_sub(at.elapsed()).min(every));
+            sleep(pause).await;
+            if self.heard.take() || !self.reading.get() {
+                pinged = None;
+            } else if pinged.is_some_and(|at| at.elapsed() >= ping_timeout) {
+                return Over::Lost;
+            } else if pinged.is_none() {
+                if self.socket.write(Outgoing::Ping).await.is_err() {
+                    return Over::Lost;
+                }
+                pinged = Some(Instant::now());
+            }
+        }
+    }
+}
+
+/// What follows what was pushed.
+enum Then {
+    Close(Close),
+    Fail(Close),
+    Over(Over),
+}

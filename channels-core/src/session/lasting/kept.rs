@@ -1,0 +1,98 @@
+//! What was sent and is not acknowledged.
+
+use std::collections::VecDeque;
+
+use crate::Message;
+
+/// An empty queue keeps room for this many messages at most.
+const ROOM: usize = 8;
+
+/// The messages that a client may ask for again, numbered from 1.
+#[derive(Default, Debug)]
+pub(super) struct Kept {
+    messages: VecDeque<Message>,
+    bytes: usize,
+    /// The number of the last message there was.
+    last: u64,
+}
+
+impl Kept {
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn push(&mut self, message: Message) {
+        self.bytes += message.len();
+        self.last += 1;
+        self.messages.push_back(message);
+    }
+
+    /// Forgets all up to this number.
+    pub(super) fn acknowledge(&mut self, number: u64) {
+        while self.forgotten() < number && self.forget_oldest() {}
+        if self.messages.is_empty() && self.messages.capacity() > ROOM {
+            self.messages = VecDeque::new();
+        }
+    }
+
+    /// Forgets the oldest until at most so many bytes are left.
+    pub(super) fn shrink(&mut self, bytes: usize) {
+        while self.bytes > bytes && self.forget_oldest() {}
+    }
+
+    /// The number of the last message that is not kept any more.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.last - self.messages.len() as u64
+    }
+
+    /// The messages behind this number, which is not forgotten.
+    pub(super) fn after(&self, number: u64) -> impl Iterator<Item = &Message> {
+        let skipped = usize::try_from(number.saturating_sub(self.forgotten())).unwrap_or(usize::MAX);
+        self.messages.iter().skip(skipped)
+    }
+
+    fn forget_oldest(&mut self) -> bool {
+        let Some(oldest) = self.messages.pop_front() else { return false };
+        self.bytes -= oldest.len();
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(kept: &Kept, after: u64) -> Vec<&str> {
+        kept.after(after).filter_map(Message::as_text).collect()
+    }
+
+    #[test]
+    fn what_is_not_acknowledged_can_be_had_again() {
+        let mut kept = Kept::default();
+        for text in ["a", "b", "c"] {
+            kept.push(text.into());
+        }
+        assert_eq!(texts(&kept, 0), ["a", "b", "c"]);
+        kept.acknowledge(2);
+        kept.acknowledge(1);
+        assert_eq!((kept.forgotten(), texts(&kept, 2), texts(&kept, 3)), (2, vec!["c"], vec![]));
+        kept.acknowledge(9);
+        assert_eq!((kept.forgotten(), kept.last(), kept.bytes()), (3, 3, 0));
+    }
+
+    #[test]
+    fn the_oldest_make_room() {
+        let mut kept = Kept::default();
+        for text in ["aa", "bb", "cc"] {
+            kept.push(text.into());
+        }
+        kept.shrink(3);
+        assert_eq!((kept.forgotten(), texts(&kept, 2)), (2, vec!["cc"]));
+        kept.shrink(0);
+        assert_eq!((kept.forgotten(), kept.last()), (3, 3));
+    }
+}

@@ -1,0 +1,125 @@
+//! The limits of connections hold for sessions, whatever carries them; so does what operators see.
+
+use std::time::Duration;
+
+use channels::{
+    Config, InMemoryChannelLayer, Layer,
+    Transport::{EventStream, LongPoll, WebSocket},
+    middleware::RateLimit,
+    prelude::*,
+};
+use serde_json::Value;
+
+use super::{
+    client::{Client, Heard, Kind, request},
+    house::{House, server},
+};
+use crate::{
+    raw::Raw,
+    support::{serve, within},
+};
+
+const CARRIERS: [Kind; 3] = [Kind::Socket, Kind::Stream, Kind::Poll];
+
+async fn try_open(house: &House, kind: Kind) -> Result<Client, u16> {
+    let opened = Client::try_open(kind, house.server.address, "/do/as-told/", "").await;
+    opened.map_err(|response| response.status)
+}
+
+#[tokio::test]
+async fn connections_are_counted_by_session() {
+    for (config, refused) in [
+        (Config { max_connections_per_address: Some(2), ..Config::default() }, 429),
+        (Config { max_header_size: 10, ..Config::default() }, 431),
+    ] {
+        for kind in CARRIERS {
+            let mut house = House::with(config.clone());
+            if refused == 431 {
+                assert_eq!(try_open(&house, kind).await.err(), Some(431));
+                continue;
+            }
+            let mut first = house.open(kind).await;
+            let _second = house.open(kind).await;
+            for other in [Kind::Plain, Kind::Socket, Kind::Stream, Kind::Poll] {
+                assert_eq!(try_open(&house, other).await.err(), Some(refused));
+            }
+            first.close(1000, "").await;
+            house.end().await;
+            within(async { while try_open(&house, kind).await.is_err() {} }).await;
+        }
+    }
+    let layer = Layer::new(InMemoryChannelLayer::default());
+    let (full, ..) = server(Config { max_connections: 1, ..Config::default() }, &layer);
+    let full = serve(full.workers(1));
+    let _one = Client::open(Kind::Poll, full.address, "/do/as-told/").await;
+    for kind in CARRIERS {
+        let refused = Client::try_open(kind, full.address, "/do/as-told/", "").await;
+        assert_eq!(refused.err().map(|response| response.status), Some(503));
+    }
+}
+
+#[tokio::test]
+async fn a_session_lasts_as_long_as_it_may() {
+    for kind in CARRIERS {
+        let mut house = House::with(Config { max_lifetime: Some(Duration::from_millis(100)), ..Config::default() });
+        let mut client = house.open(kind).await;
+        let reason = "the connection has lasted as long as it may".to_owned();
+        assert_eq!(client.hear().await, Heard::Closed(4000, reason));
+        assert!(house.end().await.starts_with("4000 "));
+    }
+}
+
+#[derive(Default)]
+struct Echo;
+
+#[consumer]
+impl Consumer for Echo {
+    async fn receive(&mut self, cx: &mut Context, message: Message) -> Result<()> {
+        cx.send(message)
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_sends_too_often_is_closed_with_4429() {
+    let limit = RateLimit::per_connection(2, Duration::from_secs(3_600));
+    let routes =
+        URLRouter::new([path("ws/", limit.wrap(Echo::default)).transports([WebSocket, EventStream, LongPoll])]);
+    let house = serve(Server::new(ProtocolTypeRouter::new().websocket(routes.unwrap())).workers(2));
+    for kind in CARRIERS {
+        let mut client = Client::open(kind, house.address, "/ws/").await;
+        for text in ["one", "two", "three"] {
+            client.say(text).await;
+        }
+        client.hears("one").await;
+        client.hears("two").await;
+        match client.hear().await {
+            Heard::Closed(4429, _) => {}
+            other => panic!("{kind:?}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_operator_sees_one_connection_for_each_session() {
+    let layer = Layer::new(InMemoryChannelLayer::default());
+    let (server, ..) = server(Config::default(), &layer);
+    let server = serve(server.workers(2).inspection("/inspect/"));
+    let mut clients = Vec::new();
+    for kind in CARRIERS {
+        let mut client = Client::open(kind, server.address, "/do/as-told/").await;
+        client.say("hello").await;
+        client.hears("hello").await;
+        clients.push(client);
+    }
+    let mut raw = Raw::connect(server.address).await;
+    raw.write(request("GET", "/inspect/data.json", "", "")).await;
+    let report: Value = serde_json::from_str(&raw.response().await.body).unwrap();
+    let connections = report["connections"].as_array().unwrap();
+    assert_eq!(connections.len(), 3);
+    for connection in connections {
+        assert_eq!(connection["path"], "/do/as-told/");
+        assert!(connection["consumer"].as_str().unwrap().ends_with("::Doer"));
+    }
+    let counts = report["consumers"].as_object().unwrap().values().next().unwrap();
+    assert_eq!((&counts["connections"], &counts["inputs"], &counts["deliveries"]), (&3.into(), &3.into(), &3.into()));
+}

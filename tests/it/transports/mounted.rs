@@ -1,0 +1,73 @@
+//! Sessions in an actix-web application that exists, below a path, beside its own services.
+
+use channels::{
+    Transport::{EventStream, LongPoll, WebSocket},
+    actix_web::{App, HttpResponse, HttpServer, web},
+    prelude::*,
+};
+
+use super::client::{Client, Kind, request};
+use crate::raw::Raw;
+
+#[derive(Default)]
+struct Echo;
+
+#[consumer]
+impl Consumer for Echo {
+    async fn receive(&mut self, cx: &mut Context, message: Message) -> Result<()> {
+        cx.send(message)
+    }
+}
+
+#[test]
+fn every_transport_works_below_a_path_and_other_requests_go_on() {
+    channels::run(async {
+        let routes = URLRouter::new([re_path(r"^ws/(?P<room>\w+)/$", Echo::default).transports([
+            WebSocket,
+            EventStream,
+            LongPoll,
+        ])]);
+        let mount =
+            Server::new(ProtocolTypeRouter::new().websocket(routes.unwrap())).client("/channels.js").mount().unwrap();
+        let theirs = || async { HttpResponse::Created().body("theirs") };
+        let server = HttpServer::new(move || {
+            App::new()
+                .service(web::scope("/deep/down").configure(mount.clone()).route("/form/", web::post().to(theirs)))
+                .route("/form/", web::post().to(theirs))
+                .route("/script.js", web::get().to(channels::server::client_script))
+        });
+        let server = server.workers(2).bind("127.0.0.1:0").unwrap();
+        let address = server.addrs()[0];
+        let server = server.run();
+        let handle = server.handle();
+        channels::actix_web::rt::spawn(server);
+
+        for kind in [Kind::Plain, Kind::Socket, Kind::Stream, Kind::Poll] {
+            let mut client = Client::open(kind, address, "/deep/down/ws/room/").await;
+            for n in 0..20 {
+                client.say(&n.to_string()).await;
+            }
+            for n in 0..20 {
+                client.hears(n.to_string()).await;
+            }
+            client.close(1000, "").await;
+        }
+        for path in ["/form/", "/deep/down/form/"] {
+            let mut raw = Raw::connect(address).await;
+            raw.write(request("POST", path, "", "")).await;
+            let response = raw.response().await;
+            assert_eq!((response.status, &*response.body), (201, "theirs"));
+        }
+        for path in ["/script.js", "/deep/down/channels.js"] {
+            let mut raw = Raw::connect(address).await;
+            raw.write(request("GET", path, "", "")).await;
+            let script = raw.response().await;
+            assert_eq!(script.header("Content-Type"), Some("text/javascript; charset=utf-8"), "{path}");
+            assert!(script.body.contains("ChannelsSocket"));
+            let known = format!("If-None-Match: {}\r\n", script.header("ETag").expect("a tag"));
+            raw.write(request("GET", path, &known, "")).await;
+            assert_eq!(raw.response().await.status, 304);
+        }
+        handle.stop(false).await;
+    });
+}

@@ -1,0 +1,118 @@
+//! A session belongs to who made it.
+
+use channels::{
+    InMemoryChannelLayer,
+    Transport::{EventStream, LongPoll, WebSocket},
+    auth::{AuthMiddleware, Credentials, UserBackend, disconnect_user},
+    prelude::*,
+};
+
+use super::client::{Client, Kind, request};
+use crate::{
+    raw::{Raw, handshake},
+    support::{Served, serve},
+};
+
+#[derive(Default)]
+struct Echo;
+
+#[consumer]
+impl Consumer for Echo {
+    async fn receive(&mut self, cx: &mut Context, message: Message) -> Result<()> {
+        cx.send(message)
+    }
+}
+
+/// Believes what a client says of itself.
+struct Named;
+
+impl Middleware for Named {
+    async fn before(&self, scope: Scope) -> Result<Scope, Deny> {
+        if let Some(name) = scope.header("X-Name").map(str::to_owned) {
+            scope.set_owner(name);
+        }
+        Ok(scope)
+    }
+}
+
+async fn status(house: &Served, method: &str, headers: &str, body: &str) -> (u16, String) {
+    let mut raw = Raw::connect(house.address).await;
+    raw.write(request(method, "/ws/", headers, body)).await;
+    let response = raw.response().await;
+    (response.status, response.body)
+}
+
+#[tokio::test]
+async fn a_session_is_not_reached_by_somebody_else() {
+    let routes = URLRouter::new([path("ws/", Named.wrap(Echo::default)).transports([LongPoll])]).unwrap();
+    let house = serve(Server::new(ProtocolTypeRouter::new().websocket(routes)).workers(2));
+    for (maker, others) in [("X-Name: ann\r\n", ["X-Name: bob\r\n", ""]), ("", ["X-Name: ann\r\n", "X-Name:\r\n"])] {
+        let (_, opened) = status(&house, "POST", maker, "").await;
+        let opened: serde_json::Value = serde_json::from_str(&opened).unwrap();
+        let session = format!("Channels-Session: {}\r\n", opened["session"].as_str().unwrap());
+        let batch = r#"{"from": 1, "messages": ["mine"]}"#;
+        for other in others {
+            for (method, body) in [("POST", batch), ("DELETE", "")] {
+                assert_eq!(status(&house, method, &format!("{session}{other}"), body).await.0, 410, "{other}");
+            }
+            let poll = format!("{session}{other}Channels-Ack: 0\r\n");
+            assert_eq!(status(&house, "GET", &poll, "").await.0, 410, "{other}");
+        }
+        assert_eq!(status(&house, "POST", &format!("{session}{maker}"), batch).await.0, 200);
+        let poll = format!("{session}{maker}Channels-Ack: 0\r\n");
+        assert_eq!(status(&house, "GET", &poll, "").await, (200, batch.replace(": ", ":").replace(", ", ",")));
+    }
+}
+
+/// Whoever has a token is who it says.
+struct Users;
+
+impl UserBackend for Users {
+    type User = String;
+
+    fn id(&self, user: &String) -> String {
+        user.clone()
+    }
+
+    async fn get_user(&self, id: &str) -> Result<Option<String>> {
+        Ok(Some(id.to_owned()))
+    }
+
+    async fn verify_token(&self, token: &str) -> Result<Option<Credentials<String>>> {
+        Ok(Some(Credentials::new(token.to_owned())))
+    }
+}
+
+#[tokio::test]
+async fn a_users_session_is_the_users_whatever_carries_it_and_ends_when_they_are_logged_out() {
+    let routes = URLRouter::new([path("ws/", Echo::default).transports([WebSocket, EventStream, LongPoll])]).unwrap();
+    let layer = Layer::new(InMemoryChannelLayer::default());
+    let app = ProtocolTypeRouter::new().websocket(AuthMiddleware::new(Users).wrap(routes));
+    let house = serve(Server::new(app).layers(layer.clone()).workers(2));
+    let (ann, bob) = ("Authorization: Bearer ann\r\n", "Authorization: Bearer bob\r\n");
+    for kind in [Kind::Socket, Kind::Stream, Kind::Poll] {
+        let opened = Client::try_open_with(kind, house.address, "/ws/", "", ann).await;
+        let mut client = opened.unwrap_or_else(|response| panic!("{}", response.status));
+        let session = format!("Channels-Session: {}\r\n", client.session);
+        for other in [bob, ""] {
+            assert_eq!(status(&house, "POST", &format!("{session}{other}"), r#"{"ack": 0}"#).await.0, 410);
+        }
+        // A browser's socket cannot have the header: the token is a subprotocol.
+        let by_socket = |token: &str| {
+            let names = format!("channels.v1, channels.v1.resume.0.{}, bearer.{token}", client.session);
+            handshake("/ws/", &format!("Sec-WebSocket-Protocol: {names}\r\n"))
+        };
+        let (his, hers) = (by_socket("bob"), by_socket("ann"));
+        let mut socket = Raw::connect(house.address).await;
+        socket.write(his).await;
+        assert_eq!(socket.response().await.status, 101);
+        assert_eq!(socket.close().await.0, 4410);
+        let mut socket = Raw::connect(house.address).await;
+        socket.write(hers).await;
+        assert_eq!(socket.response().await.status, 101);
+        assert!(socket.text().await.contains(&client.session));
+        assert_eq!(disconnect_user(&layer, "ann").await.unwrap().delivered, 1);
+        assert_eq!(socket.close().await, (4503, "logged out".to_owned()));
+        client.lose().await;
+    }
+}

@@ -1,0 +1,197 @@
+//! A session is reached by every server that shares its layer: no load balancer need be sticky.
+
+use std::time::Duration;
+
+use channels::{
+    Config, Layer, event,
+    layer::redis::{RedisChannelLayer, RedisLayer, RedisOptions, RedisPubSubChannelLayer},
+};
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{
+    client::{Client, Heard, Kind, request},
+    house::server,
+};
+use crate::{
+    raw::{CLOSE, FIN, Raw},
+    redis::{
+        server::{RedisServer, prefix, shared},
+        until_ready,
+    },
+    support::{Served, serve, within},
+};
+
+/// Two servers, each with a layer of its own over one broker.
+struct Two {
+    home: Served,
+    ends: mpsc::UnboundedReceiver<String>,
+    layer: Layer,
+    other: Served,
+}
+
+impl Two {
+    async fn new(config: Config, layer: impl Fn() -> Layer) -> Self {
+        let [here, there] = [layer(), layer()];
+        until_ready(&here, true).await;
+        until_ready(&there, true).await;
+        let (home, _, ends) = server(config.clone(), &here);
+        let (other, ..) = server(config, &there);
+        Self { home: serve(home.workers(2)), ends, layer: here, other: serve(other.workers(2)) }
+    }
+
+    /// Opened at home, and gone on elsewhere.
+    async fn open(&self, kind: Kind) -> Client {
+        let client = Client::open(Kind::Poll, self.home.address, "/do/as-told/").await;
+        client.go_on(kind, self.other.address).await
+    }
+}
+
+const CARRIERS: [Kind; 3] = [Kind::Socket, Kind::Stream, Kind::Poll];
+
+async fn one_process_carries_what_lives_in_another(layer: impl Fn() -> Layer) {
+    let mut two = Two::new(Config::default(), layer).await;
+    for kind in CARRIERS {
+        let mut client = two.open(kind).await;
+        for n in 0..30 {
+            client.say(&format!("mine {n}")).await;
+            two.layer.group_send("room", event!({"type": "said", "text": n.to_string()})).await.unwrap();
+        }
+        let mut heard = Vec::new();
+        while heard.len() < 60 {
+            heard.push(client.hear().await);
+        }
+        for sender in ["mine", "untyped"] {
+            let wanted: Vec<_> = (0..30).map(|n| Heard::text(format!("{sender} {n}"))).collect();
+            let is_his = |heard: &&Heard| matches!(heard, Heard::Text(text) if text.starts_with(sender));
+            assert_eq!(heard.iter().filter(is_his).cloned().collect::<Vec<_>>(), wanted, "{kind:?}");
+        }
+        // Home, and away again.
+        let client = client.go_on(Kind::Poll, two.home.address).await;
+        let mut client = client.go_on(kind, two.other.address).await;
+        client.say("close 4042").await;
+        assert_eq!(client.hear().await, Heard::Closed(4042, "as you wish".to_owned()));
+        assert_eq!(within(two.ends.recv()).await.unwrap(), "4042 (as you wish) by Server in 1");
+        let mut client = two.open(kind).await;
+        client.close(4011, "bored").await;
+        assert_eq!(within(two.ends.recv()).await.unwrap(), "4011 (bored) by Client in 1");
+    }
+}
+
+fn options() -> RedisOptions {
+    RedisOptions::from(shared()[0].as_str()).prefix(prefix())
+}
+
+#[tokio::test]
+async fn sessions_are_relayed_over_our_own_layer() {
+    let options = options();
+    one_process_carries_what_lives_in_another(|| Layer::new(RedisLayer::new(options.clone()).unwrap())).await;
+}
+
+#[tokio::test]
+async fn sessions_are_relayed_over_channels_redis_pubsub_layer() {
+    let options = options();
+    one_process_carries_what_lives_in_another(|| Layer::new(RedisPubSubChannelLayer::new(options.clone()).unwrap()))
+        .await;
+}
+
+#[tokio::test]
+async fn sessions_are_relayed_over_channels_redis_queue_layer() {
+    let options = options();
+    one_process_carries_what_lives_in_another(|| Layer::new(RedisChannelLayer::new(options.clone()).unwrap())).await;
+}
+
+async fn two_over(options: &RedisOptions, config: Config) -> Two {
+    Two::new(config, || Layer::new(RedisLayer::new(options.clone()).unwrap())).await
+}
+
+#[tokio::test]
+async fn a_relayed_carrier_that_is_lost_leaves_the_session_away() {
+    let config = Config { poll_window: Duration::from_millis(400), ..Config::default() };
+    let mut two = two_over(&options(), config).await;
+    for kind in CARRIERS {
+        let mut client = two.open(kind).await;
+        client.say("here").await;
+        client.hears("here").await;
+        let lost = Instant::now();
+        client.lose().await;
+        assert_eq!(within(two.ends.recv()).await.unwrap(), "4408 (the client stayed away) by Server in 1");
+        assert!(lost.elapsed() < Duration::from_secs(5), "{kind:?}: {:?}", lost.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_stops_lets_go_of_sessions_of_others_without_an_end() {
+    let two = two_over(&options(), Config::default()).await;
+    let mut socket = two.open(Kind::Socket).await;
+    let mut stream = two.open(Kind::Stream).await;
+    let poll = two.open(Kind::Poll).await;
+    let mut waiting = Raw::connect(two.other.address).await;
+    let headers = format!("Channels-Session: {}\r\nChannels-Ack: 0\r\n", poll.session);
+    waiting.write(request("GET", "/do/as-told/", &headers, "")).await;
+    for client in [&mut socket, &mut stream] {
+        client.say("here").await;
+        client.hears("here").await;
+    }
+    let Two { home, other, .. } = two;
+    let started = Instant::now();
+    other.stop().await;
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    while let Some((first, _)) = socket.down().frame().await {
+        assert_ne!(first, FIN | CLOSE);
+    }
+    while let Some(event) = within(stream.event()).await {
+        assert!(event.iter().all(|(_, value)| value != "close"));
+    }
+    for client in [socket, stream, poll] {
+        let mut client = client.go_on(Kind::Poll, home.address).await;
+        client.say("back").await;
+        client.hears("back").await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_whose_process_has_gone_is_given_up() {
+    let two = two_over(&options(), Config::default()).await;
+    let mut client = two.open(Kind::Poll).await;
+    client.say("here").await;
+    client.hears("here").await;
+    let Two { home, other, .. } = two;
+    home.stop().await;
+    let headers = format!("Channels-Session: {}\r\n", client.session);
+    let started = Instant::now();
+    let mut raw = Raw::connect(other.address).await;
+    raw.write(request("POST", "/do/as-told/", &headers, r#"{"ack": 0}"#)).await;
+    assert_eq!(tokio::time::timeout(Duration::from_secs(40), raw.response_at_leisure()).await.unwrap().status, 410);
+    assert!(started.elapsed() < Duration::from_secs(35), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn while_the_broker_is_away_a_client_is_told_to_ask_again_and_nothing_is_lost() {
+    let mut broker = RedisServer::start();
+    let two = two_over(&RedisOptions::from(broker.url().as_str()), Config::default()).await;
+    let mut client = two.open(Kind::Poll).await;
+    client.say("before").await;
+    broker.kill();
+    let headers = format!("Channels-Session: {}\r\n", client.session);
+    let mut raw = Raw::connect(two.other.address).await;
+    raw.write(request("POST", "/do/as-told/", &headers, r#"{"from": 2, "messages": ["meanwhile"]}"#)).await;
+    let response = raw.response().await;
+    assert_eq!((response.status, response.header("Retry-After")), (503, Some("1")), "{}", response.body);
+    broker.restart();
+    until_ready(&two.layer, true).await;
+    let mut statuses = Vec::new();
+    within(async {
+        while statuses.last() != Some(&200) {
+            let batch = r#"{"from": 2, "messages": ["meanwhile"]}"#;
+            statuses.push(client.ask("POST", &headers, batch).await.status);
+            if statuses.last() != Some(&200) {
+                assert_eq!(statuses.last(), Some(&503));
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    })
+    .await;
+    client.sent = 2;
+    client.hears("before").await;
+    client.hears("meanwhile").await;
+}

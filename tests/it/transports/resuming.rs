@@ -1,0 +1,257 @@
+//! A session outlives what carries it: nothing is lost, nothing comes twice, and there is an end to it.
+
+use std::time::Duration;
+
+use channels::{Config, event};
+use serde_json::{Value, json};
+
+use super::{
+    client::{Client, Heard, Kind, request},
+    house::House,
+};
+use crate::{
+    raw::{CLOSE, FIN, Raw, handshake},
+    support::within,
+};
+
+const CARRIERS: [Kind; 3] = [Kind::Socket, Kind::Stream, Kind::Poll];
+
+async fn say(house: &House, n: usize) {
+    house.layer.group_send("room", event!({"type": "said", "text": n.to_string()})).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_changes_its_carrier_and_neither_side_loses_or_doubles_a_message() {
+    let house = House::new();
+    for first in CARRIERS {
+        for second in CARRIERS {
+            let mut client = house.open(first).await;
+            for n in 0..10 {
+                say(&house, n).await;
+                client.say(&format!("mine {n}")).await;
+            }
+            client.settle().await;
+            let mut heard = Vec::new();
+            while heard.len() < 7 {
+                heard.push(client.hear().await);
+            }
+            let mut client = client.go_on(second, house.server.address).await;
+            assert_eq!(client.sent, 10, "{first:?} to {second:?}");
+            client.say("mine 10").await;
+            say(&house, 10).await;
+            while heard.len() < 22 {
+                heard.push(client.hear().await);
+            }
+            // Those of one sender are in order.
+            for sender in ["mine", "untyped"] {
+                let wanted: Vec<_> = (0..11).map(|n| Heard::text(format!("{sender} {n}"))).collect();
+                let is_his = |heard: &&Heard| matches!(heard, Heard::Text(text) if text.starts_with(sender));
+                assert_eq!(heard.iter().filter(is_his).cloned().collect::<Vec<_>>(), wanted);
+            }
+            client.close(1000, "").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_cut_in_the_middle_goes_on_behind_the_last_message_that_came() {
+    let house = House::new();
+    let mut client = house.open(Kind::Stream).await;
+    for n in 0..100 {
+        say(&house, n).await;
+    }
+    for n in 0..40 {
+        client.hears(format!("untyped {n}")).await;
+    }
+    client.lose().await;
+    for n in 100..200 {
+        say(&house, n).await;
+    }
+    let mut client = client.go_on(Kind::Stream, house.server.address).await;
+    for n in 40..200 {
+        client.hears(format!("untyped {n}")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_new_carrier_takes_over_and_the_old_one_is_ended() {
+    let house = House::new();
+    for new in CARRIERS {
+        let address = house.server.address;
+        // A poll is answered empty.
+        let poll = house.open(Kind::Poll).await;
+        let (session, mut waiting) = (poll.session.clone(), Raw::connect(address).await);
+        let headers = format!("Channels-Session: {session}\r\nChannels-Ack: 0\r\n");
+        waiting.write(request("GET", "/do/as-told/", &headers, "")).await;
+        until_waits(&house, &poll).await;
+        let mut poll = poll.go_on(new, address).await;
+        if new == Kind::Poll {
+            let other = headers.clone();
+            let mut second = Raw::connect(address).await;
+            second.write(request("GET", "/do/as-told/", &other, "")).await;
+            assert_eq!((&*waiting.response().await.body), "{}");
+            poll.say("for the newer one").await;
+            let batch: Value = serde_json::from_str(&second.response().await.body).unwrap();
+            assert_eq!(batch, json!({"from": 1, "messages": ["for the newer one"]}));
+            continue;
+        }
+        assert_eq!(waiting.response().await.body, "{}", "{new:?}");
+        // A stream ends.
+        let mut stream = house.open(Kind::Stream).await;
+        let mut old = Raw::connect(address).await;
+        std::mem::swap(stream.down(), &mut old);
+        let _new = stream.go_on(new, address).await;
+        while old.part().await.is_some() {}
+        // A socket is told.
+        let mut socket = house.open(Kind::Socket).await;
+        let mut old = Raw::connect(address).await;
+        std::mem::swap(socket.down(), &mut old);
+        let _new = socket.go_on(new, address).await;
+        assert_eq!(old.close().await.0, 4409);
+    }
+}
+
+/// Waits until a poll of this session waits: what is sent to nobody else answers it.
+async fn until_waits(house: &House, _: &Client) {
+    // The request is on its way by a connection of its own; the server has it when it has answered another one after it.
+    for _ in 0..20 {
+        let mut witness = house.open(Kind::Poll).await;
+        witness.close(1000, "").await;
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_is_sent_again_is_taken_once() {
+    let house = House::new();
+    let mut client = house.open(Kind::Poll).await;
+    let taken = |body: &str| serde_json::from_str::<Value>(body).unwrap()["taken"].as_u64();
+    let batch = json!({"from": 1, "messages": ["a", "b"]}).to_string();
+    assert_eq!(taken(&client.post(&batch).await.body), Some(2));
+    assert_eq!(taken(&client.post(&batch).await.body), Some(2));
+    let longer = json!({"from": 2, "messages": ["b", "c"]}).to_string();
+    assert_eq!(taken(&client.post(&longer).await.body), Some(3));
+    for text in ["a", "b", "c"] {
+        client.hears(text).await;
+    }
+    client.say("d").await;
+}
+
+#[tokio::test]
+async fn what_was_not_acknowledged_comes_again_and_what_was_does_not() {
+    let house = House::new();
+    let mut client = house.open(Kind::Poll).await;
+    for text in ["a", "b"] {
+        let batch = json!({"from": client.sent + 1, "messages": [text]}).to_string();
+        client.sent += 1;
+        client.post(&batch).await;
+    }
+    while client.has < 2 {
+        client.hear().await;
+    }
+    let poll = |ack: u64| format!("Channels-Session: {}\r\nChannels-Ack: {ack}\r\n", client.session);
+    let [first, second] = [poll(0), poll(1)];
+    let again = client.ask("GET", &first, "").await;
+    assert_eq!(again.body, json!({"from": 1, "messages": ["a", "b"]}).to_string());
+    let again = client.ask("GET", &second, "").await;
+    assert_eq!(again.body, json!({"from": 2, "messages": ["b"]}).to_string());
+    assert_eq!(client.ask("GET", &first, "").await.status, 410, "1 is not kept any more");
+}
+
+#[tokio::test]
+async fn what_a_stream_has_sent_is_kept_up_to_the_bound() {
+    let house = House::with(Config { max_waiting_bytes: 16 * 1024, ..Config::default() });
+    let mut client = house.open(Kind::Stream).await;
+    for n in 1..=4 {
+        // Nothing is acknowledged.
+        let batch = json!({"from": n, "messages": ["flood 10"]}).to_string();
+        assert_eq!(client.post(&batch).await.status, 200);
+        for _ in 0..10 {
+            client.hear().await;
+        }
+    }
+    let last = client.has;
+    let go_on = |after: u64| format!("Accept: text/event-stream\r\nLast-Event-ID: {}.{after}\r\n", client.session);
+    let [early, late] = [go_on(last - 20), go_on(last - 16)];
+    assert_eq!(client.ask("GET", &early, "").await.status, 410);
+    let mut stream = Raw::connect(house.server.address).await;
+    stream.write(request("GET", "/do/as-told/", &late, "")).await;
+    assert_eq!(stream.response().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_client_that_stays_away_is_disconnected_with_4408_and_then_unknown() {
+    for kind in CARRIERS {
+        let config = Config {
+            poll_window: Duration::from_millis(200),
+            close_timeout: Duration::from_millis(50),
+            ..Config::default()
+        };
+        let mut house = House::with(config);
+        let mut client = house.open(kind).await;
+        client.say("here").await;
+        client.hears("here").await;
+        client.lose().await;
+        assert_eq!(house.end().await, "4408 (the client stayed away) by Server in 1");
+        let headers = format!("Channels-Session: {}\r\nChannels-Ack: 1\r\n", client.session);
+        let last_words = client.ask("GET", &headers, "").await;
+        assert_eq!(last_words.body, r#"{"close":{"code":4408,"reason":"the client stayed away"}}"#);
+        within(async { while client.ask("GET", &headers, "").await.status != 410 {} }).await;
+        assert_eq!(client.post(r#"{"from": 2, "messages": ["late"]}"#).await.status, 410);
+        assert_eq!(client.ask("DELETE", &headers, "").await.status, 410);
+        let offer = format!("Sec-WebSocket-Protocol: channels.v1, channels.v1.resume.1.{}\r\n", client.session);
+        let mut socket = Raw::connect(house.server.address).await;
+        socket.write(handshake("/do/as-told/", &offer)).await;
+        assert_eq!(socket.response().await.status, 101);
+        assert_eq!(socket.close().await.0, 4410);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_polls_is_not_away_however_long_nothing_is_said() {
+    let house = House::with(Config { poll_window: Duration::from_millis(300), ..Config::default() });
+    let mut client = house.open(Kind::Poll).await;
+    assert_eq!(client.window, 0.3);
+    let headers = format!("Channels-Session: {}\r\nChannels-Ack: 0\r\n", client.session);
+    let started = std::time::Instant::now();
+    for _ in 0..10 {
+        let empty = client.ask("GET", &headers, "").await;
+        assert_eq!((empty.status, &*empty.body), (200, "{}"));
+    }
+    assert!(started.elapsed() >= Duration::from_secs(3));
+    client.say("still here").await;
+    client.hears("still here").await;
+}
+
+#[tokio::test]
+async fn a_quiet_stream_has_comments_and_a_quiet_socket_pings() {
+    let house = House::with(Config { ping_interval: Some(Duration::from_millis(100)), ..Config::default() });
+    let mut stream = house.open(Kind::Stream).await;
+    for _ in 0..3 {
+        assert_eq!(within(stream.event()).await, Some(vec![(String::new(), String::new())]));
+    }
+    stream.say("here").await;
+    while stream.event().await.unwrap().iter().all(|(name, _)| name != "data") {}
+    let mut socket = house.open(Kind::Socket).await;
+    for _ in 0..3 {
+        assert_eq!(socket.down().frame().await, Some((0x89, Vec::new())));
+        socket.down().write(crate::raw::frame(0x8a, [])).await;
+    }
+}
+
+#[tokio::test]
+async fn a_socket_whose_client_vanishes_without_a_word_leaves_the_session_to_the_next() {
+    let mut house = House::with(Config {
+        ping_interval: Some(Duration::from_millis(50)),
+        ping_timeout: Duration::from_millis(50),
+        ..Config::default()
+    });
+    let mut client = house.open(Kind::Socket).await;
+    // It answers no ping: the connection ends without a close frame.
+    while let Some((first, _)) = client.down().frame().await {
+        assert_ne!(first, FIN | CLOSE);
+    }
+    let mut client = client.go_on(Kind::Poll, house.server.address).await;
+    client.say("back").await;
+    client.hears("back").await;
+    assert!(house.ends.try_recv().is_err());
+}
