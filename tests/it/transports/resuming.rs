@@ -6,7 +6,7 @@ use channels::{Config, event};
 use serde_json::{Value, json};
 
 use super::{
-    client::{Client, Heard, Kind, request},
+    client::{Heard, Kind, request},
     house::House,
 };
 use crate::{
