@@ -1,11 +1,18 @@
-//! The examples `chatroom`, `auth`, `polling` and `dashboard`, as people meet them: in a browser.
+//! The examples `chatroom`, `auth`, `polling` and `dashboard`, as people meet them: in a browser; and what a browser does by itself.
 //!
 //! These tests start the examples that `cargo test` has built, and drive Debian's `chromium` through its `chromedriver`
 //! (`apt-get install chromium chromium-driver`). Each window is one person.
 
 mod chromium;
 
-use std::{env, process::Command, time::Instant};
+use std::{env, process::Command, sync::Arc, time::Instant};
+
+use channels::{
+    InMemoryChannelLayer, Layer, Transport,
+    actix_web::{HttpResponse, web},
+    event,
+    prelude::*,
+};
 
 use fantoccini::{Client, Locator, wd::WindowHandle};
 use serde_json::json;
@@ -277,6 +284,99 @@ async fn form_asks_for_a_name_and_explains_a_room_that_cannot_be() {
     assert!(alice.shows("#lobby").await);
     browser.at(&alice).await.forward().await.expect("the way forward");
     alice.waits_for_members(&["Alice"]).await;
+}
+
+/// Says what events ask for, and is closed by one.
+#[derive(Default)]
+struct Herald;
+
+#[consumer]
+impl Consumer for Herald {
+    async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+        cx.group_add("room").await?;
+        cx.accept()?;
+        cx.send("welcome")
+    }
+
+    #[handler]
+    async fn say(&mut self, cx: &mut Context, event: &RawEvent) -> Result<()> {
+        match event["text"].as_str() {
+            Some("close") => cx.close(4042, "the end"),
+            Some(text) => cx.send(text)?,
+            None => cx.send(vec![0, 1, 2])?,
+        }
+        Ok(())
+    }
+}
+
+const LISTENING: &str = r##"<!doctype html><title>Listening</title><ol id="log"></ol><script>
+    const add = (text) => document.querySelector("#log").append(
+        Object.assign(document.createElement("li"), { textContent: text }));
+    const source = new EventSource("/ws/");
+    source.onmessage = ({ data }) => add(data);
+    source.addEventListener("json", ({ data }) => add(`json ${data}`));
+    source.addEventListener("binary", ({ data }) => add(`binary ${data}`));
+    source.addEventListener("close", ({ data }) => { add(`close ${data}`); source.close(); });
+</script>"##;
+
+/// Passes connections on to a server, and cuts all of them when it is told to.
+async fn pass_on(listener: tokio::net::TcpListener, server: std::net::SocketAddr, cut: Arc<tokio::sync::Notify>) {
+    while let Ok((mut client, _)) = listener.accept().await {
+        let cut = cut.clone();
+        tokio::spawn(async move {
+            let Ok(mut upstream) = tokio::net::TcpStream::connect(server).await else { return };
+            tokio::select! {
+                _ = tokio::io::copy_bidirectional(&mut client, &mut upstream) => {}
+                () = cut.notified() => {}
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_plain_event_source_of_a_guarded_page_goes_on_after_a_cut_and_misses_nothing() {
+    let routes = URLRouter::new([path("ws/", Herald::default).transports([Transport::EventStream])]).expect("a route");
+    let app = ProtocolTypeRouter::new()
+        .http(|services| {
+            let page = || async { HttpResponse::Ok().content_type("text/html").body(LISTENING) };
+            services.route("/", web::get().to(page));
+        })
+        .websocket(AllowedHosts::from(["127.0.0.1"]).wrap(routes));
+    let layer = Layer::new(InMemoryChannelLayer::default());
+    let server = channels::Server::new(app).layers(layer.clone()).workers(2).bind("127.0.0.1:0").expect("a free port");
+    let (address, (stop, stopped)) = (server.addresses()[0], tokio::sync::oneshot::channel::<()>());
+    let serving = std::thread::spawn(|| {
+        channels::run(server.run_until(async {
+            let _ = stopped.await;
+        }))
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let (url, cut) = (format!("http://{}/", listener.local_addr().expect("an address")), Arc::default());
+    tokio::spawn(pass_on(listener, address, Arc::clone(&cut)));
+    let say = |text: serde_json::Value| {
+        let layer = layer.clone();
+        async move { layer.group_send("room", event!({"type": "say", "text": text})).await.expect("it is sent") }
+    };
+
+    let browser = Browser::start("event-source").await;
+    let page = browser.open(&url).await;
+    page.waits_for("#log li", &["welcome"]).await;
+    for text in [json!("two\nlines"), json!("carriage\r\nreturn"), json!(null), json!("")] {
+        say(text).await;
+    }
+    let mut seen = vec!["welcome", "two\nlines", r#"json "carriage\r\nreturn""#, "binary AAEC", ""];
+    page.waits_for("#log li", &seen).await;
+    cut.notify_waiters();
+    for text in ["while it is away", "and more"] {
+        say(json!(text)).await;
+        seen.push(text);
+    }
+    page.waits_for("#log li", &seen).await;
+    say(json!("close")).await;
+    seen.push(r#"close {"code":4042,"reason":"the end"}"#);
+    page.waits_for("#log li", &seen).await;
+    drop(stop);
+    serving.join().expect("it does not panic").expect("it ends well");
 }
 
 /// One window of the browser, and whoever sits before it.

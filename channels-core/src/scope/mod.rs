@@ -32,7 +32,7 @@ pub use self::{
     headers::Headers,
     url_route::{ArgError, UrlRoute},
 };
-use crate::server::Change;
+use crate::{routing::Transports, server::Change};
 
 /// The kind of a connection; [`ProtocolTypeRouter`](crate::ProtocolTypeRouter) chooses by it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -154,15 +154,18 @@ impl ServerThread {
     }
 
     async fn handshake(&self, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+        let mut scope = self.front.scope(Protocol::Websocket, &request);
+        let offer = Offer::take(&mut scope);
+        // A session that is there hears of its end by the socket.
+        let goes_on = offer.as_ref().is_some_and(|offer| offer.resume.is_some());
+        if self.keepers.is_draining() && !goes_on {
+            return unavailable("the server is stopping");
+        }
         if let Some(response) = websocket::refusal(&request) {
             return response;
         }
-        let mut scope = self.front.scope(Protocol::Websocket, &request);
-        if let Some(offer) = Offer::take(&mut scope) {
+        if let Some(offer) = offer {
             return self.carry_socket(request, payload, scope, offer).await;
-        }
-        if self.keepers.is_draining() {
-            return unavailable("the server is stopping");
         }
         match self.app.call(scope).await {
             Outcome::Run(scope, endpoint) => self.open(request, payload, scope, &endpoint).await,

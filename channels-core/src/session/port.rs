@@ -105,6 +105,8 @@ pub(crate) struct Port {
     early: Cell<bool>,
     /// The socket, once the session has it.
     wire: OnceCell<Wire>,
+    /// Counted as a connection.
+    counted: Cell<bool>,
     /// What a session has that outlives its carriers.
     carried: OnceCell<Box<Carried>>,
     /// The consumer's life, while nobody runs it.
@@ -154,6 +156,7 @@ impl Port {
             writer: RefCell::default(),
             early: Cell::default(),
             wire: OnceCell::new(),
+            counted: Cell::new(true),
             carried: OnceCell::new(),
             life: RefCell::default(),
             dropped: Cell::default(),
@@ -534,6 +537,13 @@ impl Port {
         self.carried.get().map(|carried| &**carried)
     }
 
+    /// The connection is over, though its port is still there.
+    pub(super) fn discount(&self) {
+        if self.counted.take() {
+            self.stats.count(|counts| counts.connections -= 1);
+        }
+    }
+
     /// A carrier has taken some of what waits: the client may be read from again.
     pub(super) fn relieved(&self) {
         self.wake_session();
@@ -719,6 +729,6 @@ impl Port {
 
 impl Drop for Port {
     fn drop(&mut self) {
-        self.stats.count(|counts| counts.connections -= 1);
+        self.discount();
     }
 }

@@ -6,7 +6,7 @@ use channels::{Config, event};
 use serde_json::{Value, json};
 
 use super::{
-    client::{Client, Heard, Kind, request},
+    client::{Heard, Kind, request},
     house::House,
 };
 use crate::{
@@ -76,47 +76,71 @@ async fn a_stream_that_is_cut_in_the_middle_goes_on_behind_the_last_message_that
 #[tokio::test]
 async fn a_new_carrier_takes_over_and_the_old_one_is_ended() {
     let house = House::new();
-    for new in CARRIERS {
-        let address = house.server.address;
-        // A poll is answered empty.
-        let poll = house.open(Kind::Poll).await;
-        let (session, mut waiting) = (poll.session.clone(), Raw::connect(address).await);
-        let headers = format!("Channels-Session: {session}\r\nChannels-Ack: 0\r\n");
-        waiting.write(request("GET", "/do/as-told/", &headers, "")).await;
-        until_waits(&house, &poll).await;
-        let mut poll = poll.go_on(new, address).await;
-        if new == Kind::Poll {
-            let other = headers.clone();
-            let mut second = Raw::connect(address).await;
-            second.write(request("GET", "/do/as-told/", &other, "")).await;
-            assert_eq!((&*waiting.response().await.body), "{}");
-            poll.say("for the newer one").await;
-            let batch: Value = serde_json::from_str(&second.response().await.body).unwrap();
-            assert_eq!(batch, json!({"from": 1, "messages": ["for the newer one"]}));
-            continue;
+    for old in [Kind::Socket, Kind::Stream] {
+        for new in CARRIERS {
+            let mut client = house.open(old).await;
+            let mut first = Raw::connect(house.server.address).await;
+            std::mem::swap(client.down(), &mut first);
+            let mut client = client.go_on(new, house.server.address).await;
+            client.say("for the newer one").await;
+            client.hears("for the newer one").await;
+            match old {
+                Kind::Stream => while first.part().await.is_some() {},
+                _ => loop {
+                    // What it was told before it was ended.
+                    let (first_byte, payload) = first.frame().await.expect("a close frame comes before the end");
+                    if first_byte == FIN | CLOSE {
+                        break assert_eq!(payload[..2], 4409_u16.to_be_bytes(), "{new:?}");
+                    }
+                },
+            }
         }
-        assert_eq!(waiting.response().await.body, "{}", "{new:?}");
-        // A stream ends.
-        let mut stream = house.open(Kind::Stream).await;
-        let mut old = Raw::connect(address).await;
-        std::mem::swap(stream.down(), &mut old);
-        let _new = stream.go_on(new, address).await;
-        while old.part().await.is_some() {}
-        // A socket is told.
-        let mut socket = house.open(Kind::Socket).await;
-        let mut old = Raw::connect(address).await;
-        std::mem::swap(socket.down(), &mut old);
-        let _new = socket.go_on(new, address).await;
-        assert_eq!(old.close().await.0, 4409);
     }
 }
 
-/// Waits until a poll of this session waits: what is sent to nobody else answers it.
-async fn until_waits(house: &House, _: &Client) {
-    // The request is on its way by a connection of its own; the server has it when it has answered another one after it.
-    for _ in 0..20 {
-        let mut witness = house.open(Kind::Poll).await;
-        witness.close(1000, "").await;
+#[tokio::test]
+async fn of_two_polls_at_once_the_older_is_answered_empty() {
+    let house = House::new();
+    let mut client = house.open(Kind::Poll).await;
+    let headers = format!("Channels-Session: {}\r\nChannels-Ack: 0\r\n", client.session);
+    let poll = request("GET", "/do/as-told/", &headers, "");
+    let mut polls = [Raw::connect(house.server.address).await, Raw::connect(house.server.address).await];
+    for raw in &mut polls {
+        raw.write(&poll).await;
+    }
+    let [one, two] = &mut polls;
+    // Whichever came first is over when the other one is there, without a message.
+    let (older, is_two) = within(async {
+        tokio::select! {
+            response = one.response() => (response, true),
+            response = two.response() => (response, false),
+        }
+    })
+    .await;
+    assert_eq!((older.status, &*older.body), (200, "{}"));
+    client.say("for the newer one").await;
+    let newer = if is_two { two.response().await } else { one.response().await };
+    assert_eq!(newer.body, r#"{"from":1,"messages":["for the newer one"]}"#);
+}
+
+#[tokio::test]
+async fn of_a_batch_a_busy_consumer_takes_a_part_and_the_rest_when_it_can() {
+    let house = House::new();
+    let mut client = house.open(Kind::Poll).await;
+    let taken = |body: &str| serde_json::from_str::<Value>(body).unwrap()["taken"].as_u64().unwrap();
+    client.say("wait").await;
+    let texts: Vec<_> = (0..200).map(|n| n.to_string()).collect();
+    let part = taken(&client.post(&json!({"from": 2, "messages": texts}).to_string()).await.body);
+    // One is read ahead of the hook that waits.
+    assert!((65..=66).contains(&part), "{part}");
+    house.gate.add_permits(1);
+    let mut last = part;
+    while last < 201 {
+        let rest = &texts[last as usize - 1..];
+        last = taken(&client.post(&json!({"from": last + 1, "messages": rest}).to_string()).await.body);
+    }
+    for text in texts {
+        client.hears(text).await;
     }
 }
 

@@ -19,13 +19,12 @@ use tokio::{
 
 use super::{Admitted, Begun, opened, requests, streams::Parts};
 use crate::{
-    Accept, Close, CloseCode, Message,
+    Accept, Close, CloseCode, Message, Scope,
     frame::{Incoming, Outgoing},
     routing::{Application, Outcome},
-    scope::Protocol,
     server::{
         Config,
-        thread::{ServerThread, failed, not_found, unavailable},
+        thread::{ServerThread, failed, not_found},
     },
     session::{Given, Link, Reply, SessionId},
     transport::{
@@ -45,7 +44,7 @@ impl ServerThread {
         &self,
         request: HttpRequest,
         payload: web::Payload,
-        scope: crate::Scope,
+        scope: Scope,
         offer: Offer,
     ) -> HttpResponse {
         let (scope, endpoint) = match self.app.call(scope).await {
@@ -53,11 +52,9 @@ impl ServerThread {
             Outcome::Refuse(deny) => return deny.into_response(),
             Outcome::NoRoute(_) => return not_found(),
         };
-        debug_assert!(scope.protocol() == Protocol::Websocket);
         let config = self.config.changed(&scope.config_changes);
         let admitted = Admitted { scope, endpoint: endpoint.clone(), config: config.clone() };
         let (link, after, accept, given) = match offer.resume {
-            None if self.keepers.is_draining() => return unavailable("the server is stopping"),
             None => match self.begin_lasting(admitted).await {
                 Ok(Begun { link, accept }) => {
                     let given = link.take(true, 0, 0, Duration::ZERO).await;

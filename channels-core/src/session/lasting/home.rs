@@ -189,6 +189,7 @@ impl Home {
         let home = self.clone();
         actix_rt::spawn(async move {
             life.await;
+            session.port.discount();
             // A client between two requests comes for what was left for it, and again if the answer was lost.
             let _ = timeout(patience(&session.port), session.told()).await;
             tokio::time::sleep(session.port.config.close_timeout).await;
