@@ -1,9 +1,6 @@
 //! Who is present in one group, as one process knows it.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use super::{Change, Entry, PresenceDiff};
 use crate::layer::{ChannelName, GroupName};
@@ -36,6 +33,7 @@ impl Roll {
         self.entries.contains_key(channel)
     }
 
+    #[cfg(feature = "redis")]
     pub(crate) fn channels(&self) -> impl Iterator<Item = &ChannelName> {
         self.entries.keys()
     }
@@ -83,8 +81,10 @@ impl Roll {
 
     /// These are present, and nobody else. Who comes is counted before who goes: a person who is here on another device now did
     /// not leave.
+    #[cfg(feature = "redis")]
     pub(crate) fn replace(&mut self, entries: Vec<Arc<Entry>>, diffs: &mut Diffs) {
-        let present: HashSet<ChannelName> = entries.iter().map(|entry| entry.channel.clone()).collect();
+        let present: std::collections::HashSet<ChannelName> =
+            entries.iter().map(|entry| entry.channel.clone()).collect();
         entries.into_iter().for_each(|entry| self.set(entry, diffs));
         let gone: Vec<ChannelName> = self.channels().filter(|channel| !present.contains(channel)).cloned().collect();
         gone.iter().for_each(|channel| self.unset(channel, diffs));
@@ -172,6 +172,7 @@ mod tests {
         assert_eq!(roll.list()[0].meta, json!(1));
     }
 
+    #[cfg(feature = "redis")]
     #[test]
     fn who_changed_the_device_while_nobody_looked_did_not_leave() {
         let mut roll = Roll::default();
@@ -180,6 +181,7 @@ mod tests {
         assert_eq!(told, ["+ada(2)", "-ada(1)"]);
     }
 
+    #[cfg(feature = "redis")]
     #[test]
     fn many_changes_are_several_events_of_at_most_a_hundred() {
         let mut diffs = Diffs::new(&GroupName::new("room").unwrap());

@@ -1,0 +1,202 @@
+//! What the rest of a thread may do to a connection.
+
+mod client;
+mod events;
+mod life;
+mod sending;
+mod writing;
+
+use std::{
+    any::TypeId,
+    cell::{Cell, OnceCell, RefCell},
+    collections::VecDeque,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    task::Waker,
+};
+
+use actix_web::{HttpResponse, dev::Payload};
+use futures_util::future::LocalBoxFuture;
+use tokio::time::Instant;
+use tracing::{Span, field};
+
+use super::{
+    lasting::Carried,
+    outbox::Outbox,
+    state::{Phase, Step},
+    stats::Stats,
+    wire::Wire,
+};
+use crate::{
+    Close, Message, Result, Scope,
+    consumer::{Accept, Deny, WriteError},
+    event::Envelope,
+    layer::{ChannelName, Hub},
+    scope::Protocol,
+    server::Config,
+};
+
+/// What a consumer's type does with events, without an instance of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Class {
+    pub(crate) id: TypeId,
+    pub(crate) protocol: Protocol,
+    pub(crate) name: &'static str,
+    pub(crate) render: fn(&Envelope) -> Option<Result<Message>>,
+}
+
+/// How the handshake is answered.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Accept(Accept),
+    /// The response to a request, whole or begun.
+    Respond(HttpResponse),
+    Refuse(Deny),
+}
+
+/// Why a connection ends, and how long the hook that runs may go on.
+#[derive(Clone, Debug)]
+pub(crate) struct Ending {
+    pub(crate) close: Close,
+    pub(crate) at: Instant,
+    pub(crate) cut: Cut,
+}
+
+/// A connection's place in its channel layer.
+struct Place {
+    channel: ChannelName,
+    hub: Hub,
+    /// How many events it holds.
+    capacity: usize,
+}
+
+/// When a hook that still runs is cancelled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cut {
+    Now,
+    AfterGrace,
+}
+
+/// One connection, as the layer's walk, the roster, the writer and the session itself share it.
+///
+/// All of them live on one thread, so cells are enough; no borrow outlasts a method.
+pub(crate) struct Port {
+    pub(crate) config: Arc<Config>,
+    pub(crate) path: String,
+    pub(crate) client: Option<SocketAddr>,
+    pub(crate) stats: Rc<Stats>,
+    /// What is logged while the consumer runs is logged within it.
+    pub(crate) span: Span,
+    class: Class,
+    protocol: Protocol,
+    /// What a request brings, until its consumer takes it.
+    payload: RefCell<Option<Payload>>,
+    phase: Cell<Phase>,
+    accepted: Cell<bool>,
+    answer: RefCell<Option<Answer>>,
+    ending: RefCell<Option<Ending>>,
+    events: RefCell<VecDeque<Arc<Envelope>>>,
+    place: OnceCell<Place>,
+    /// A handler runs: what it sends goes before what comes after its event.
+    handling: Cell<bool>,
+    outbox: RefCell<Outbox>,
+    /// Whoever else takes frames out of the outbox, while it waits for one.
+    writer: RefCell<Option<Waker>>,
+    /// The client sent something before it was answered.
+    early: Cell<bool>,
+    /// The socket, once the session has it.
+    wire: OnceCell<Wire>,
+    /// Counted as a connection.
+    counted: Cell<bool>,
+    /// What a session has that outlives its carriers.
+    carried: OnceCell<Box<Carried>>,
+    /// The consumer's life, while nobody runs it.
+    life: RefCell<Option<LocalBoxFuture<'static, ()>>>,
+    /// Messages that were dropped because the client reads too slowly.
+    dropped: Cell<u64>,
+    /// Since when something has waited and nothing been written.
+    stalled: Cell<Option<Instant>>,
+    session: RefCell<Option<Waker>>,
+    opened: Instant,
+    heard: Cell<Instant>,
+    /// Whether anything came since somebody looked: a message costs no look at the clock.
+    heard_since: Cell<bool>,
+    pinged: Cell<Option<Instant>>,
+    /// Whether what the client sends is read now.
+    reading: Cell<bool>,
+}
+
+impl Port {
+    pub(crate) fn new(config: Arc<Config>, class: Class, scope: &Scope, stats: Rc<Stats>) -> Rc<Self> {
+        stats.count(|counts| {
+            counts.opened += 1;
+            counts.connections += 1;
+        });
+        Rc::new(Self {
+            span: tracing::info_span!(
+                "connection",
+                path = scope.path(),
+                consumer = class.name,
+                client = scope.client().map(field::display),
+                channel = field::Empty,
+            ),
+            class,
+            path: scope.path().to_owned(),
+            client: scope.client(),
+            protocol: scope.protocol(),
+            payload: RefCell::default(),
+            stats,
+            phase: Cell::new(Phase::Connecting),
+            answer: RefCell::default(),
+            accepted: Cell::default(),
+            ending: RefCell::default(),
+            events: RefCell::default(),
+            place: OnceCell::new(),
+            handling: Cell::new(false),
+            outbox: RefCell::new(Outbox::new(config.max_waiting_bytes)),
+            writer: RefCell::default(),
+            early: Cell::default(),
+            wire: OnceCell::new(),
+            counted: Cell::new(true),
+            carried: OnceCell::new(),
+            life: RefCell::default(),
+            dropped: Cell::default(),
+            stalled: Cell::default(),
+            session: RefCell::default(),
+            opened: Instant::now(),
+            heard: Cell::new(Instant::now()),
+            heard_since: Cell::default(),
+            pinged: Cell::default(),
+            reading: Cell::new(true),
+            config,
+        })
+    }
+
+    pub(crate) fn class(&self) -> Class {
+        self.class
+    }
+
+    /// Whether a client's handshake was accepted.
+    pub(crate) fn was_accepted(&self) -> bool {
+        self.accepted.get() && self.protocol != Protocol::Channel
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    fn step(&self, step: Step) -> Result<(), WriteError> {
+        self.phase.get().after(step).map(|phase| self.phase.set(phase))
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.discount();
+    }
+}
