@@ -47,15 +47,27 @@ impl Broker {
 
     /// What it has used so far, by its own account, which is finer than the kernel's ticks.
     pub(crate) fn cpu(&self) -> Result<Cpu> {
+        let [user, system] = self.info("cpu", ["used_cpu_user", "used_cpu_sys"])?;
+        Ok(Cpu { user, system })
+    }
+
+    /// How many commands it has carried out so far.
+    pub(crate) fn commands(&self) -> Result<f64> {
+        let [commands] = self.info("stats", ["total_commands_processed"])?;
+        Ok(commands)
+    }
+
+    fn info<const N: usize>(&self, section: &str, names: [&str; N]) -> Result<[f64; N]> {
         let mut stream = self.connect()?;
-        stream.write_all(b"INFO cpu\r\nQUIT\r\n")?;
+        stream.write_all(format!("INFO {section}\r\nQUIT\r\n").as_bytes())?;
         let mut said = String::new();
         stream.read_to_string(&mut said)?;
-        let value = |name: &str| -> Option<f64> {
-            said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.parse().ok())
-        };
-        let (user, system) = value("used_cpu_user").zip(value("used_cpu_sys")).context("no CPU time in INFO")?;
-        Ok(Cpu { user, system })
+        let mut values = [0.0; N];
+        for (value, name) in values.iter_mut().zip(names) {
+            let line = said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            *value = line.and_then(|line| line.parse().ok()).with_context(|| format!("no {name} in INFO"))?;
+        }
+        Ok(values)
     }
 
     fn connect(&self) -> Result<TcpStream> {

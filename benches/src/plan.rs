@@ -40,10 +40,14 @@ const REDIS: &[Step] = &[
     Step { name: "own", arguments: &["redis", "--mode", "own"], headline: &BROADCAST },
     Step { name: "core", arguments: &["redis", "--mode", "core"], headline: &BROADCAST },
     Step { name: "pubsub", arguments: &["redis", "--mode", "pubsub"], headline: &BROADCAST },
-    Step { name: "own-10", arguments: &["redis", "--members", "10"], headline: &BROADCAST },
-    Step { name: "own-100", arguments: &["redis", "--members", "100"], headline: &BROADCAST },
-    Step { name: "own-1000", arguments: &["redis", "--members", "1000"], headline: &BROADCAST },
-    Step { name: "own-10000", arguments: &["redis", "--members", "10000", "--warm-up", "5"], headline: &BROADCAST },
+    Step { name: "own-10", arguments: &["redis", "--members", "10", "--every", "100"], headline: &BROADCAST },
+    Step { name: "own-100", arguments: &["redis", "--members", "100", "--every", "100"], headline: &BROADCAST },
+    Step { name: "own-1000", arguments: &["redis", "--members", "1000", "--every", "100"], headline: &BROADCAST },
+    Step {
+        name: "own-10000",
+        arguments: &["redis", "--members", "10000", "--every", "100", "--warm-up", "5"],
+        headline: &BROADCAST,
+    },
 ];
 
 /// Which plan.

@@ -30,6 +30,10 @@ pub(crate) struct Options {
     /// Broadcasts of each talker in flight
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     outstanding: u32,
+    /// Milliseconds from one broadcast of a talker to its next, at least: rooms of different sizes are compared at one rate,
+    /// since what Redis does once for all that has come together costs each broadcast less where there are more
+    #[arg(long, default_value_t = 0)]
+    every: u64,
     /// Broadcasts of each talker before those that are measured
     #[arg(long, default_value_t = 20)]
     warm_up: u32,
@@ -47,6 +51,7 @@ const IDLE: Duration = Duration::from_secs(1);
 pub(crate) static BROADCAST: Column =
     Column { spread: true, ..column("redis_cpu_us_per_broadcast", "Redis µs/broadcast", 1) };
 static DELIVERY: Column = column("redis_cpu_us", "Redis µs", 3);
+static COMMANDS: Column = column("redis_commands_per_broadcast", "Redis commands/broadcast", 2);
 
 impl Options {
     pub(super) fn title(&self, size: usize) -> String {
@@ -54,8 +59,9 @@ impl Options {
             Some(seconds) => format!("broadcasts for {seconds} s"),
             None => format!("{} broadcasts", self.broadcasts),
         };
+        let pace = if self.every > 0 { format!(", one each {} ms", self.every) } else { String::new() };
         format!(
-            "layer {}: {} members in two processes, {amount} of {size} bytes from both, {} of each outstanding",
+            "layer {}: {} members in two processes, {amount} of {size} bytes from both, {} of each outstanding{pace}",
             self.mode, self.members, self.outstanding
         )
     }
@@ -77,18 +83,21 @@ impl Options {
         room.latencies = Latencies::default();
 
         // What it does anyway is not the broadcasts'.
-        let (idle, watched) = (broker.cpu()?, Instant::now());
+        let (idle, commands, watched) = (broker.cpu()?, broker.commands()?, Instant::now());
         while watched.elapsed() < IDLE {
             room.gathering.swarm.rest()?;
         }
-        let idle = broker.cpu()?.since(idle).total() / watched.elapsed().as_secs_f64();
+        let second = watched.elapsed().as_secs_f64();
+        let idle = broker.cpu()?.since(idle).total() / second;
+        let idle_commands = (broker.commands()? - commands) / second;
         room.gathering.swarm.held_up();
 
-        let (redis, before) = (broker.cpu()?, Sample::of(&pids)?);
+        let (commands, redis, before) = (broker.commands()?, broker.cpu()?, Sample::of(&pids)?);
         let each = self.broadcasts.div_ceil(PROCESSES as u32);
         self.broadcast(bench, &mut room, Budget::of(self.warm_up + each, self.seconds))?;
         let mut usage = before.until(&Sample::of(&pids)?);
         let redis = broker.cpu()?.since(redis).total();
+        let commands = broker.commands()? - commands - idle_commands * usage.wall;
         let held_up = room.gathering.swarm.held_up();
         usage.take_from_others(redis);
 
@@ -101,7 +110,9 @@ impl Options {
         let redis = (redis - idle * usage.wall).max(0.0) * 1e6;
         room.gathering.finish(bench)?;
         let mut numbers = report::load(broadcasts, deliveries, &usage, &mut room.latencies, held_up);
-        numbers.extend([(&DELIVERY, redis / deliveries as f64), (&BROADCAST, redis / broadcasts as f64)]);
+        let (deliveries, broadcasts) = (deliveries as f64, broadcasts as f64);
+        numbers.extend([(&DELIVERY, redis / deliveries), (&BROADCAST, redis / broadcasts)]);
+        numbers.extend([(&COMMANDS, commands / broadcasts)]);
         Ok(numbers)
     }
 
@@ -109,14 +120,17 @@ impl Options {
     fn broadcast(&self, bench: &Bench<'_>, room: &mut Room, budget: Budget) -> Result<()> {
         let Room { gathering: Gathering { swarm, wire, .. }, ledger, copies, complete, latencies } = room;
         let mut phase = bench.patience.phase("every broadcast to reach every member");
+        let every = Duration::from_millis(self.every);
+        let mut due = [Instant::now(); PROCESSES];
         loop {
             let now = Instant::now();
             for talker in 0..PROCESSES {
                 loop {
                     let number = copies[talker].len() as u32;
-                    if number - complete[talker] >= self.outstanding || budget.spent(number, now) {
+                    if number - complete[talker] >= self.outstanding || budget.spent(number, now) || now < due[talker] {
                         break;
                     }
+                    due[talker] += every;
                     let sent = bench.clock.at(Instant::now());
                     let stamp = Stamp { kind: Kind::Data, room: 0, talker, number, sent };
                     swarm.send(talker * self.members as usize / PROCESSES, frame::TEXT, wire.put(stamp))?;
