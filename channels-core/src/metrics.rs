@@ -12,6 +12,7 @@
 //! | `channels_failures_total` | counter | consumer | hooks that failed, panicked or were cancelled |
 //! | `channels_hook_seconds` | histogram | consumer, hook | how long a hook took, its waiting included |
 //! | `channels_event_lag_seconds` | histogram | consumer | how long an event waited for its handler |
+//! | `channels_layer_dropped_total` | counter | layer, cause | what this process has dropped on the layer of this alias, as [`Dropped`](crate::layer::Dropped) counts it: `full`, `expired`, `gone`, `lost` |
 //!
 //! Counters and gauges are published once a second; the way of a message only adds to plain cells. Histograms are
 //! recorded hook by hook. Install a recorder before the server runs.
@@ -25,7 +26,11 @@ use actix_web::{
 use metrics::{Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
-use crate::session::{Counts, Hook};
+use crate::{
+    Layers,
+    layer::Dropped,
+    session::{Counts, Hook},
+};
 
 /// A recorder in Prometheus' format, and its endpoint: [`Server::metrics`](crate::Server::metrics) serves it.
 ///
@@ -99,15 +104,26 @@ impl Meter {
     }
 }
 
-/// Publishes the counts of one thread as they grow.
+/// Publishes the counts of one thread, and those of the layers, as they grow.
 pub(crate) struct Publisher {
     worker: String,
     published: HashMap<&'static str, Counts>,
+    layers: Layers,
 }
 
 impl Publisher {
-    pub(crate) fn new(worker: usize) -> Self {
-        Self { worker: worker.to_string(), published: HashMap::new() }
+    pub(crate) fn new(worker: usize, layers: Layers) -> Self {
+        Self { worker: worker.to_string(), published: HashMap::new(), layers }
+    }
+
+    /// Publishes what the layers have dropped. All threads share them, so what is published is the sum and not what was added.
+    pub(crate) fn publish_layers(&self) {
+        for (alias, layer) in self.layers.iter() {
+            let Dropped { full, expired, gone, lost } = layer.dropped();
+            for (cause, count) in [("full", full), ("expired", expired), ("gone", gone), ("lost", lost)] {
+                counter!("channels_layer_dropped_total", "layer" => alias.to_owned(), "cause" => cause).absolute(count);
+            }
+        }
     }
 
     pub(crate) fn publish(&mut self, consumer: &'static str, now: Counts, waiting_bytes: usize) {

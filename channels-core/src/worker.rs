@@ -10,7 +10,7 @@ use crate::{
     routing::{Application, Outcome, RouteList},
     scope::Protocol,
     server::{ConfigError, check_layers, signal, within_runtime},
-    session::{Line, Port, Stats},
+    session::{Line, Port, Stats, note_places},
     transport::channel::ChannelReader,
 };
 
@@ -105,6 +105,7 @@ impl Worker {
         let routes = self.app.application(Protocol::Channel).map(|channels| RouteList::of(&**channels));
         let routes = routes.unwrap_or_default();
         check_layers(&routes, &self.layers)?;
+        note_places();
         let mut routes = routes.routes().to_vec();
         if let Some(only) = &self.only {
             if let Some(channel) = only.iter().find(|name| routes.iter().all(|route| route.pattern != **name)) {

@@ -2,7 +2,9 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use channels::{Config, InMemoryChannelLayer, Layer, SendError, SlowClient, event, prelude::*};
+use channels::{
+    Config, InMemoryChannelLayer, Layer, SendError, SlowClient, event, prelude::*, server::ServerStats,
+};
 use tokio::{
     sync::{Semaphore, mpsc},
     time::timeout,
@@ -197,6 +199,12 @@ async fn in_a_server_of_others_a_consumer_waits_for_its_client_and_what_it_misse
     host.stop(false).await;
 }
 
+/// How many messages were taken for clients, and how many of all were dropped because a client reads too slowly.
+async fn sent_and_dropped(stats: &ServerStats) -> (usize, usize) {
+    let counts = stats.total().await;
+    (counts.deliveries.try_into().unwrap(), counts.dropped_slow.try_into().unwrap())
+}
+
 /// A member that asked for more messages than can wait for it and has read none of them, with the errors its consumer met.
 async fn overwhelmed(server: Server, told: &mut mpsc::UnboundedReceiver<String>) -> (Raw, Served, Vec<String>) {
     let server = serve(server);
@@ -217,6 +225,7 @@ const FULL: &str = "65536 bytes wait for the client already (the most is 65536)"
 #[tokio::test]
 async fn a_hook_that_sends_more_than_may_wait_is_told_and_its_client_closed_with_4429() {
     let (server, _, mut told) = listeners(Config::default());
+    let stats = server.stats();
     let (mut client, _server, errors) = overwhelmed(server, &mut told).await;
     assert_eq!(errors[0], FULL);
     assert!(errors[1..].iter().all(|error| error == "the connection is closed"));
@@ -225,7 +234,10 @@ async fn a_hook_that_sends_more_than_may_wait_is_told_and_its_client_closed_with
     for n in 0.. {
         let (first, payload) = client.frame().await.expect("a close frame comes before the end");
         if first == FIN | CLOSE {
-            assert!(n > 0 && n <= MANY - errors.len(), "{n} of {MANY}");
+            let sent = MANY - errors.len();
+            assert!(n > 0 && n <= sent, "{n} of {MANY}");
+            // What waited, and the one for which there was no room.
+            assert_eq!(sent_and_dropped(&stats).await, (sent, sent - n + 1));
             break;
         }
         assert_eq!(String::from_utf8(payload).unwrap().trim(), n.to_string());
@@ -236,6 +248,7 @@ async fn a_hook_that_sends_more_than_may_wait_is_told_and_its_client_closed_with
 async fn a_slow_client_may_lose_messages_instead_of_its_connection() {
     for slow_client in [SlowClient::DropNewest, SlowClient::DropOldest] {
         let (server, _, mut told) = listeners(Config { slow_client, ..Config::default() });
+        let stats = server.stats();
         let (mut client, _server, errors) = overwhelmed(server, &mut told).await;
         client.write(frame(FIN | TEXT, "1")).await;
         let mut kept: Vec<usize> = Vec::new();
@@ -245,10 +258,13 @@ async fn a_slow_client_may_lose_messages_instead_of_its_connection() {
         kept.pop();
         let gaps: Vec<_> = kept.windows(2).filter(|pair| pair[1] != pair[0] + 1).collect();
         assert_eq!(kept[0], 0);
+        let lost = MANY - kept.len();
         if matches!(slow_client, SlowClient::DropNewest) {
-            assert_eq!(errors, vec![FULL; MANY - kept.len()]);
+            assert_eq!(sent_and_dropped(&stats).await, (kept.len() + 1, lost));
+            assert_eq!(errors, vec![FULL; lost]);
             assert!(gaps.is_empty(), "{gaps:?}");
         } else {
+            assert_eq!(sent_and_dropped(&stats).await, (MANY + 1, lost));
             assert!(errors.is_empty(), "{errors:?}");
             assert!(gaps.len() == 1 && gaps[0][1] == MANY - 64 * KIB / BYTES, "{gaps:?}");
             assert_eq!(kept.last(), Some(&(MANY - 1)));
@@ -264,6 +280,7 @@ fn number(message: &[u8]) -> usize {
 async fn a_slow_client_may_get_the_newest_message_of_each_key() {
     let parity = |message: &Message| Some((number(message.as_bytes()) % 2).to_string());
     let (server, _, mut told) = listeners(Config { slow_client: SlowClient::Coalesce(parity), ..Config::default() });
+    let stats = server.stats();
     let (mut client, _server, errors) = overwhelmed(server, &mut told).await;
     assert!(errors.is_empty(), "{errors:?}");
     let mut kept = Vec::new();
@@ -272,6 +289,7 @@ async fn a_slow_client_may_get_the_newest_message_of_each_key() {
     }
     let unbroken = kept.iter().enumerate().take_while(|(n, kept)| n == *kept).count();
     assert!(unbroken < MANY && kept.len() == unbroken + 2, "{unbroken} of {}: {:?}", kept.len(), &kept[unbroken..]);
+    assert_eq!(sent_and_dropped(&stats).await, (MANY, MANY - kept.len()));
 }
 
 #[tokio::test]

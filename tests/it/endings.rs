@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use channels::{Config, InMemoryChannelLayer, Layer, event, prelude::*};
+use channels::{Config, InMemoryChannelLayer, Layer, SyncConsumer, SyncContext, SyncError, event, prelude::*};
 use tokio_tungstenite::tungstenite::{Error, Message as Frame, protocol::CloseFrame};
 
 use crate::{
@@ -333,6 +333,34 @@ async fn a_failure_is_logged_with_consumer_path_hook_and_line() {
     client.closed().await;
     let line = logs::wait_for(&["ERROR", "a hook failed", "hook=puppet.do", "panicked"]).await;
     assert!(line.contains("on purpose"), "{line}");
+}
+
+/// Panics on a thread for what blocks.
+struct Blocked;
+
+#[consumer]
+impl SyncConsumer for Blocked {
+    fn receive(&mut self, _: &mut SyncContext, _: Text) -> Result<(), SyncError> {
+        panic!("on the record")
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_one_line_with_its_place_on_whatever_thread_it_was() {
+    logs::keep();
+    let stage = Stage::new();
+    let blocked = serve(Server::new(ProtocolTypeRouter::new().websocket(|| Blocked)));
+    for (server, consumer, file) in
+        [(&stage.server, "puppet::Puppet", "puppet.rs"), (&blocked, "endings::Blocked", "endings.rs")]
+    {
+        let mut client = server.connect("/").await;
+        client.send("panic-aloud").await;
+        client.closed().await;
+        let parts = ["ERROR", "a hook failed", consumer, "hook=receive", "on the record"];
+        let line = logs::wait_for(&parts).await;
+        assert!(line.contains(&format!("panicked at tests/it/{file}:")), "{line}");
+        assert_eq!(logs::with(&parts).len(), 1);
+    }
 }
 
 #[tokio::test]

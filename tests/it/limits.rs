@@ -1,11 +1,12 @@
 //! How many may connect, and how much they may say before they have.
 
-use channels::{Config, InMemoryChannelLayer, Layer, path, prelude::*};
+use channels::{Compression, Config, InMemoryChannelLayer, Layer, SlowClient, path, prelude::*};
+use flate2::{Compress, FlushCompress};
 
 use crate::{
     logs,
     puppet::Strings,
-    raw::{Raw, Response, handshake},
+    raw::{BINARY, CLOSE, CONTINUATION, FIN, Raw, Response, TEXT, frame, handshake},
     support::{Served, serve, within},
 };
 
@@ -94,6 +95,88 @@ async fn a_route_has_limits_of_its_own() {
     assert_eq!(ask(&server, "/wide/", "").await.1.status, 101);
     assert_eq!(ask(&server, "/closed/", "").await.1.status, 503);
     assert_eq!(ask(&server, "/terse/", "").await.1.status, 431);
+}
+
+/// Says how long each message is. One that is a number it takes for so many messages of 8 KiB that are wanted, and closes with
+/// the error that it meets.
+struct Measure;
+
+#[consumer]
+impl Consumer for Measure {
+    async fn receive(&mut self, cx: &mut Context, message: Message) -> Result<()> {
+        let Some(wanted) = message.as_text().and_then(|text| text.parse::<usize>().ok()) else {
+            return cx.send(format!("{} bytes", message.len()));
+        };
+        let long = "x".repeat(8 * 1_024);
+        for _ in 0..wanted {
+            if let Err(error) = cx.send(long.clone()) {
+                cx.close(4000, error.to_string());
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What comes back for some bytes: a message of at most 100 bytes, or the code and the reason of a close frame.
+async fn told(server: &Served, path: &str, offer: &str, bytes: &[u8]) -> String {
+    let mut client = Raw::connect_narrow(server.address).await;
+    client.write(handshake(path, offer)).await;
+    assert_eq!(client.response().await.status, 101, "{path}");
+    client.write(bytes).await;
+    loop {
+        let (first, payload) = client.frame().await.expect("a close frame comes before the end");
+        match payload.as_slice() {
+            [high, low, reason @ ..] if first == FIN | CLOSE => {
+                return format!("{} {}", u16::from_be_bytes([*high, *low]), String::from_utf8_lossy(reason));
+            }
+            payload if payload.len() <= 100 => return String::from_utf8_lossy(payload).into_owned(),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_may_send_and_what_may_wait_for_it_is_a_routes_own_affair() {
+    const DEFLATE: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    let config = Config {
+        compression: Some(Compression::default()),
+        max_waiting_bytes: 64 * 1_024,
+        slow_client: SlowClient::DropNewest,
+        ..Config::default()
+    };
+    let routes = URLRouter::new([
+        path("wide/", || Measure),
+        path("frame/", || Measure).config(|config| config.max_frame_size = 2_000),
+        path("message/", || Measure).config(|config| config.max_message_size = 2_000),
+        path("fragments/", || Measure).config(|config| config.max_fragments = 3),
+        path("waiting/", || Measure).config(|config| config.max_waiting_bytes = 32 * 1_024),
+        path("slow/", || Measure).config(|config| config.slow_client = SlowClient::Close),
+    ]);
+    let server = serve(Server::new(ProtocolTypeRouter::new().websocket(routes.unwrap())).config(config).workers(1));
+
+    let mut deflated = Vec::with_capacity(1_000);
+    let mut window = Compress::new(flate2::Compression::best(), false);
+    window.compress_vec(&[0; 3_000], &mut deflated, FlushCompress::Sync).expect("deflate has no bad input");
+    let deflated = frame(FIN | 0x40 | BINARY, &deflated[..deflated.len() - 4]);
+    let halves = [frame(BINARY, [0; 1_500]), frame(FIN | CONTINUATION, [0; 1_500])].concat();
+    let fragments = [frame(BINARY, [0]), frame(CONTINUATION, [0]).repeat(2), frame(FIN | CONTINUATION, [0])].concat();
+    // More than sockets hold.
+    let many = frame(FIN | TEXT, "8192");
+    let table = [
+        ("frame/", "", &frame(FIN | BINARY, [0; 3_000]), "3000 bytes", "1009 the frame is over 2000 bytes"),
+        ("message/", "", &halves, "3000 bytes", "1009 the message is over 2000 bytes"),
+        ("message/", DEFLATE, &deflated, "3000 bytes", "1009 the message is over 2000 bytes"),
+        ("fragments/", "", &fragments, "4 bytes", "1009 the message has more than 3 fragments"),
+        ("waiting/", "", &many, "4000 65536 bytes wait", "4000 32768 bytes wait"),
+        ("slow/", "", &many, "4000 65536 bytes wait", "4429 the client reads too slowly"),
+    ];
+    for (path, offer, bytes, elsewhere, here) in table {
+        for (path, wanted) in [("wide/", elsewhere), (path, here)] {
+            let told = told(&server, &format!("/{path}"), offer, bytes).await;
+            assert!(told.starts_with(wanted), "{path}: {told}, not {wanted}");
+        }
+    }
 }
 
 /// Fails when it is spoken to.

@@ -1,16 +1,21 @@
 //! What operators ask a server.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use channels::{Server, metrics::Prometheus, prelude::*};
+use channels::{
+    Config, InMemoryChannelLayer, Layer, Layers, Server, SlowClient, event, metrics::Prometheus, prelude::*,
+};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::watch,
+    sync::{Semaphore, watch},
 };
 
-use crate::support::{serve, within};
+use crate::{
+    raw::{FIN, Raw, TEXT, frame},
+    support::{serve, within},
+};
 
 #[derive(Clone)]
 struct Echo {
@@ -146,26 +151,139 @@ async fn nothing_is_shown_unless_it_is_asked_for() {
     }
 }
 
+/// Does what its client asks for: it waits at the gate, fails, or sends so many messages of 8 KiB.
+#[derive(Clone)]
+struct Busy {
+    gate: Arc<Semaphore>,
+}
+
+#[consumer]
+impl Consumer for Busy {
+    fn groups(&self, _: &Scope) -> Vec<String> {
+        vec!["busy".to_owned()]
+    }
+
+    async fn receive(&mut self, cx: &mut Context, Text(text): Text) -> Result<()> {
+        match &*text {
+            "wait" => {
+                cx.send("waiting")?;
+                self.gate.acquire().await?.forget();
+            }
+            "fail" => return Err(channels::Error::msg("as it was asked")),
+            count => {
+                for _ in 0..count.parse::<usize>()? {
+                    // What there is no room for is counted.
+                    let _ = cx.send("x".repeat(8 * 1_024));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[handler]
+    async fn note(&mut self, cx: &mut Context, _: &RawEvent) -> Result<()> {
+        cx.send("noted")
+    }
+}
+
+/// Its layer keeps no event for any time.
+struct Late;
+
+#[consumer]
+impl Consumer for Late {
+    const LAYER: &'static str = "hasty";
+
+    fn groups(&self, _: &Scope) -> Vec<String> {
+        vec!["late".to_owned()]
+    }
+
+    #[handler]
+    async fn note(&mut self, _: &mut Context, _: &RawEvent) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The value of a metric in Prometheus' text: the name, and parts of its labels.
+fn value(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.split_once("} "));
+    let (_, value) = lines.find(|(found, _)| labels.iter().all(|label| found.contains(label)))?;
+    value.parse().ok()
+}
+
 #[tokio::test]
-async fn metrics_tell_connections_messages_and_times() {
-    let (_end, may_end) = watch::channel(true);
+async fn metrics_tell_what_connections_and_layers_did_and_dropped() {
+    const MANY: usize = 8 * 1_024;
     let prometheus = Prometheus::install().unwrap();
-    let served = serve(server(may_end).workers(1).metrics("/metrics", prometheus));
-    let mut socket = served.connect("/ws/").await;
-    socket.send("hello").await;
-    assert_eq!(socket.text().await, "hello");
+    let gate = Arc::new(Semaphore::new(0));
+    let busy = Busy { gate: gate.clone() };
+    let routes = URLRouter::new([path("busy/", move || busy.clone()), path("late/", || Late)]).unwrap();
+    let default = Layer::new(InMemoryChannelLayer::default().capacity(1));
+    let hasty = Layer::new(InMemoryChannelLayer::default().expiry(Duration::ZERO));
+    let layers = Layers::default().with("default", default.clone()).with("hasty", hasty.clone());
+    let config = Config { max_waiting_bytes: 64 * 1_024, slow_client: SlowClient::DropNewest, ..Config::default() };
+    let server = Server::new(ProtocolTypeRouter::new().websocket(routes)).layers(layers).config(config).workers(1);
+    let stats = server.stats();
+    let served = serve(server.metrics("/metrics", prometheus));
+    let note = || event!({"type": "note"});
+
+    // One event waits for a consumer that is busy; for the second there is no room.
+    let mut busy = served.connect("/busy/").await;
+    busy.send("wait").await;
+    assert_eq!(busy.text().await, "waiting");
+    for delivered in [1, 0] {
+        let report = default.group_send("busy", note()).report().await.unwrap();
+        assert_eq!((report.delivered, report.full), (delivered, 1 - delivered));
+    }
+    gate.add_permits(1);
+    assert_eq!(busy.text().await, "noted");
+    // One has waited too long at once.
+    let _late = served.connect("/late/").await;
+    hasty.group_send("late", note()).await.unwrap();
+    // A hook fails.
+    let mut failing = served.connect("/busy/").await;
+    failing.send("fail").await;
+    assert_eq!(failing.closed().await.0, 1011);
+    // And somebody does not read what they asked for: more than sockets hold.
+    let mut deaf = Raw::connect_narrow(served.address).await.upgrade("/busy/").await;
+    deaf.write(frame(FIN | TEXT, MANY.to_string())).await;
+
+    let worker = &["operations::Busy\"", "worker=\"0\""][..];
+    let consumer = &["operations::Busy\""][..];
+    let hook = |hook: &'static str| vec![consumer[0], hook];
+    let dropped = |cause: &'static str| vec![consumer[0], cause];
     let wanted = [
-        "channels_connections{consumer=\"it::operations::Echo\",worker=\"0\"} 1",
-        "channels_inputs_total{consumer=\"it::operations::Echo\"} 1",
-        "channels_hook_seconds_count{consumer=\"it::operations::Echo\",hook=\"receive\"} 1",
+        ("channels_connections", worker.to_vec(), 2.0),
+        ("channels_connections_total", consumer.to_vec(), 3.0),
+        ("channels_inputs_total", consumer.to_vec(), 3.0),
+        ("channels_events_total", consumer.to_vec(), 1.0),
+        ("channels_failures_total", consumer.to_vec(), 1.0),
+        ("channels_dropped_total", dropped("cause=\"full\""), 1.0),
+        ("channels_dropped_total", dropped("cause=\"expired\""), 0.0),
+        ("channels_dropped_total", vec!["operations::Late\"", "cause=\"expired\""], 1.0),
+        ("channels_hook_seconds_count", hook("hook=\"connect\""), 3.0),
+        ("channels_hook_seconds_count", hook("hook=\"receive\""), 3.0),
+        ("channels_hook_seconds_count", hook("hook=\"handler\""), 1.0),
+        ("channels_hook_seconds_count", hook("hook=\"disconnect\""), 1.0),
+        ("channels_event_lag_seconds_count", consumer.to_vec(), 1.0),
+        ("channels_layer_dropped_total", vec!["layer=\"hasty\"", "cause=\"expired\""], 1.0),
+        ("channels_layer_dropped_total", vec!["layer=\"hasty\"", "cause=\"lost\""], 0.0),
     ];
     let told = async {
         loop {
             let (_, text) = get(served.address, "/metrics").await;
-            if wanted.iter().all(|line| text.contains(line)) {
-                return;
+            if wanted.iter().all(|(name, labels, wanted)| value(&text, name, labels) == Some(*wanted)) {
+                return text;
             }
         }
     };
-    within(told).await;
+    let text = within(told).await;
+    // How much a socket holds nobody knows; but each of the messages was sent or dropped, besides two that were read.
+    let sent = value(&text, "channels_deliveries_total", consumer);
+    let slow = value(&text, "channels_dropped_total", &dropped("cause=\"slow\""));
+    assert_eq!(sent.zip(slow).map(|(sent, slow)| sent + slow), Some(MANY as f64 + 2.0));
+    assert!(slow > Some(0.0), "{text}");
+    let counts = stats.consumers().await["it::operations::Busy"];
+    assert_eq!(Some((counts.deliveries as f64, counts.dropped_slow as f64)), sent.zip(slow));
+    assert!(value(&text, "channels_waiting_bytes", worker) > Some(0.0), "{text}");
+    drop(deaf);
 }

@@ -117,6 +117,7 @@ impl Puppet {
             }
             "error" => Err(channels::Error::msg("on purpose"))?,
             "panic" => panic!("on purpose"),
+            "panic-aloud" => panic!("on the record"),
             "close" => cx.close(4007, "no such room"),
             "close-with" => cx.close(rest.parse::<u16>()?, ""),
             "stop" => cx.stop(),

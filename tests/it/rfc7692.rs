@@ -1,7 +1,7 @@
 //! RFC 7692, rule by rule, each with its section: permessage-deflate as it is agreed on, and as it goes over the wire. The other side's window is
 //! `flate2`'s, used by hand.
 
-use channels::{Compression, Config, prelude::*};
+use channels::{Compression, Config, InMemoryChannelLayer, Layer, event, prelude::*};
 use flate2::{Compress, Decompress, FlushCompress, FlushDecompress};
 
 use crate::{
@@ -361,4 +361,65 @@ async fn compression_is_for_the_routes_that_want_it() {
         client.write(raw::handshake(path, &format!("Sec-WebSocket-Extensions: {OFFER}\r\n"))).await;
         assert_eq!(client.response().await.header("Sec-WebSocket-Extensions"), answer, "{path}");
     }
+}
+
+/// A member of the room, who is shown something of so many bytes. What repeats itself in the first half of it lies beyond the
+/// smallest window, and in the second half within it.
+struct Viewer;
+
+fn shown(length: usize) -> Vec<u8> {
+    [wordy(length / 2, (1 << 9) + 1), wordy(length / 2, 100)].concat()
+}
+
+#[consumer]
+impl Consumer for Viewer {
+    fn groups(&self, _: &Scope) -> Vec<String> {
+        vec!["room".to_owned()]
+    }
+
+    #[handler]
+    fn show(event: &RawEvent) -> Result<Message> {
+        Ok(shown(event.get("length").unwrap_or_default()).into())
+    }
+}
+
+#[tokio::test]
+async fn each_member_of_a_group_can_inflate_what_is_said_to_all() {
+    let alone = "permessage-deflate; server_no_context_takeover";
+    let narrow = "permessage-deflate; server_no_context_takeover; server_max_window_bits=9";
+    let layer = Layer::new(InMemoryChannelLayer::default());
+    let config = Config { compression: Some(keeping()), ..Config::default() };
+    let app = ProtocolTypeRouter::new().websocket(|| Viewer);
+    let server = serve(Server::new(app).layers(layer.clone()).config(config).workers(1));
+    let mut members = Vec::new();
+    for (offer, bits) in [(alone, 15), (alone, 15), (narrow, 9), ("permessage-deflate", 15), ("", 0)] {
+        let mut client = Raw::connect(server.address).await;
+        client.write(raw::handshake("/", &format!("Sec-WebSocket-Extensions: {offer}\r\n"))).await;
+        let answer = client.response().await;
+        assert_eq!(answer.header("Sec-WebSocket-Extensions"), Some(offer).filter(|offer| !offer.is_empty()));
+        members.push((client, bits));
+    }
+    let mut kept = inflater(15);
+    let mut sizes = Vec::new();
+    for length in [6_000, 6_000, 40_000] {
+        let report = layer.group_send("room", event!({"type": "show", "length": length})).report().await.unwrap();
+        assert_eq!(report.delivered, 5);
+        let wanted = shown(length);
+        let mut payloads = Vec::new();
+        for (n, (client, bits)) in members.iter_mut().enumerate() {
+            let (first, payload) = client.frame().await.expect("the connection is open");
+            let inflated = match n {
+                3 => inflate(&mut kept, &payload),
+                4 => payload.clone(),
+                _ => inflate(&mut inflater(*bits), &payload),
+            };
+            assert_eq!(first, if n == 4 { FIN | BINARY } else { FIN | RSV1 | BINARY }, "member {n}");
+            assert!(inflated == wanted, "member {n} got something else than {length} bytes");
+            payloads.push(payload);
+        }
+        assert_eq!(payloads[0], payloads[1], "the same window");
+        assert!(payloads[2].len() > payloads[0].len(), "a narrower window");
+        sizes.push(payloads[3].len());
+    }
+    assert!(sizes[1] * 10 < sizes[0], "a window that is kept: {} bytes after {}", sizes[1], sizes[0]);
 }

@@ -10,13 +10,14 @@ use channels::{Config, InMemoryChannelLayer, Layer, prelude::*};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
+    sync::mpsc,
 };
 
 use crate::{
     logs,
     puppet::Strings,
     raw::{self, CLOSE, FIN, PING, PONG, Raw, TEXT, frame},
-    support::{Served, serve, within},
+    support::{Served, raise_file_limit, serve, within},
 };
 
 fn layer() -> Layer {
@@ -65,6 +66,45 @@ async fn a_server_has_stopped_when_every_disconnect_has_run() {
     }
     assert_eq!(ends.iter().filter(|told| told.starts_with("disconnect 1012")).count(), 20);
     assert_eq!(ends.iter().filter(|told| *told == "dropped").count(), 20);
+}
+
+/// Tells when its `disconnect` runs.
+struct Timed(mpsc::UnboundedSender<Instant>);
+
+#[consumer]
+impl Consumer for Timed {
+    async fn disconnect(&mut self, _: &mut Context, _: &Close) {
+        let _ = self.0.send(Instant::now());
+    }
+}
+
+#[tokio::test]
+async fn connections_end_a_hundred_at_a_time_with_pauses_in_between() {
+    const CONNECTIONS: usize = 350;
+    raise_file_limit();
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let app = ProtocolTypeRouter::new().websocket(move || Timed(tell.clone()));
+    let server = serve(Server::new(app).workers(1));
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS {
+        clients.push(Raw::open(server.address, "/").await);
+    }
+    let stopped = server.stop();
+    for mut client in clients {
+        assert_eq!(client.close().await, (RESTART.0, RESTART.1.to_owned()));
+    }
+    stopped.await;
+    let mut ends = Vec::new();
+    while let Ok(end) = told.try_recv() {
+        ends.push(end);
+    }
+    ends.sort();
+    assert_eq!(ends.len(), CONNECTIONS);
+    // Three pauses of up to 200 ms each, as chance will have it; without them one `disconnect` follows the other.
+    let pauses = [100, 200, 300].map(|next| ends[next] - ends[next - 1]);
+    let (pauses, all) = (pauses.iter().sum::<Duration>(), ends[CONNECTIONS - 1] - ends[0]);
+    assert!(pauses > Duration::from_millis(5), "{pauses:?} of {all:?}");
+    assert!(all < Duration::from_secs(15), "half of the time that a drain has: {all:?}");
 }
 
 #[tokio::test]
@@ -272,6 +312,8 @@ async fn a_second_signal_ends_it_at_once() {
     let start = Instant::now();
     program.signal("TERM").await;
     program.line("stopped").await;
+    let status = within(program.child.wait()).await.unwrap();
     assert!(start.elapsed() < Duration::from_secs(5), "it has ten for its `disconnect`");
+    assert!(status.success(), "{status}");
     assert_eq!(client.frame().await, None);
 }

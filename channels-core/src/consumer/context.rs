@@ -11,7 +11,7 @@ use crate::{
     layer::{ChannelName, GroupName, GroupSend, Layer, LayerError, Layers, NameError, Seat, SendError},
     presence::{Entry, Presence, PresenceError},
     scope::{Alarm, Deadline},
-    session::Port,
+    session::{Panic, Port},
 };
 
 /// What a hook may do: answer the handshake, send, close, join groups, reach others.
@@ -205,13 +205,11 @@ impl Context {
     ///
     /// When `what` panics.
     pub async fn block<T: Send + 'static>(&self, what: impl FnOnce() -> T + Send + 'static) -> T {
-        match tokio::task::spawn_blocking(what).await {
-            Ok(done) => done,
-            Err(ended) => match ended.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime ends, and this hook with it.
-                Err(_) => std::future::pending().await,
-            },
+        match tokio::task::spawn_blocking(|| Panic::catch(what)).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(panic)) => panic.resume(),
+            // The runtime ends, and this hook with it.
+            Err(_) => std::future::pending().await,
         }
     }
 

@@ -1,11 +1,6 @@
 //! The end of a route: a consumer, its type forgotten.
 
-use std::{
-    any::TypeId,
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{any::TypeId, fmt, sync::Arc};
 
 use actix_web::http::{StatusCode, header};
 use futures_util::future::LocalBoxFuture;
@@ -15,7 +10,7 @@ use super::{Application, Outcome, RouteList, Transports};
 use crate::{
     Consumer, Context, Deny, Scope,
     scope::Protocol,
-    session::{Class, Line, live, panic_text},
+    session::{Class, Line, Panic, live},
 };
 
 /// The end of a route: makes one consumer for each connection.
@@ -71,7 +66,7 @@ where
     }
 
     fn start(&self, cx: Context, line: Line) -> Result<LocalBoxFuture<'static, ()>, String> {
-        let consumer = catch_unwind(AssertUnwindSafe(self)).map_err(|panic| panic_text(&*panic))?;
+        let consumer = Panic::catch(self).map_err(|panic| panic.to_string())?;
         let span = cx.port().span.clone();
         Ok(Box::pin(live(consumer, cx, line).instrument(span)))
     }

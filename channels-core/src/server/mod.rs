@@ -63,7 +63,7 @@ pub use crate::session::Counts;
 use crate::{
     layer::{LayerError, Layers},
     routing::{ProtocolTypeRouter, RouteInfo, RouteList},
-    session::Home,
+    session::{Home, note_places},
     worker::Worker,
 };
 
@@ -498,6 +498,7 @@ impl Server {
         is_mounted: bool,
     ) -> Result<impl Fn(&mut ServiceConfig) + Clone + Send + 'static + use<>, ConfigError> {
         self.check()?;
+        note_places();
         let Self { app, layers, config, front, keepers, operations, .. } = self;
         let (front, operations) = (front.clone(), operations.clone());
         let (app, layers, config, keepers) = (app.clone(), layers.clone(), config.clone(), keepers.clone());

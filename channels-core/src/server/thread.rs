@@ -63,7 +63,7 @@ impl ServerThread {
         is_mounted: bool,
     ) -> Rc<Self> {
         let roster = Roster::default();
-        keepers.add(|worker| Keeper::new(roster.clone(), worker).start());
+        keepers.add(|worker| Keeper::new(roster.clone(), worker, layers.clone()).start());
         Rc::new(Self {
             app,
             layers,

@@ -1,11 +1,10 @@
 //! A connection's life, from `connect` to `disconnect`.
 
-use std::{any::Any, fmt::Display, sync::Arc};
+use std::{fmt::Display, sync::Arc};
 
 use super::{
     access,
     line::{Input, Line, Ran},
-    panic_text,
     state::Phase,
     stats::Hook,
     unhandled,
@@ -124,7 +123,7 @@ impl<C: Consumer> Life<C> {
         let bound = port.config.disconnect_timeout;
         match line.run_last(consumer.disconnect(cx, &close), bound).await {
             Ran::Done(()) => {}
-            Ran::Panicked(panic) => self.log_panic("disconnect", &*panic),
+            Ran::Panicked(panic) => self.log("disconnect", panic),
             Ran::Cut => self.log("disconnect", format_args!("did not end within {bound:?} and was cancelled")),
         }
         self.cx.leave().await;
@@ -132,7 +131,7 @@ impl<C: Consumer> Life<C> {
         for middleware in std::mem::take(&mut scope.demands.afters).into_iter().rev() {
             match self.line.run_last(middleware.after(scope, &close), bound).await {
                 Ran::Done(()) => {}
-                Ran::Panicked(panic) => tracing::error!(error = panic_text(&*panic), "a middleware panicked"),
+                Ran::Panicked(panic) => tracing::error!(error = %panic, "a middleware panicked"),
                 Ran::Cut => tracing::error!(?bound, "a middleware did not end and was cancelled"),
             }
         }
@@ -146,7 +145,7 @@ impl<C: Consumer> Life<C> {
             Ran::Done(Ok(value)) => return Some(value),
             Ran::Done(Err(error)) => error,
             Ran::Panicked(panic) => {
-                self.log_panic(hook, &*panic);
+                self.log(hook, panic);
                 self.fail();
                 return None;
             }
@@ -185,10 +184,6 @@ impl<C: Consumer> Life<C> {
         let port = self.cx.port();
         port.refuse(Deny::new(actix_web::http::StatusCode::INTERNAL_SERVER_ERROR));
         port.close(Close::new(CloseCode::INTERNAL_ERROR, "internal error"));
-    }
-
-    fn log_panic(&self, hook: &str, panic: &(dyn Any + Send)) {
-        self.log(hook, format_args!("panicked: {}", panic_text(panic)));
     }
 
     fn log(&self, hook: &str, error: impl Display) {

@@ -1,9 +1,7 @@
 //! A session's inputs: what the client sends and what the layer delivers, one at a time.
 
 use std::{
-    any::Any,
     future::{Future, poll_fn},
-    panic::AssertUnwindSafe,
     pin::{Pin, pin},
     rc::Rc,
     sync::Arc,
@@ -12,10 +10,10 @@ use std::{
 };
 
 use actix_web::http::StatusCode;
-use futures_util::FutureExt;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
+    panic::Panic,
     port::{Cut, Port},
     roster::Entry,
     state::Phase,
@@ -37,7 +35,7 @@ pub(super) enum Input {
 /// How a hook came to its end.
 pub(super) enum Ran<T> {
     Done(T),
-    Panicked(Box<dyn Any + Send>),
+    Panicked(Panic),
     /// Cancelled: the connection ended and the hook did not.
     Cut,
 }
@@ -125,7 +123,7 @@ impl Line {
     /// configured time and is cancelled then.
     pub(super) async fn run<T>(&mut self, kind: Hook, hook: impl Future<Output = T>) -> Ran<T> {
         let port = self.port.clone();
-        let mut hook = pin!(AssertUnwindSafe(hook).catch_unwind());
+        let mut hook = pin!(hook);
         let mut grace: Option<Pin<Box<Sleep>>> = None;
         let ran = poll_fn(|task| {
             if let Poll::Ready(done) = self.poll_hook(hook.as_mut(), task) {
@@ -144,7 +142,7 @@ impl Line {
 
     /// Runs the last hook: the connection has ended, only the hook's own time bounds it.
     pub(super) async fn run_last<T>(&mut self, hook: impl Future<Output = T>, bound: Duration) -> Ran<T> {
-        let mut hook = pin!(AssertUnwindSafe(hook).catch_unwind());
+        let mut hook = pin!(hook);
         let mut bound = pin!(sleep_until(Instant::now() + bound));
         let port = self.port.clone();
         let ran = poll_fn(|task| match self.poll_hook(hook.as_mut(), task) {
@@ -156,14 +154,14 @@ impl Line {
 
     fn poll_hook<T>(
         &mut self,
-        hook: Pin<&mut impl Future<Output = Result<T, Box<dyn Any + Send>>>>,
+        hook: Pin<&mut impl Future<Output = T>>,
         task: &mut Context<'_>,
     ) -> Poll<Ran<T>> {
         self.port.register_session(task.waker());
-        match hook.poll(task) {
-            Poll::Ready(Ok(done)) => Poll::Ready(Ran::Done(done)),
-            Poll::Ready(Err(panic)) => Poll::Ready(Ran::Panicked(panic)),
-            Poll::Pending => {
+        match Panic::catch(|| hook.poll(task)) {
+            Ok(Poll::Ready(done)) => Poll::Ready(Ran::Done(done)),
+            Err(panic) => Poll::Ready(Ran::Panicked(panic)),
+            Ok(Poll::Pending) => {
                 if self.ahead.is_none()
                     && self.transport.reads_ahead()
                     && let Poll::Ready(input) = self.poll_transport(task)

@@ -14,6 +14,7 @@ mod lasting;
 mod life;
 mod line;
 mod outbox;
+mod panic;
 mod port;
 mod roster;
 mod state;
@@ -22,7 +23,6 @@ mod unhandled;
 mod wire;
 
 use std::{
-    any::Any,
     future::poll_fn,
     pin::Pin,
     rc::Rc,
@@ -47,6 +47,7 @@ pub(crate) use self::{
     lasting::{Asker, Given, Home, Homes, Inbox, Lasting, Link, Reply, SessionId},
     life::live,
     line::Line,
+    panic::{Panic, note_places},
     port::{Answer, Class, Cut, Port},
     roster::{Connection, Drain, Inspect, Keeper, Roster, ThreadReport},
     stats::Stats,
@@ -195,10 +196,4 @@ impl MessageBody for Body {
             frame => frame,
         }
     }
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a text".to_owned())
 }

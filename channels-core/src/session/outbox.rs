@@ -125,11 +125,13 @@ impl Outbox {
         self.frames.push_back(Outgoing::Close(close));
     }
 
-    /// Drops the messages that wait.
-    pub(crate) fn clear(&mut self) {
+    /// Drops the messages that wait, and says how many they were.
+    pub(crate) fn clear(&mut self) -> usize {
+        let dropped = self.frames.iter().filter(|frame| frame.message().is_some()).count();
         self.taken += self.frames.len() as u64;
         self.frames.clear();
         self.bytes = 0;
+        dropped
     }
 
     /// Nothing follows what waits: the response ends behind it.
@@ -214,6 +216,16 @@ mod tests {
         assert_eq!(outbox.make_room(100), 3);
         outbox.push(message(100)).unwrap();
         assert_eq!(outbox.pop(), Some(message(100)));
+    }
+
+    #[test]
+    fn those_that_are_dropped_together_are_counted() {
+        let mut outbox = Outbox::new(10);
+        outbox.push(message(3)).unwrap();
+        outbox.push(message(4)).unwrap();
+        outbox.close(Close::new(1000, ""));
+        assert_eq!(outbox.clear(), 2);
+        assert_eq!((outbox.pop(), outbox.bytes()), (None, 0));
     }
 
     #[test]

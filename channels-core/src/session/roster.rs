@@ -16,7 +16,7 @@ use super::{
     state::Phase,
     stats::{Board, Counts, Stats},
 };
-use crate::{Close, scope::Protocol, server::Guest};
+use crate::{Close, Layers, scope::Protocol, server::Guest};
 
 /// How often quiet connections are looked for.
 pub(crate) const TICK: Duration = Duration::from_secs(1);
@@ -106,13 +106,14 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Keeps this roster; `worker` tells the threads of a process apart.
-    pub(crate) fn new(roster: Roster, worker: usize) -> Self {
-        let _ = worker;
+    /// Keeps this roster; `worker` tells the threads of a process apart, and `layers` are what they share.
+    pub(crate) fn new(roster: Roster, worker: usize, layers: Layers) -> Self {
+        #[cfg(not(feature = "metrics"))]
+        let _ = (worker, layers);
         Self {
             roster,
             #[cfg(feature = "metrics")]
-            publisher: crate::metrics::Publisher::new(worker),
+            publisher: crate::metrics::Publisher::new(worker, layers),
         }
     }
 
@@ -124,6 +125,8 @@ impl Keeper {
             let waiting = ports.iter().filter(|(_, port)| port.class().name == consumer);
             self.publisher.publish(consumer, counts, waiting.map(|(_, port)| port.waiting_bytes()).sum());
         }
+        #[cfg(feature = "metrics")]
+        self.publisher.publish_layers();
     }
 }
 

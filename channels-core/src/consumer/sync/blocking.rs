@@ -1,10 +1,6 @@
 //! A synchronous consumer as an asynchronous one.
 
-use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -12,7 +8,7 @@ use tokio::{
 };
 
 use super::{SyncConsumer, SyncContext};
-use crate::{Close, Consumer, Context, Dispatch, Envelope, Message, Result, Scope, WriteError};
+use crate::{Close, Consumer, Context, Dispatch, Envelope, Message, Result, Scope, WriteError, session::Panic};
 
 /// Runs a synchronous consumer's hooks on the pool, one after the other.
 pub(crate) struct Blocking<C> {
@@ -40,10 +36,10 @@ impl<C: SyncConsumer> Blocking<C> {
     ) -> Result<T, WriteError> {
         let mut consumer = self.come_back().await?;
         let (commands, mut asked) = mpsc::unbounded_channel();
-        let (tell, told) = oneshot::channel::<Result<T, Box<dyn Any + Send>>>();
+        let (tell, told) = oneshot::channel::<Result<T, Panic>>();
         self.consumer = Place::Away(spawn_blocking(move || {
             let mut cx = SyncContext::new(commands);
-            let done = catch_unwind(AssertUnwindSafe(|| hook(&mut consumer, &mut cx)));
+            let done = Panic::catch(|| hook(&mut consumer, &mut cx));
             let _ = tell.send(done);
             consumer
         }));
@@ -53,7 +49,7 @@ impl<C: SyncConsumer> Blocking<C> {
         self.consumer = Place::Here(self.come_back().await?);
         match told.await {
             Ok(Ok(done)) => Ok(done),
-            Ok(Err(panic)) => resume_unwind(panic),
+            Ok(Err(panic)) => panic.resume(),
             Err(_) => Err(WriteError::Closed),
         }
     }

@@ -1,11 +1,6 @@
 //! The events that a connection is delivered.
 
-use std::{
-    collections::VecDeque,
-    panic::{AssertUnwindSafe, catch_unwind},
-    rc::Rc,
-    sync::Arc,
-};
+use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
 use tracing::field;
 
@@ -14,7 +9,7 @@ use crate::{
     event::{Envelope, Rendered},
     frame::{Outgoing, Shared},
     layer::{ChannelName, Delivery, Hub},
-    session::{panic_text, state::Phase},
+    session::{Panic, state::Phase},
 };
 
 impl Port {
@@ -74,12 +69,11 @@ impl Port {
     /// What the consumer's pure handlers make of an event: made by the first member that asks, for all of its type.
     fn render<'a>(&self, event: &'a Envelope) -> &'a Rendered {
         event.rendered(self.class.id, || {
-            let rendered = catch_unwind(AssertUnwindSafe(|| (self.class.render)(event)));
-            let error = match rendered {
+            let error = match Panic::catch(|| (self.class.render)(event)) {
                 Ok(None) => return Rendered::NotPure,
                 Ok(Some(Ok(message))) => return Rendered::Made(Arc::new(Shared::new(message))),
                 Ok(Some(Err(error))) => format!("{error:?}"),
-                Err(panic) => panic_text(&*panic),
+                Err(panic) => panic.to_string(),
             };
             tracing::error!(consumer = self.class.name, event = event.name(), error, "a pure handler failed");
             Rendered::Failed

@@ -98,7 +98,8 @@ impl Port {
         } else {
             self.drop_slow(1);
             if matches!(self.config.slow_client, SlowClient::Close | SlowClient::Coalesce(_)) {
-                self.outbox.borrow_mut().clear();
+                let waited = self.outbox.borrow_mut().clear();
+                self.drop_slow(waited as u64);
                 self.close(Close::new(CloseCode::TOO_SLOW, "the client reads too slowly"));
             }
         }

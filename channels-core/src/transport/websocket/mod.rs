@@ -542,3 +542,47 @@ fn broken(rule: &'static str) -> Close {
 fn not_utf8() -> Close {
     Close::new(CloseCode::INVALID_PAYLOAD, "the text is not UTF-8")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{frame::Shared, server::Compression};
+
+    fn encoder(offer: &str, settings: &Compression) -> Encoder {
+        let agreed = negotiate([offer].into_iter(), settings).expect("an offer that can be met");
+        Encoder::Deflate { deflate: Deflate::new(&agreed, settings), min_size: settings.min_size }
+    }
+
+    #[test]
+    fn a_message_for_many_is_deflated_once_for_all_with_the_same_parameters() {
+        let message = Outgoing::Shared(Arc::new(Shared::new("repeats itself, ".repeat(100).into())));
+        let settings = Compression::default();
+        let offer = "permessage-deflate";
+        let mut first = encoder(offer, &settings);
+        let frame = first.encode(&message);
+        assert!(frame.len() < 200, "{} bytes", frame.len());
+        assert_eq!(frame.as_ptr(), first.encode(&message).as_ptr());
+        assert_eq!(frame.as_ptr(), encoder(offer, &settings).encode(&message).as_ptr());
+
+        let smaller = Compression { level: 9, ..Compression::default() };
+        let keeping = Compression { server_context_takeover: true, ..Compression::default() };
+        let others = [
+            encoder("permessage-deflate; server_max_window_bits=9", &settings),
+            encoder(offer, &smaller),
+            encoder(offer, &keeping),
+            encoder(offer, &keeping),
+            Encoder::Plain,
+        ];
+        let mut frames = vec![frame];
+        for mut other in others {
+            let frame = other.encode(&message);
+            assert!(frames.iter().all(|known| known.as_ptr() != frame.as_ptr()), "each has a form of its own");
+            frames.push(frame);
+        }
+        // What is too small to be deflated is what everybody gets who agreed on nothing.
+        let large = Compression { min_size: 10_000, ..Compression::default() };
+        assert_eq!(frames[5].as_ptr(), encoder(offer, &large).encode(&message).as_ptr());
+    }
+}
