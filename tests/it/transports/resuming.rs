@@ -145,6 +145,19 @@ async fn of_a_batch_a_busy_consumer_takes_a_part_and_the_rest_when_it_can() {
 }
 
 #[tokio::test]
+async fn what_comes_to_a_session_that_has_ended_is_not_confirmed() {
+    let mut house = House::new();
+    let mut client = house.open(Kind::Poll).await;
+    client.say("close 4042").await;
+    assert!(house.end().await.starts_with("4042 "));
+    let late = client.post(r#"{"from": 2, "messages": ["late"]}"#).await;
+    assert_eq!((late.status, &*late.body), (200, r#"{"taken":1}"#));
+    let known = client.post(r#"{"from": 1, "messages": ["close 4042"]}"#).await;
+    assert_eq!((known.status, &*known.body), (200, r#"{"taken":1}"#));
+    assert_eq!(client.hear().await, Heard::Closed(4042, "as you wish".to_owned()));
+}
+
+#[tokio::test]
 async fn a_batch_that_is_sent_again_is_taken_once() {
     let house = House::new();
     let mut client = house.open(Kind::Poll).await;
