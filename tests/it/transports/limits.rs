@@ -15,7 +15,7 @@ use super::{
     house::{House, server},
 };
 use crate::{
-    raw::Raw,
+    raw::{FIN, Raw, TEXT, frame},
     support::{serve, within},
 };
 
@@ -97,6 +97,28 @@ async fn a_client_that_sends_too_often_is_closed_with_4429() {
             other => panic!("{kind:?}: {other:?}"),
         }
     }
+}
+
+/// Answers what is not empty.
+#[derive(Default)]
+struct Terse;
+
+#[consumer]
+impl Consumer for Terse {
+    async fn receive(&mut self, cx: &mut Context, message: Message) -> Result<()> {
+        if message.is_empty() { Ok(()) } else { cx.send(message) }
+    }
+}
+
+#[tokio::test]
+async fn a_frame_of_very_many_messages_costs_as_much_as_each_of_them_does() {
+    const MESSAGES: usize = 200_000;
+    let routes = URLRouter::new([path("ws/", Terse::default).transports([WebSocket])]);
+    let house = serve(Server::new(ProtocolTypeRouter::new().websocket(routes.unwrap())).workers(1));
+    let mut client = Client::open(Kind::Socket, house.address, "/ws/").await;
+    let batch = format!(r#"{{"from":1,"messages":[{}"last"]}}"#, r#""","#.repeat(MESSAGES));
+    client.down().write(frame(FIN | TEXT, batch)).await;
+    within(client.hears("last")).await;
 }
 
 #[tokio::test]
