@@ -41,7 +41,8 @@ pub struct Config {
     pub max_frame_size: usize,
     /// Fragments of one message; past it the connection closes with 1009. 1,024: a message of 1 MiB in pieces of 1 KiB.
     pub max_fragments: usize,
-    /// Bytes of messages that wait to be written to one client. 1 MiB, besides what the kernel's socket holds.
+    /// Bytes of messages that wait to be written to one client, each counted with 32 more than it has. 1 MiB, besides what
+    /// the kernel's socket holds.
     pub max_waiting_bytes: usize,
     /// What becomes of a client that more than `max_waiting_bytes` would wait for. [`SlowClient::Close`].
     pub slow_client: SlowClient,

@@ -208,7 +208,7 @@ async fn what_a_stream_has_sent_is_kept_up_to_the_bound() {
     }
     let last = client.has;
     let go_on = |after: u64| format!("Accept: text/event-stream\r\nLast-Event-ID: {}.{after}\r\n", client.session);
-    let [early, late] = [go_on(last - 20), go_on(last - 16)];
+    let [early, late] = [go_on(last - 20), go_on(last - 15)];
     assert_eq!(client.ask("GET", &early, "").await.status, 410);
     let mut stream = Raw::connect(house.server.address).await;
     stream.write(request("GET", "/do/as-told/", &late, "")).await;

@@ -40,7 +40,7 @@ use crate::{
     transport::batch::{End, Said},
 };
 
-/// Bytes of messages that are given at once, but for the last of them.
+/// What messages cost that are given at once, but for the last of them.
 const GIVEN: usize = 64 * 1024;
 
 /// A session that has a carrier now and then.
@@ -165,9 +165,9 @@ impl Lasting {
 
     /// Takes messages out of the outbox, as many as are given at once.
     fn collect(&self, after: u64, task: &mut std::task::Context<'_>) {
-        let mut bytes: usize = self.carried().kept().after(after).map(Message::len).sum();
-        let before = bytes;
-        while bytes < GIVEN
+        let mut cost: usize = self.carried().kept().after(after).map(Message::cost).sum();
+        let before = cost;
+        while cost < GIVEN
             && self.end.borrow().is_none()
             && let Poll::Ready(next) = self.port.poll_outgoing(task)
         {
@@ -175,14 +175,14 @@ impl Lasting {
                 Some(Outgoing::Close(close)) => drop(self.end.replace(Some(close))),
                 Some(frame) => {
                     if let Some(message) = frame.message() {
-                        bytes += message.len();
+                        cost += message.cost();
                         self.carried().kept_mut().push(message.clone());
                     }
                 }
                 None => drop(self.end.replace(Some(Close::new(CloseCode::ABNORMAL, "the session has ended")))),
             }
         }
-        if bytes > before {
+        if cost > before {
             self.port.relieved();
         }
     }
@@ -193,10 +193,10 @@ impl Lasting {
 
     fn give(&self, after: u64) -> Given {
         let kept = self.carried().kept();
-        let mut bytes = 0;
+        let mut cost = 0;
         let fits = |message: &&Message| {
-            let fits = bytes < GIVEN;
-            bytes += message.len();
+            let fits = cost < GIVEN;
+            cost += message.cost();
             fits
         };
         let messages: Vec<_> = kept.after(after).take_while(fits).map(|message| Said(message.clone())).collect();
