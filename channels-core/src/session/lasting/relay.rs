@@ -10,8 +10,9 @@ use super::{
 };
 use crate::{ChannelName, Layer, LayerError, SendError};
 
-/// How long another process may take to answer, besides what it is asked to wait.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long another process may take to answer, besides what it is asked to wait. It is asked twice, and a client that opens
+/// must hear in less than its own 5 s that its session is gone.
+const PATIENCE: Duration = Duration::from_millis(1_500);
 /// How long it is asked to wait at once: so it is soon known that a process has gone.
 const SLICE: Duration = Duration::from_secs(10);
 /// How soon a full channel is tried again, at most.
