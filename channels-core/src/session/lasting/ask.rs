@@ -16,6 +16,8 @@ pub(crate) struct Ask {
     pub(super) key: u64,
     pub(super) secret: String,
     pub(super) asker: Asker,
+    /// Tells the carrier that asks from the others that the session had.
+    pub(super) carrier: u64,
     pub(super) wish: Wish,
 }
 
@@ -30,7 +32,6 @@ pub(crate) struct Asker {
 pub(crate) enum Wish {
     /// The messages behind `after`, when there are some, or after a while none.
     Take {
-        carrier: u64,
         /// Whether the carrier is a new one, which takes over from the one there is.
         begins: bool,
         after: u64,
@@ -44,7 +45,7 @@ pub(crate) enum Wish {
     /// The client broke a rule.
     Fail(End),
     /// The carrier is gone.
-    Leave { carrier: u64 },
+    Leave,
 }
 
 /// What becomes of a request.

@@ -204,7 +204,7 @@ impl Home {
             Some((secret, session)) if bool::from(secret.as_bytes().ct_eq(ask.secret.as_bytes())) => session.clone(),
             _ => return Reply::Gone,
         };
-        if !session.is_of(&ask.asker) {
+        if !session.admits(ask.carrier, &ask.asker) {
             return Reply::Gone;
         }
         match ask.wish {
@@ -212,7 +212,7 @@ impl Home {
                 session.told.notify_one();
                 Reply::Done
             }
-            wish => session.fulfil(wish).await,
+            wish => session.fulfil(ask.carrier, wish).await,
         }
     }
 }

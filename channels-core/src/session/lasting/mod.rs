@@ -90,8 +90,10 @@ impl Lasting {
         self.port.carried().expect("set when the session is made")
     }
 
-    fn is_of(&self, asker: &Asker) -> bool {
-        self.path == asker.path && self.owner.get() == asker.owner
+    /// Whether who asks is let in. A carrier that is in stays when the consumer logs somebody in or out: it is for the
+    /// consumer to close it.
+    fn admits(&self, carrier: u64, asker: &Asker) -> bool {
+        self.path == asker.path && (self.carrier.get() == carrier || self.owner.get() == asker.owner)
     }
 
     /// Resolves when the client was told of the end.
@@ -99,9 +101,9 @@ impl Lasting {
         self.told.notified().await;
     }
 
-    async fn fulfil(&self, wish: Wish) -> Reply {
+    async fn fulfil(&self, carrier: u64, wish: Wish) -> Reply {
         match wish {
-            Wish::Take { carrier, begins, after, ack, wait } => self.take(carrier, begins, after, ack, wait).await,
+            Wish::Take { begins, after, ack, wait } => self.take(carrier, begins, after, ack, wait).await,
             Wish::Push { from, messages, ack, wait } => self.push(from, messages, ack, wait).await,
             Wish::Close(end) => {
                 self.inbox.close(end.into());
@@ -112,7 +114,7 @@ impl Lasting {
                 self.inbox.fail(end.into());
                 Reply::Done
             }
-            Wish::Leave { carrier } => {
+            Wish::Leave => {
                 if self.carrier.get() == carrier {
                     self.take_over(0);
                 }
