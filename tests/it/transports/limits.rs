@@ -9,13 +9,14 @@ use channels::{
     prelude::*,
 };
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use super::{
     client::{Client, Heard, Kind, request},
     house::{House, server},
 };
 use crate::{
-    raw::{FIN, Raw, TEXT, frame},
+    raw::{FIN, Raw, TEXT, frame, handshake},
     support::{serve, within},
 };
 
@@ -119,6 +120,47 @@ async fn a_frame_of_very_many_messages_costs_as_much_as_each_of_them_does() {
     let batch = format!(r#"{{"from":1,"messages":[{}"last"]}}"#, r#""","#.repeat(MESSAGES));
     client.down().write(frame(FIN | TEXT, batch)).await;
     within(client.hears("last")).await;
+}
+
+/// Says more than sockets hold, and tells how it ended.
+struct Talker(mpsc::UnboundedSender<String>);
+
+#[consumer]
+impl Consumer for Talker {
+    async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+        cx.accept()?;
+        let long = Message::from("x".repeat(1024 * 1024));
+        for _ in 0..64 {
+            cx.send(long.clone())?;
+        }
+        Ok(())
+    }
+
+    async fn disconnect(&mut self, _: &mut Context, close: &Close) {
+        let _ = self.0.send(close.to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_carrier_whose_client_reads_nothing_is_given_up() {
+    let (tell, mut ends) = mpsc::unbounded_channel();
+    // The route's, so that it is not the kernel's as well.
+    let route = path("ws/", move || Talker(tell.clone())).transports([WebSocket, EventStream]).config(|config| {
+        config.stall_timeout = Duration::from_millis(200);
+        config.poll_window = Duration::from_millis(200);
+        config.ping_interval = None;
+        config.max_waiting_bytes = 128 * 1024 * 1024;
+    });
+    let house = serve(Server::new(ProtocolTypeRouter::new().websocket(URLRouter::new([route]).unwrap())).workers(1));
+    for ask in [
+        handshake("/ws/", "Sec-WebSocket-Protocol: channels.v1\r\n"),
+        request("GET", "/ws/", "Accept: text/event-stream\r\n", ""),
+    ] {
+        let mut sleeps = Raw::connect_narrow(house.address).await;
+        sleeps.write(ask).await;
+        assert_eq!(within(ends.recv()).await.unwrap(), "4408 (the client stayed away)");
+        drop(sleeps);
+    }
 }
 
 #[tokio::test]

@@ -123,13 +123,16 @@ struct Socket {
     config: Arc<Config>,
 }
 
-/// The socket is lost.
+/// The socket is lost, or its client reads nothing any more.
 struct Lost;
 
 impl Socket {
     async fn write(&self, frame: Outgoing) -> Result<(), Lost> {
         let bytes = self.writer.borrow_mut().encode(&frame);
-        self.parts.send(bytes).await.map_err(|_| Lost)
+        match timeout(self.config.stall_timeout, self.parts.send(bytes)).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Lost),
+        }
     }
 
     async fn say(&self, text: String) -> Result<(), Lost> {
