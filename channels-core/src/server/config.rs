@@ -56,7 +56,8 @@ pub struct Config {
     /// Whether and how messages are compressed (permessage-deflate, RFC 7692) for clients that offer it. `None`: it costs
     /// more CPU than it saves time for the small messages of a chat; turn it on for large JSON.
     pub compression: Option<Compression>,
-    /// How long `connect` may take to decide; past it the handshake is answered with 503. 5 s, as in Daphne.
+    /// How long `connect` may take to decide; past it the handshake is answered with 503. And how long a session that was
+    /// opened to be polled waits for its client to come with its id; past it it is closed with 4408. 5 s, as in Daphne.
     pub handshake_timeout: Duration,
     /// How long an [`HttpConsumer`](crate::HttpConsumer) may take to begin its response; past it the request is answered with
     /// 503. 60 s: twice what a long poll usually waits, and as long as most proxies do.

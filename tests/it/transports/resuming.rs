@@ -244,6 +244,17 @@ async fn a_client_that_stays_away_is_disconnected_with_4408_and_then_unknown() {
 }
 
 #[tokio::test]
+async fn a_session_that_nobody_comes_for_ends_after_the_time_of_a_handshake() {
+    let mut house = House::with(Config { handshake_timeout: Duration::from_millis(300), ..Config::default() });
+    let mut visited = house.open(Kind::Poll).await;
+    visited.say("here").await;
+    let _unvisited = house.open(Kind::Poll).await;
+    assert_eq!(house.end().await, "4408 (the client stayed away) by Server in 1");
+    visited.hears("here").await;
+    assert!(house.ends.try_recv().is_err());
+}
+
+#[tokio::test]
 async fn a_client_that_polls_is_not_away_however_long_nothing_is_said() {
     let house = House::with(Config { poll_window: Duration::from_millis(300), ..Config::default() });
     let mut client = house.open(Kind::Poll).await;

@@ -6,7 +6,6 @@ use std::{
     fmt,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
@@ -24,7 +23,7 @@ use super::{
     ask::{Ask, Wish},
     relay,
 };
-use crate::{ChannelName, Layer, LayerError, session::Port};
+use crate::{ChannelName, Layer, LayerError};
 
 /// Requests for one thread's sessions that wait to be looked at; who has one more waits.
 const ERRANDS: usize = 1_024;
@@ -191,7 +190,7 @@ impl Home {
             life.await;
             session.port.discount();
             // A client between two requests comes for what was left for it, and again if the answer was lost.
-            let _ = timeout(patience(&session.port), session.told()).await;
+            let _ = timeout(session.carried().patience(&session.port.config), session.told()).await;
             tokio::time::sleep(session.port.config.close_timeout).await;
             home.sessions.borrow_mut().remove(&key);
         });
@@ -215,11 +214,6 @@ impl Home {
             wish => session.fulfil(ask.carrier, wish).await,
         }
     }
-}
-
-/// How long a client may be away.
-fn patience(port: &Port) -> Duration {
-    port.config.poll_window * 3 / 2
 }
 
 #[cfg(test)]

@@ -102,6 +102,7 @@ impl Lasting {
     }
 
     async fn fulfil(&self, carrier: u64, wish: Wish) -> Reply {
+        self.carried().set_visited();
         match wish {
             Wish::Take { begins, after, ack, wait } => self.take(carrier, begins, after, ack, wait).await,
             Wish::Push { from, messages, ack, wait } => self.push(from, messages, ack, wait).await,
