@@ -53,6 +53,16 @@ async fn an_id_that_is_unknown_is_answered_with_410() {
 }
 
 #[tokio::test]
+async fn of_an_id_that_there_cannot_be_the_body_is_not_awaited() {
+    let house = House::new();
+    for method in ["POST", "DELETE"] {
+        let mut raw = Raw::connect(house.server.address).await;
+        raw.write(format!("{method} /do/as-told/ HTTP/1.1\r\nHost: localhost\r\nChannels-Session: x\r\nContent-Length: 9\r\n\r\n")).await;
+        assert_eq!(raw.response().await.status, 410);
+    }
+}
+
+#[tokio::test]
 async fn a_session_is_not_reached_by_another_path() {
     let house = House::new();
     let client = house.open(Kind::Poll).await;

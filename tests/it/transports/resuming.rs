@@ -245,7 +245,7 @@ async fn a_client_that_stays_away_is_disconnected_with_4408_and_then_unknown() {
 
 #[tokio::test]
 async fn a_session_that_nobody_comes_for_ends_after_the_time_of_a_handshake() {
-    let mut house = House::with(Config { handshake_timeout: Duration::from_millis(300), ..Config::default() });
+    let mut house = House::with(Config { handshake_timeout: Duration::from_secs(2), ..Config::default() });
     let mut visited = house.open(Kind::Poll).await;
     visited.say("here").await;
     let _unvisited = house.open(Kind::Poll).await;

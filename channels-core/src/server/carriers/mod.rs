@@ -150,6 +150,12 @@ impl ServerThread {
         Ok(Begun { link: Link::new(self.home.clone(), layer, id, asker), accept })
     }
 
+    /// The way to the session that a request names.
+    fn link_named(&self, admitted: &Admitted, id: &str) -> Result<Link, Box<HttpResponse>> {
+        let id = SessionId::parse(id).ok_or_else(|| Box::new(requests::gone()))?;
+        self.link(admitted, id)
+    }
+
     /// The way to a session that there should be.
     fn link(&self, admitted: &Admitted, id: SessionId) -> Result<Link, Box<HttpResponse>> {
         let Admitted { scope, endpoint, .. } = admitted;

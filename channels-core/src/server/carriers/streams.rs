@@ -22,7 +22,7 @@ use crate::{
         Config,
         thread::{ServerThread, lost},
     },
-    session::{Given, Link, Reply, SessionId},
+    session::{Given, Link, Reply},
     transport::{batch::Said, event_stream},
 };
 
@@ -61,8 +61,7 @@ impl ServerThread {
     }
 
     pub(super) async fn stream(&self, request: &HttpRequest, admitted: Admitted, id: &str, after: u64) -> HttpResponse {
-        let Some(id) = SessionId::parse(id) else { return requests::gone() };
-        match self.link(&admitted, id) {
+        match self.link_named(&admitted, id) {
             Ok(link) => self.begin_stream(request, link, admitted.config, after, Accept::new()).await,
             Err(response) => *response,
         }
