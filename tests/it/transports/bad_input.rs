@@ -140,6 +140,7 @@ async fn what_the_route_does_not_offer_is_answered_with_405() {
         let response = raw.response().await;
         assert_eq!(response.status, 405, "{method} {path} {headers}");
         assert!(response.header("Allow").is_some());
+        assert_eq!(response.header("Cache-Control"), Some("no-store"), "{method} {path} {headers}");
     }
     for offer in ["", "Sec-WebSocket-Protocol: channels.v1\r\n"] {
         let mut socket = Raw::connect(house.server.address).await;
