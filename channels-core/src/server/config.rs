@@ -27,8 +27,8 @@ pub struct Config {
     /// Handshakes that wait for `connect` to decide, on one worker thread; past it a handshake is answered with 503, so
     /// that a crowd that comes back at once does not make everybody wait until all give up. 1,024.
     pub max_handshakes: usize,
-    /// Connections of one client address over all worker threads; past it a handshake is answered with 429. `None`: behind
-    /// a proxy all clients have its address.
+    /// Connections of one client address over all worker threads; past it a handshake is answered with 429. A session that
+    /// outlives its carriers counts until it is forgotten. `None`: behind a proxy all clients have its address.
     pub max_connections_per_address: Option<usize>,
     /// Bytes of a handshake's header fields, names and values; past it the handshake is answered with 431. 16 KiB, twice
     /// what most proxies let through. The HTTP server itself takes 128 KiB and 96 fields before it answers with 400.

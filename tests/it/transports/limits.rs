@@ -22,6 +22,8 @@ use crate::{
 
 const CARRIERS: [Kind; 3] = [Kind::Socket, Kind::Stream, Kind::Poll];
 
+const SHORT: Duration = Duration::from_millis(50);
+
 async fn try_open(house: &House, kind: Kind) -> Result<Client, u16> {
     let opened = Client::try_open(kind, house.server.address, "/do/as-told/", "").await;
     opened.map_err(|response| response.status)
@@ -30,7 +32,7 @@ async fn try_open(house: &House, kind: Kind) -> Result<Client, u16> {
 #[tokio::test]
 async fn connections_are_counted_by_session() {
     for (config, refused) in [
-        (Config { max_connections_per_address: Some(2), ..Config::default() }, 429),
+        (Config { max_connections_per_address: Some(2), close_timeout: SHORT, ..Config::default() }, 429),
         (Config { max_header_size: 10, ..Config::default() }, 431),
     ] {
         for kind in CARRIERS {
@@ -57,6 +59,20 @@ async fn connections_are_counted_by_session() {
         let refused = Client::try_open(kind, full.address, "/do/as-told/", "").await;
         assert_eq!(refused.err().map(|response| response.status), Some(503));
     }
+}
+
+#[tokio::test]
+async fn a_session_counts_until_its_client_has_had_its_last_words() {
+    let config = Config { max_connections_per_address: Some(1), close_timeout: Duration::ZERO, ..Config::default() };
+    let mut house = House::with(config);
+    let mut client = house.open(Kind::Poll).await;
+    client.say("close 4042").await;
+    house.end().await;
+    for _ in 0..20 {
+        assert_eq!(try_open(&house, Kind::Poll).await.err(), Some(429));
+    }
+    assert_eq!(client.hear().await, Heard::Closed(4042, "as you wish".to_owned()));
+    within(async { while try_open(&house, Kind::Poll).await.is_err() {} }).await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::kept::Kept;
-use crate::Config;
+use crate::{Config, server::Guest};
 
 /// What is kept for a client that may come back, and since when it has been away.
 #[derive(Default)]
@@ -17,6 +17,8 @@ pub(in crate::session) struct Carried {
     away: Cell<Option<Instant>>,
     /// Somebody has come with the session's id.
     visited: Cell<bool>,
+    /// Its place among the connections of the client's address, once the consumer has ended.
+    guest: Cell<Option<Guest>>,
 }
 
 impl Carried {
@@ -26,6 +28,10 @@ impl Carried {
 
     pub(super) fn kept_mut(&self) -> RefMut<'_, Kept> {
         self.kept.borrow_mut()
+    }
+
+    pub(in crate::session) fn keep(&self, guest: Option<Guest>) {
+        self.guest.set(guest);
     }
 
     pub(super) fn set_away(&self, since: Option<Instant>) {
