@@ -6,6 +6,7 @@ use channels::{
     Config, Layer, event,
     layer::redis::{RedisChannelLayer, RedisLayer, RedisOptions, RedisPubSubChannelLayer},
 };
+use serde_json::json;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
     house::server,
 };
 use crate::{
-    raw::{CLOSE, FIN, Raw, handshake},
+    raw::{CLOSE, FIN, Raw, TEXT, frame, handshake},
     redis::{
         server::{RedisServer, prefix, shared},
         until_ready,
@@ -146,6 +147,43 @@ async fn a_server_that_stops_lets_go_of_sessions_of_others_without_an_end() {
         let mut client = client.go_on(Kind::Poll, home.address).await;
         client.say("back").await;
         client.hears("back").await;
+    }
+}
+
+#[tokio::test]
+async fn what_the_layer_does_not_carry_is_refused_or_ends_the_session_with_1009() {
+    let config = Config { max_message_size: 4 * 1024 * 1024, ..Config::default() };
+    let mut two = two_over(&options(), config).await;
+    // The layer carries 1 MiB.
+    let long = "x".repeat(1_500_000);
+    let is_too_big = |heard: &Heard| matches!(heard, Heard::Closed(1009, _));
+
+    let mut poll = two.open(Kind::Poll).await;
+    let status = poll.post(&json!({"from": 1, "messages": [long]}).to_string()).await.status;
+    assert_eq!(status, 413);
+    poll.say("still here").await;
+    poll.hears("still here").await;
+
+    let mut socket = two.open(Kind::Socket).await;
+    let third = "x".repeat(500_000);
+    let batch = json!({"from": 1, "messages": [third, third, third]}).to_string();
+    socket.down().write(frame(FIN | TEXT, batch)).await;
+    for _ in 0..3 {
+        socket.hears(&*third).await;
+    }
+    socket.sent = 3;
+    socket.say(&long).await;
+    let heard = socket.hear().await;
+    assert!(is_too_big(&heard), "{heard:?}");
+    assert!(within(two.ends.recv()).await.unwrap().starts_with("1009 "));
+
+    for kind in CARRIERS {
+        let mut client = Client::open(Kind::Poll, two.home.address, "/do/as-told/").await;
+        client.say(&long).await;
+        let mut client = client.go_on(kind, two.other.address).await;
+        let heard = client.hear().await;
+        assert!(is_too_big(&heard), "{kind:?}: {heard:?}");
+        assert!(within(two.ends.recv()).await.unwrap().starts_with("1009 "));
     }
 }
 

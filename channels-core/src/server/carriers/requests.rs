@@ -92,7 +92,7 @@ pub(super) fn answer(reply: Reply) -> HttpResponse {
         Reply::Done => HttpResponse::NoContent().finish(),
         Reply::Bad(why) => HttpResponse::BadRequest().body(why),
         Reply::Gone => gone(),
-        Reply::TooBig(limit) => too_big(limit),
+        Reply::TooBig(limit) | Reply::TooLong(limit) => too_big(limit),
         Reply::Unreachable => unavailable("the session's server cannot be reached"),
         Reply::Stopping => unavailable("the server is stopping"),
     }

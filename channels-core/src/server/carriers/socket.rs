@@ -373,13 +373,22 @@ impl<'a> Carrying<'a> {
             return Ok(());
         }
         self.reading.set(false);
-        let mut left = &messages[..];
+        let (mut left, mut most) = (&messages[..], PUSHED);
         loop {
-            let next = self.at_once(left);
+            let next = self.at_once(left, most);
             let taken = match self.link.push(from, next.to_vec(), ack.unwrap_or(0)).await {
                 Reply::Taken(taken) => taken,
                 Reply::Bad(why) => {
                     let close = Close::new(CloseCode::INVALID_PAYLOAD, why);
+                    self.link.fail(End::from(&close)).await;
+                    return Err(Over::Ended(close));
+                }
+                Reply::TooLong(_) if next.len() > 1 => {
+                    most = next.len() / 2;
+                    continue;
+                }
+                Reply::TooLong(limit) => {
+                    let close = Close::new(CloseCode::MESSAGE_TOO_BIG, format!("the message is over {limit} bytes"));
                     self.link.fail(End::from(&close)).await;
                     return Err(Over::Ended(close));
                 }
@@ -401,14 +410,14 @@ impl<'a> Carrying<'a> {
         Ok(())
     }
 
-    /// The first of these messages: so many, and so many bytes, but at least one.
-    fn at_once<'m>(&self, messages: &'m [Said]) -> &'m [Said] {
+    /// The first of these messages: so many, and no more bytes than one may have, but at least one.
+    fn at_once<'m>(&self, messages: &'m [Said], most: usize) -> &'m [Said] {
         let mut bytes = 0;
         let fits = |Said(message): &&Said| {
             bytes += message.len();
             bytes <= self.socket.config.max_message_size
         };
-        let fitting = messages.iter().take(PUSHED).take_while(fits).count();
+        let fitting = messages.iter().take(most).take_while(fits).count();
         &messages[..fitting.max(1).min(messages.len())]
     }
 

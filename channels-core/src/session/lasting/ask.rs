@@ -63,6 +63,8 @@ pub(crate) enum Reply {
     Gone,
     /// A message is larger than the limit in bytes; the session ends.
     TooBig(usize),
+    /// It is longer than the layer carries between processes, in bytes; the session goes on.
+    TooLong(usize),
     /// The session's process could not be asked.
     Unreachable,
     /// This server stops, and the session is another one's.
@@ -79,6 +81,15 @@ pub(crate) struct Given {
     /// How many of the client's messages the consumer has.
     pub(crate) taken: u64,
     pub(crate) subprotocol: Option<String>,
+}
+
+impl Given {
+    /// Less at once: the rest is asked for again.
+    pub(super) fn first_half(mut self) -> Self {
+        self.messages.truncate(self.messages.len() / 2);
+        self.close = None;
+        self
+    }
 }
 
 /// A request on its way to another process.

@@ -23,7 +23,7 @@ use super::{
     ask::{Ask, Wish},
     relay,
 };
-use crate::{ChannelName, Layer, LayerError};
+use crate::{ChannelName, Close, Layer, LayerError};
 
 /// Requests for one thread's sessions that wait to be looked at; who has one more waits.
 const ERRANDS: usize = 1_024;
@@ -195,6 +195,15 @@ impl Home {
             home.sessions.borrow_mut().remove(&key);
         });
         id
+    }
+
+    /// Ends a session whose client is told so.
+    pub(super) fn end(&self, key: u64, close: Close) {
+        if let Some((_, session)) = self.sessions.borrow().get(&key) {
+            session.port.close(close);
+            session.inbox.end();
+            session.told.notify_one();
+        }
     }
 
     /// Answers a request for a session of this thread.
