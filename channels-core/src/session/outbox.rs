@@ -18,8 +18,8 @@ thread_local! {
 
 /// The frames that wait for one client.
 ///
-/// Messages count against a bound of bytes, each with a little more than it has. Of pings and of pongs only the newest waits, so they need no bound (RFC 6455,
-/// section 5.5.3, allows to answer only the latest ping).
+/// Messages count against a bound of bytes, each with a little more than it has. Of pings and of pongs only the newest
+/// waits, so they need no bound (RFC 6455, section 5.5.3, allows to answer only the latest ping).
 #[derive(Debug)]
 pub(crate) struct Outbox {
     frames: VecDeque<Outgoing>,
