@@ -62,7 +62,8 @@ mod tests {
 
     fn due_after(seconds: u32, signs: impl FnOnce(Instant, &mut Signs), config: &Config) -> Due {
         let start = Instant::now();
-        let mut set = Signs { opened: start, heard: start, pinged: None, reading: true, stalled: None, away_until: None };
+        let mut set =
+            Signs { opened: start, heard: start, pinged: None, reading: true, stalled: None, away_until: None };
         signs(start, &mut set);
         due(start + seconds * SECOND, set, config)
     }

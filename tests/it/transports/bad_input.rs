@@ -57,7 +57,10 @@ async fn of_an_id_that_there_cannot_be_the_body_is_not_awaited() {
     let house = House::new();
     for method in ["POST", "DELETE"] {
         let mut raw = Raw::connect(house.server.address).await;
-        raw.write(format!("{method} /do/as-told/ HTTP/1.1\r\nHost: localhost\r\nChannels-Session: x\r\nContent-Length: 9\r\n\r\n")).await;
+        raw.write(format!(
+            "{method} /do/as-told/ HTTP/1.1\r\nHost: localhost\r\nChannels-Session: x\r\nContent-Length: 9\r\n\r\n"
+        ))
+        .await;
         assert_eq!(raw.response().await.status, 410);
     }
 }

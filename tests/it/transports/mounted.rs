@@ -80,7 +80,9 @@ fn an_application_may_be_mounted_sixteen_parts_deep_and_long_paths_cost_no_more(
         let [deep, too_deep] = [16, 17].map(|parts| "/part".repeat(parts));
         let scope = deep.clone();
         let server = HttpServer::new(move || {
-            App::new().service(web::scope(&scope).configure(mount.clone())).default_service(web::to(HttpResponse::NotFound))
+            App::new()
+                .service(web::scope(&scope).configure(mount.clone()))
+                .default_service(web::to(HttpResponse::NotFound))
         });
         let server = server.workers(1).bind("127.0.0.1:0").unwrap();
         let address = server.addrs()[0];

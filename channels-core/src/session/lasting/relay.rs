@@ -8,9 +8,7 @@ use super::{
     Given, Home, Reply,
     ask::{Ask, Asked, Replied},
 };
-use crate::{
-    ChannelName, Close, CloseCode, EventError, Layer, LayerError, SendError, transport::batch::End,
-};
+use crate::{ChannelName, Close, CloseCode, EventError, Layer, LayerError, SendError, transport::batch::End};
 
 /// How long another process may take to answer, besides what it is asked to wait. It is asked twice, and a client that opens
 /// must hear in less than its own 5 s that its session is gone.
@@ -48,7 +46,8 @@ pub(super) async fn listen(home: Weak<Home>, layer: Layer, channel: ChannelName)
                     Reply::Given(given) if given.messages.len() > 1 => Reply::Given(given.first_half()),
                     Reply::Given(Given { from, messages, taken, subprotocol, .. }) if !messages.is_empty() => {
                         tracing::warn!(%error, "a message is too long for the process that carries its session");
-                        let close = Close::new(CloseCode::MESSAGE_TOO_BIG, format!("the message is over {limit} bytes"));
+                        let close =
+                            Close::new(CloseCode::MESSAGE_TOO_BIG, format!("the message is over {limit} bytes"));
                         let end = Some(End::from(&close));
                         home.end(key, close);
                         Reply::Given(Given { from, messages: Vec::new(), close: end, taken, subprotocol })
