@@ -7,6 +7,9 @@ use bytestring::ByteString;
 
 use crate::{Close, event::Envelope, once::OnceList};
 
+/// What a message that waits costs besides its payload, in bytes: its place in a queue.
+const EACH: usize = 32;
+
 /// A message of the client or to the client: text or binary.
 ///
 /// Cloning shares the payload.
@@ -33,6 +36,11 @@ impl Message {
     #[must_use]
     pub fn len(&self) -> usize {
         self.as_bytes().len()
+    }
+
+    /// What it counts against bounds of bytes: an empty one takes up memory, too.
+    pub(crate) fn cost(&self) -> usize {
+        self.len() + EACH
     }
 
     /// Whether the payload is empty.
@@ -175,6 +183,11 @@ impl Outgoing {
     }
 
     /// What it counts against the bound of waiting bytes.
+    pub(crate) fn cost(&self) -> usize {
+        self.len() + EACH
+    }
+
+    /// The length of the payload in bytes.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Message(message) => message.len(),

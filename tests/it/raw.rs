@@ -144,13 +144,6 @@ impl Raw {
         true
     }
 
-    /// The response, however long it takes: whoever asks has a deadline of their own.
-    pub(crate) async fn response_at_leisure(&mut self) -> Response {
-        let mut byte = [0];
-        self.stream.peek(&mut byte).await.expect("the connection is open");
-        self.response().await
-    }
-
     pub(crate) async fn response(&mut self) -> Response {
         self.try_response().await.expect("the connection ended without an answer")
     }

@@ -96,6 +96,7 @@ pub(crate) fn not_offered(offered: Transports) -> Deny {
     let methods = if offered.meets(Transports::REQUESTS) { "GET, POST, DELETE, OPTIONS" } else { "GET" };
     Deny::new(StatusCode::METHOD_NOT_ALLOWED)
         .header((header::ALLOW, methods))
+        .header((header::CACHE_CONTROL, "no-store"))
         .body("this route does not offer this transport")
 }
 

@@ -27,8 +27,8 @@ pub struct Config {
     /// Handshakes that wait for `connect` to decide, on one worker thread; past it a handshake is answered with 503, so
     /// that a crowd that comes back at once does not make everybody wait until all give up. 1,024.
     pub max_handshakes: usize,
-    /// Connections of one client address over all worker threads; past it a handshake is answered with 429. `None`: behind
-    /// a proxy all clients have its address.
+    /// Connections of one client address over all worker threads; past it a handshake is answered with 429. A session that
+    /// outlives its carriers counts until it is forgotten. `None`: behind a proxy all clients have its address.
     pub max_connections_per_address: Option<usize>,
     /// Bytes of a handshake's header fields, names and values; past it the handshake is answered with 431. 16 KiB, twice
     /// what most proxies let through. The HTTP server itself takes 128 KiB and 96 fields before it answers with 400.
@@ -41,7 +41,8 @@ pub struct Config {
     pub max_frame_size: usize,
     /// Fragments of one message; past it the connection closes with 1009. 1,024: a message of 1 MiB in pieces of 1 KiB.
     pub max_fragments: usize,
-    /// Bytes of messages that wait to be written to one client. 1 MiB, besides what the kernel's socket holds.
+    /// Bytes of messages that wait to be written to one client, each counted with 32 more than it has. 1 MiB, besides what
+    /// the kernel's socket holds.
     pub max_waiting_bytes: usize,
     /// What becomes of a client that more than `max_waiting_bytes` would wait for. [`SlowClient::Close`].
     pub slow_client: SlowClient,
@@ -55,7 +56,8 @@ pub struct Config {
     /// Whether and how messages are compressed (permessage-deflate, RFC 7692) for clients that offer it. `None`: it costs
     /// more CPU than it saves time for the small messages of a chat; turn it on for large JSON.
     pub compression: Option<Compression>,
-    /// How long `connect` may take to decide; past it the handshake is answered with 503. 5 s, as in Daphne.
+    /// How long `connect` may take to decide; past it the handshake is answered with 503. And how long a session that was
+    /// opened to be polled waits for its client to come with its id; past it it is closed with 4408. 5 s, as in Daphne.
     pub handshake_timeout: Duration,
     /// How long an [`HttpConsumer`](crate::HttpConsumer) may take to begin its response; past it the request is answered with
     /// 503. 60 s: twice what a long poll usually waits, and as long as most proxies do.

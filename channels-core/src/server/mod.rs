@@ -462,7 +462,8 @@ impl Server {
     /// registered after it. The actix-web server is the caller's then, and so are some of its settings: turn
     /// `tcp_nodelay` on (bursts stall for 40 ms without it) and set `client_disconnect_timeout` to zero (closed sockets
     /// linger for a second otherwise), as [`Server::run`] does. When that server stops, await [`drain`](Self::drain)
-    /// before stopping it. The application's [workers](crate::Worker) are not run.
+    /// before stopping it. The application's [workers](crate::Worker) are not run. Where it is mounted has at most 16
+    /// parts, if its routes have other [transports](crate::routing::Route::transports) than WebSocket.
     ///
     /// On a thread without actix's runtime, as in a `#[tokio::test]`, handshakes are answered with 500, and the log has
     /// [`ConfigError::NoRuntime`]; the worker threads of an `HttpServer` have one.

@@ -16,8 +16,8 @@ pub(super) struct Signs {
     pub(super) reading: bool,
     /// Since when something has waited for the client and nothing been written.
     pub(super) stalled: Option<Instant>,
-    /// Since when a session over several carriers has had none.
-    pub(super) away: Option<Instant>,
+    /// When a session over several carriers, which has none, ends without one.
+    pub(super) away_until: Option<Instant>,
 }
 
 /// What is due on a connection.
@@ -38,7 +38,7 @@ pub(super) fn due(now: Instant, signs: Signs, config: &Config) -> Due {
     if config.max_lifetime.is_some_and(|lifetime| since(signs.opened) >= lifetime) {
         return Due::Close(Close::new(CloseCode::EXPIRED, "the connection has lasted as long as it may"));
     }
-    if signs.away.is_some_and(|then| since(then) >= config.poll_window * 3 / 2) {
+    if signs.away_until.is_some_and(|at| now >= at) {
         return Due::Close(Close::new(CloseCode::PING_TIMEOUT, "the client stayed away"));
     }
     match (config.ping_interval, signs.pinged) {
@@ -62,7 +62,8 @@ mod tests {
 
     fn due_after(seconds: u32, signs: impl FnOnce(Instant, &mut Signs), config: &Config) -> Due {
         let start = Instant::now();
-        let mut set = Signs { opened: start, heard: start, pinged: None, reading: true, stalled: None, away: None };
+        let mut set =
+            Signs { opened: start, heard: start, pinged: None, reading: true, stalled: None, away_until: None };
         signs(start, &mut set);
         due(start + seconds * SECOND, set, config)
     }
@@ -102,9 +103,9 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_stays_away_for_one_and_a_half_windows_is_closed() {
-        let config = Config { ping_interval: None, poll_window: 10 * SECOND, ..Config::default() };
-        let away = |start: Instant, signs: &mut Signs| signs.away = Some(start);
+    fn a_client_that_stays_away_for_too_long_is_closed() {
+        let config = Config { ping_interval: None, ..Config::default() };
+        let away = |start: Instant, signs: &mut Signs| signs.away_until = Some(start + 15 * SECOND);
         assert_eq!(due_after(14, away, &config), Due::Nothing);
         assert_eq!(code(due_after(15, away, &config)), Some(4408));
     }

@@ -18,8 +18,8 @@ thread_local! {
 
 /// The frames that wait for one client.
 ///
-/// Messages count against a bound of bytes. Of pings and of pongs only the newest waits, so they need no bound (RFC 6455,
-/// section 5.5.3, allows to answer only the latest ping).
+/// Messages count against a bound of bytes, each with a little more than it has. Of pings and of pongs only the newest
+/// waits, so they need no bound (RFC 6455, section 5.5.3, allows to answer only the latest ping).
 #[derive(Debug)]
 pub(crate) struct Outbox {
     frames: VecDeque<Outgoing>,
@@ -51,13 +51,13 @@ impl Outbox {
 
     /// Adds a message. One that is larger than the bound is taken only when nothing waits.
     pub(crate) fn push(&mut self, frame: Outgoing) -> Result<(), WriteError> {
-        if !self.has_room(frame.len()) {
+        if !self.has_room(frame.cost()) {
             return Err(WriteError::Overflow { waiting: self.bytes, limit: self.limit });
         }
         if self.frames.capacity() == 0 {
             self.frames = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
         }
-        self.bytes += frame.len();
+        self.bytes += frame.cost();
         self.frames.push_back(frame);
         Ok(())
     }
@@ -66,7 +66,7 @@ impl Outbox {
     pub(crate) fn replace_or_push(&mut self, key: String, frame: Outgoing) -> Result<u64, WriteError> {
         let place = self.keyed.get(&key).and_then(|at| usize::try_from(at.checked_sub(self.taken)?).ok());
         if let Some(older) = place.and_then(|place| self.frames.get_mut(place)) {
-            let bytes = self.bytes - older.len() + frame.len();
+            let bytes = self.bytes - older.cost() + frame.cost();
             if bytes > self.limit && frame.len() > older.len() {
                 return Err(WriteError::Overflow { waiting: self.bytes, limit: self.limit });
             }
@@ -82,25 +82,25 @@ impl Outbox {
         Ok(0)
     }
 
-    /// Drops the oldest messages until there is room for so many bytes, and says how many it dropped.
-    pub(crate) fn make_room(&mut self, bytes: usize) -> usize {
+    /// Drops the oldest messages until there is room for one of this cost, and says how many it dropped.
+    pub(crate) fn make_room(&mut self, cost: usize) -> usize {
         let mut dropped = 0;
-        while !self.has_room(bytes)
+        while !self.has_room(cost)
             && let Some(oldest) = self.frames.pop_front()
         {
-            self.bytes -= oldest.len();
+            self.bytes -= oldest.cost();
             self.taken += 1;
             dropped += 1;
         }
         dropped
     }
 
-    /// Whether a message of so many bytes is taken.
-    pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.bytes == 0 || self.bytes + bytes <= self.limit
+    /// Whether a message of this cost is taken.
+    pub(crate) fn has_room(&self, cost: usize) -> bool {
+        self.bytes == 0 || self.bytes + cost <= self.limit
     }
 
-    /// Bytes of the messages that wait.
+    /// What the messages that wait cost.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -159,7 +159,7 @@ impl Outbox {
         let frame = self.frames.pop_front()?;
         self.taken += 1;
         if !matches!(frame, Outgoing::Close(_)) {
-            self.bytes -= frame.len();
+            self.bytes -= frame.cost();
         }
         if self.frames.is_empty() {
             leave_room(std::mem::take(&mut self.frames));
@@ -189,15 +189,29 @@ mod tests {
     use super::*;
     use crate::{Close, Message};
 
-    fn message(bytes: usize) -> Outgoing {
-        Outgoing::Message(Message::Binary(vec![0; bytes].into()))
+    /// A message of so many times this cost.
+    fn message(times: usize) -> Outgoing {
+        let frame = |bytes: usize| Outgoing::Message(Message::Binary(vec![0; bytes].into()));
+        frame(times * COST - frame(0).cost())
+    }
+
+    const COST: usize = 100;
+
+    #[test]
+    fn empty_messages_have_a_bound_too() {
+        let mut outbox = Outbox::new(1_000);
+        let empty = || Outgoing::Message(Message::from(""));
+        let count = std::iter::from_fn(|| outbox.push(empty()).ok()).take(1_000).count();
+        assert_eq!(count, 1_000 / empty().cost());
+        while outbox.pop().is_some() {}
+        assert_eq!(outbox.bytes(), 0);
     }
 
     #[test]
     fn a_message_over_the_bound_is_refused_unless_it_is_the_only_one() {
-        let mut outbox = Outbox::new(10);
+        let mut outbox = Outbox::new(10 * COST);
         outbox.push(message(11)).unwrap();
-        assert_eq!(outbox.push(message(1)), Err(WriteError::Overflow { waiting: 11, limit: 10 }));
+        assert_eq!(outbox.push(message(1)), Err(WriteError::Overflow { waiting: 11 * COST, limit: 10 * COST }));
         assert!(outbox.pop().is_some());
         outbox.push(message(4)).unwrap();
         outbox.push(message(6)).unwrap();
@@ -206,14 +220,14 @@ mod tests {
 
     #[test]
     fn room_is_made_by_dropping_the_oldest() {
-        let mut outbox = Outbox::new(10);
+        let mut outbox = Outbox::new(10 * COST);
         for bytes in [4, 3, 2] {
             outbox.push(message(bytes)).unwrap();
         }
-        assert_eq!(outbox.make_room(1), 0);
-        assert_eq!(outbox.make_room(5), 1);
+        assert_eq!(outbox.make_room(COST), 0);
+        assert_eq!(outbox.make_room(5 * COST), 1);
         outbox.push(message(5)).unwrap();
-        assert_eq!(outbox.make_room(100), 3);
+        assert_eq!(outbox.make_room(100 * COST), 3);
         outbox.push(message(100)).unwrap();
         assert_eq!(outbox.pop(), Some(message(100)));
     }
@@ -230,35 +244,35 @@ mod tests {
 
     #[test]
     fn a_message_takes_the_place_of_the_one_with_its_key_as_long_as_that_waits() {
-        let mut outbox = Outbox::new(10);
+        let mut outbox = Outbox::new(10 * COST);
         let keyed = |outbox: &mut Outbox, key: &str, bytes| outbox.replace_or_push(key.to_owned(), message(bytes));
         assert_eq!(keyed(&mut outbox, "a", 1), Ok(0));
         assert_eq!(keyed(&mut outbox, "b", 2), Ok(0));
         assert_eq!(keyed(&mut outbox, "a", 3), Ok(1));
-        assert_eq!(outbox.bytes(), 5);
+        assert_eq!(outbox.bytes(), 5 * COST);
         assert_eq!(outbox.pop(), Some(message(3)));
         assert_eq!(keyed(&mut outbox, "a", 4), Ok(0));
         assert_eq!(keyed(&mut outbox, "b", 6), Ok(1));
-        assert_eq!(keyed(&mut outbox, "b", 7), Err(WriteError::Overflow { waiting: 10, limit: 10 }));
+        assert_eq!(keyed(&mut outbox, "b", 7), Err(WriteError::Overflow { waiting: 10 * COST, limit: 10 * COST }));
         assert_eq!([outbox.pop(), outbox.pop(), outbox.pop()], [Some(message(6)), Some(message(4)), None]);
     }
 
     #[test]
     fn keys_of_messages_that_wait_no_more_are_forgotten() {
-        let mut outbox = Outbox::new(10);
+        let mut outbox = Outbox::new(10 * COST);
         for n in 0..1_000 {
             outbox.replace_or_push(n.to_string(), message(1)).unwrap();
             if n % 10 > 0 {
                 outbox.pop();
             }
-            outbox.make_room(2);
+            outbox.make_room(2 * COST);
         }
         assert!(outbox.keyed.len() <= 21, "{}", outbox.keyed.len());
     }
 
     #[test]
     fn a_close_frame_follows_messages_and_only_the_newest_pong_waits() {
-        let mut outbox = Outbox::new(10);
+        let mut outbox = Outbox::new(10 * COST);
         outbox.push(message(1)).unwrap();
         outbox.pong(Bytes::from_static(b"old"));
         outbox.pong(Bytes::from_static(b"new"));

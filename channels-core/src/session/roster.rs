@@ -40,7 +40,7 @@ impl Roster {
     /// Lists a connection until the entry is dropped.
     pub(crate) fn enter(&self, port: Rc<Port>, guest: Option<Guest>) -> Entry {
         let key = self.0.ports.borrow_mut().insert(port);
-        Entry { roster: self.clone(), key, _guest: guest }
+        Entry { roster: self.clone(), key, guest }
     }
 
     /// How many connections there are.
@@ -84,13 +84,17 @@ impl Roster {
 pub(crate) struct Entry {
     roster: Roster,
     key: usize,
-    _guest: Option<Guest>,
+    guest: Option<Guest>,
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
         let mut ports = self.roster.0.ports.borrow_mut();
-        ports.remove(self.key);
+        let port = ports.remove(self.key);
+        // A session that outlives its carriers is there until its client has had its last words.
+        if let Some(carried) = port.carried() {
+            carried.keep(self.guest.take());
+        }
         if ports.is_empty() {
             ports.shrink_to_fit();
             self.roster.0.emptied.notify_one();

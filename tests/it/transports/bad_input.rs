@@ -53,6 +53,19 @@ async fn an_id_that_is_unknown_is_answered_with_410() {
 }
 
 #[tokio::test]
+async fn of_an_id_that_there_cannot_be_the_body_is_not_awaited() {
+    let house = House::new();
+    for method in ["POST", "DELETE"] {
+        let mut raw = Raw::connect(house.server.address).await;
+        raw.write(format!(
+            "{method} /do/as-told/ HTTP/1.1\r\nHost: localhost\r\nChannels-Session: x\r\nContent-Length: 9\r\n\r\n"
+        ))
+        .await;
+        assert_eq!(raw.response().await.status, 410);
+    }
+}
+
+#[tokio::test]
 async fn a_session_is_not_reached_by_another_path() {
     let house = House::new();
     let client = house.open(Kind::Poll).await;
@@ -130,6 +143,7 @@ async fn what_the_route_does_not_offer_is_answered_with_405() {
         let response = raw.response().await;
         assert_eq!(response.status, 405, "{method} {path} {headers}");
         assert!(response.header("Allow").is_some());
+        assert_eq!(response.header("Cache-Control"), Some("no-store"), "{method} {path} {headers}");
     }
     for offer in ["", "Sec-WebSocket-Protocol: channels.v1\r\n"] {
         let mut socket = Raw::connect(house.server.address).await;

@@ -9,17 +9,20 @@ use channels::{
     prelude::*,
 };
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use super::{
     client::{Client, Heard, Kind, request},
     house::{House, server},
 };
 use crate::{
-    raw::Raw,
+    raw::{FIN, Raw, TEXT, frame, handshake},
     support::{serve, within},
 };
 
 const CARRIERS: [Kind; 3] = [Kind::Socket, Kind::Stream, Kind::Poll];
+
+const SHORT: Duration = Duration::from_millis(50);
 
 async fn try_open(house: &House, kind: Kind) -> Result<Client, u16> {
     let opened = Client::try_open(kind, house.server.address, "/do/as-told/", "").await;
@@ -29,7 +32,7 @@ async fn try_open(house: &House, kind: Kind) -> Result<Client, u16> {
 #[tokio::test]
 async fn connections_are_counted_by_session() {
     for (config, refused) in [
-        (Config { max_connections_per_address: Some(2), ..Config::default() }, 429),
+        (Config { max_connections_per_address: Some(2), close_timeout: SHORT, ..Config::default() }, 429),
         (Config { max_header_size: 10, ..Config::default() }, 431),
     ] {
         for kind in CARRIERS {
@@ -56,6 +59,20 @@ async fn connections_are_counted_by_session() {
         let refused = Client::try_open(kind, full.address, "/do/as-told/", "").await;
         assert_eq!(refused.err().map(|response| response.status), Some(503));
     }
+}
+
+#[tokio::test]
+async fn a_session_counts_until_its_client_has_had_its_last_words() {
+    let config = Config { max_connections_per_address: Some(1), close_timeout: Duration::ZERO, ..Config::default() };
+    let mut house = House::with(config);
+    let mut client = house.open(Kind::Poll).await;
+    client.say("close 4042").await;
+    house.end().await;
+    for _ in 0..20 {
+        assert_eq!(try_open(&house, Kind::Poll).await.err(), Some(429));
+    }
+    assert_eq!(client.hear().await, Heard::Closed(4042, "as you wish".to_owned()));
+    within(async { while try_open(&house, Kind::Poll).await.is_err() {} }).await;
 }
 
 #[tokio::test]
@@ -96,6 +113,69 @@ async fn a_client_that_sends_too_often_is_closed_with_4429() {
             Heard::Closed(4429, _) => {}
             other => panic!("{kind:?}: {other:?}"),
         }
+    }
+}
+
+/// Answers what is not empty.
+#[derive(Default)]
+struct Terse;
+
+#[consumer]
+impl Consumer for Terse {
+    async fn receive(&mut self, cx: &mut Context, message: Message) -> Result<()> {
+        if message.is_empty() { Ok(()) } else { cx.send(message) }
+    }
+}
+
+#[tokio::test]
+async fn a_frame_of_very_many_messages_costs_as_much_as_each_of_them_does() {
+    const MESSAGES: usize = 200_000;
+    let routes = URLRouter::new([path("ws/", Terse::default).transports([WebSocket])]);
+    let house = serve(Server::new(ProtocolTypeRouter::new().websocket(routes.unwrap())).workers(1));
+    let mut client = Client::open(Kind::Socket, house.address, "/ws/").await;
+    let batch = format!(r#"{{"from":1,"messages":[{}"last"]}}"#, r#""","#.repeat(MESSAGES));
+    client.down().write(frame(FIN | TEXT, batch)).await;
+    within(client.hears("last")).await;
+}
+
+/// Says more than sockets hold, and tells how it ended.
+struct Talker(mpsc::UnboundedSender<String>);
+
+#[consumer]
+impl Consumer for Talker {
+    async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+        cx.accept()?;
+        let long = Message::from("x".repeat(1024 * 1024));
+        for _ in 0..64 {
+            cx.send(long.clone())?;
+        }
+        Ok(())
+    }
+
+    async fn disconnect(&mut self, _: &mut Context, close: &Close) {
+        let _ = self.0.send(close.to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_carrier_whose_client_reads_nothing_is_given_up() {
+    let (tell, mut ends) = mpsc::unbounded_channel();
+    // The route's, so that it is not the kernel's as well.
+    let route = path("ws/", move || Talker(tell.clone())).transports([WebSocket, EventStream]).config(|config| {
+        config.stall_timeout = Duration::from_millis(200);
+        config.poll_window = Duration::from_millis(200);
+        config.ping_interval = None;
+        config.max_waiting_bytes = 128 * 1024 * 1024;
+    });
+    let house = serve(Server::new(ProtocolTypeRouter::new().websocket(URLRouter::new([route]).unwrap())).workers(1));
+    for ask in [
+        handshake("/ws/", "Sec-WebSocket-Protocol: channels.v1\r\n"),
+        request("GET", "/ws/", "Accept: text/event-stream\r\n", ""),
+    ] {
+        let mut sleeps = Raw::connect_narrow(house.address).await;
+        sleeps.write(ask).await;
+        assert_eq!(within(ends.recv()).await.unwrap(), "4408 (the client stayed away)");
+        drop(sleeps);
     }
 }
 

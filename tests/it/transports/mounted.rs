@@ -71,3 +71,32 @@ fn every_transport_works_below_a_path_and_other_requests_go_on() {
         handle.stop(false).await;
     });
 }
+
+#[test]
+fn an_application_may_be_mounted_sixteen_parts_deep_and_long_paths_cost_no_more() {
+    channels::run(async {
+        let routes = URLRouter::new([path("ws/", Echo::default).transports([LongPoll])]);
+        let mount = Server::new(ProtocolTypeRouter::new().websocket(routes.unwrap())).mount().unwrap();
+        let [deep, too_deep] = [16, 17].map(|parts| "/part".repeat(parts));
+        let scope = deep.clone();
+        let server = HttpServer::new(move || {
+            App::new()
+                .service(web::scope(&scope).configure(mount.clone()))
+                .default_service(web::to(HttpResponse::NotFound))
+        });
+        let server = server.workers(1).bind("127.0.0.1:0").unwrap();
+        let address = server.addrs()[0];
+        let server = server.run();
+        let handle = server.handle();
+        channels::actix_web::rt::spawn(server);
+        let mut client = Client::open(Kind::Poll, address, &format!("{deep}/ws/")).await;
+        client.say("hello").await;
+        client.hears("hello").await;
+        for path in [format!("{too_deep}/ws/"), format!("{deep}{}", "/a".repeat(30_000))] {
+            let mut raw = Raw::connect(address).await;
+            raw.write(request("POST", &path, "", "")).await;
+            assert_eq!(raw.response().await.status, 404);
+        }
+        handle.stop(false).await;
+    });
+}

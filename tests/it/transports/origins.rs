@@ -55,6 +55,7 @@ async fn a_page_that_may_open_a_socket_may_read_what_a_session_answers() {
     let house = house();
     let opened = ask(&house, "POST", "/ws/", "Origin: https://example.com\r\n").await;
     assert_eq!((opened.status, allowed(&opened)), (200, ALLOWED));
+    assert_eq!(opened.header("Access-Control-Expose-Headers"), Some("Retry-After"));
     assert!(opened.header("Vary").is_some_and(|names| names.contains("Origin")));
     let refused = ask(&house, "POST", "/ws/", "Origin: https://evil.example\r\n").await;
     assert_eq!((refused.status, allowed(&refused)), (403, (None, None)));

@@ -4,10 +4,11 @@ use channels::{
     InMemoryChannelLayer,
     Transport::{EventStream, LongPoll, WebSocket},
     auth::{AuthMiddleware, Credentials, UserBackend, disconnect_user},
+    event,
     prelude::*,
 };
 
-use super::client::{Client, Kind, request};
+use super::client::{Client, Heard, Kind, request};
 use crate::{
     raw::{Raw, handshake},
     support::{Served, serve},
@@ -61,6 +62,50 @@ async fn a_session_is_not_reached_by_somebody_else() {
         assert_eq!(status(&house, "POST", &format!("{session}{maker}"), batch).await.0, 200);
         let poll = format!("{session}{maker}Channels-Ack: 0\r\n");
         assert_eq!(status(&house, "GET", &poll, "").await, (200, batch.replace(": ", ":").replace(", ", ",")));
+    }
+}
+
+/// Becomes somebody else's, and says so.
+#[derive(Default)]
+struct Leaver;
+
+#[consumer]
+impl Consumer for Leaver {
+    fn groups(&self, _: &Scope) -> Vec<String> {
+        vec!["leavers".to_owned()]
+    }
+
+    async fn receive(&mut self, cx: &mut Context, message: Message) -> Result<()> {
+        cx.scope().set_owner("nobody else");
+        cx.send(message)
+    }
+
+    #[handler]
+    async fn leave(&mut self, cx: &mut Context, _: &RawEvent) -> Result<()> {
+        cx.close(4042, "you have left");
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_carrier_that_is_in_hears_the_rest_when_the_owner_changes_and_no_other_gets_in() {
+    let routes = URLRouter::new([path("ws/", Leaver::default).transports([WebSocket, EventStream, LongPoll])]).unwrap();
+    let layer = Layer::new(InMemoryChannelLayer::default());
+    let house = serve(Server::new(ProtocolTypeRouter::new().websocket(routes)).layers(layer.clone()).workers(2));
+    for kind in [Kind::Socket, Kind::Stream] {
+        let mut client = Client::open(kind, house.address, "/ws/").await;
+        client.say("out").await;
+        client.hears("out").await;
+        if kind == Kind::Socket {
+            client.say("more").await;
+            client.hears("more").await;
+        }
+        let session = format!("Channels-Session: {}\r\n", client.session);
+        assert_eq!(status(&house, "POST", &session, r#"{"ack": 0}"#).await.0, 410);
+        let poll = format!("{session}Channels-Ack: 0\r\n");
+        assert_eq!(status(&house, "GET", &poll, "").await.0, 410);
+        layer.group_send("leavers", event!({"type": "leave"})).await.unwrap();
+        assert_eq!(client.hear().await, Heard::Closed(4042, "you have left".to_owned()));
     }
 }
 

@@ -6,6 +6,7 @@ use channels::{
     Config, Layer, event,
     layer::redis::{RedisChannelLayer, RedisLayer, RedisOptions, RedisPubSubChannelLayer},
 };
+use serde_json::json;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
     house::server,
 };
 use crate::{
-    raw::{CLOSE, FIN, Raw},
+    raw::{CLOSE, FIN, Raw, TEXT, frame, handshake},
     redis::{
         server::{RedisServer, prefix, shared},
         until_ready,
@@ -150,6 +151,43 @@ async fn a_server_that_stops_lets_go_of_sessions_of_others_without_an_end() {
 }
 
 #[tokio::test]
+async fn what_the_layer_does_not_carry_is_refused_or_ends_the_session_with_1009() {
+    let config = Config { max_message_size: 4 * 1024 * 1024, ..Config::default() };
+    let mut two = two_over(&options(), config).await;
+    // The layer carries 1 MiB.
+    let long = "x".repeat(1_500_000);
+    let is_too_big = |heard: &Heard| matches!(heard, Heard::Closed(1009, _));
+
+    let mut poll = two.open(Kind::Poll).await;
+    let status = poll.post(&json!({"from": 1, "messages": [long]}).to_string()).await.status;
+    assert_eq!(status, 413);
+    poll.say("still here").await;
+    poll.hears("still here").await;
+
+    let mut socket = two.open(Kind::Socket).await;
+    let third = "x".repeat(500_000);
+    let batch = json!({"from": 1, "messages": [third, third, third]}).to_string();
+    socket.down().write(frame(FIN | TEXT, batch)).await;
+    for _ in 0..3 {
+        socket.hears(&*third).await;
+    }
+    socket.sent = 3;
+    socket.say(&long).await;
+    let heard = socket.hear().await;
+    assert!(is_too_big(&heard), "{heard:?}");
+    assert!(within(two.ends.recv()).await.unwrap().starts_with("1009 "));
+
+    for kind in CARRIERS {
+        let mut client = Client::open(Kind::Poll, two.home.address, "/do/as-told/").await;
+        client.say(&long).await;
+        let mut client = client.go_on(kind, two.other.address).await;
+        let heard = client.hear().await;
+        assert!(is_too_big(&heard), "{kind:?}: {heard:?}");
+        assert!(within(two.ends.recv()).await.unwrap().starts_with("1009 "));
+    }
+}
+
+#[tokio::test]
 async fn a_session_whose_process_has_gone_is_given_up() {
     let two = two_over(&options(), Config::default()).await;
     let mut client = two.open(Kind::Poll).await;
@@ -161,8 +199,14 @@ async fn a_session_whose_process_has_gone_is_given_up() {
     let started = Instant::now();
     let mut raw = Raw::connect(other.address).await;
     raw.write(request("POST", "/do/as-told/", &headers, r#"{"ack": 0}"#)).await;
-    assert_eq!(tokio::time::timeout(Duration::from_secs(40), raw.response_at_leisure()).await.unwrap().status, 410);
-    assert!(started.elapsed() < Duration::from_secs(35), "{:?}", started.elapsed());
+    assert_eq!(raw.response().await.status, 410);
+    // A client that opens gives up after 5 s.
+    assert!(started.elapsed() < Duration::from_millis(4_500), "{:?}", started.elapsed());
+    let mut socket = Raw::connect(other.address).await;
+    let offer = format!("Sec-WebSocket-Protocol: channels.v1, channels.v1.resume.0.{}\r\n", client.session);
+    socket.write(handshake("/do/as-told/", &offer)).await;
+    assert_eq!(socket.response().await.status, 101);
+    assert_eq!(socket.close().await.0, 4410);
 }
 
 #[tokio::test]

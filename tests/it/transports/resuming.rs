@@ -145,6 +145,19 @@ async fn of_a_batch_a_busy_consumer_takes_a_part_and_the_rest_when_it_can() {
 }
 
 #[tokio::test]
+async fn what_comes_to_a_session_that_has_ended_is_not_confirmed() {
+    let mut house = House::new();
+    let mut client = house.open(Kind::Poll).await;
+    client.say("close 4042").await;
+    assert!(house.end().await.starts_with("4042 "));
+    let late = client.post(r#"{"from": 2, "messages": ["late"]}"#).await;
+    assert_eq!((late.status, &*late.body), (200, r#"{"taken":1}"#));
+    let known = client.post(r#"{"from": 1, "messages": ["close 4042"]}"#).await;
+    assert_eq!((known.status, &*known.body), (200, r#"{"taken":1}"#));
+    assert_eq!(client.hear().await, Heard::Closed(4042, "as you wish".to_owned()));
+}
+
+#[tokio::test]
 async fn a_batch_that_is_sent_again_is_taken_once() {
     let house = House::new();
     let mut client = house.open(Kind::Poll).await;
@@ -195,7 +208,7 @@ async fn what_a_stream_has_sent_is_kept_up_to_the_bound() {
     }
     let last = client.has;
     let go_on = |after: u64| format!("Accept: text/event-stream\r\nLast-Event-ID: {}.{after}\r\n", client.session);
-    let [early, late] = [go_on(last - 20), go_on(last - 16)];
+    let [early, late] = [go_on(last - 20), go_on(last - 15)];
     assert_eq!(client.ask("GET", &early, "").await.status, 410);
     let mut stream = Raw::connect(house.server.address).await;
     stream.write(request("GET", "/do/as-told/", &late, "")).await;
@@ -228,6 +241,17 @@ async fn a_client_that_stays_away_is_disconnected_with_4408_and_then_unknown() {
         assert_eq!(socket.response().await.status, 101);
         assert_eq!(socket.close().await.0, 4410);
     }
+}
+
+#[tokio::test]
+async fn a_session_that_nobody_comes_for_ends_after_the_time_of_a_handshake() {
+    let mut house = House::with(Config { handshake_timeout: Duration::from_secs(2), ..Config::default() });
+    let mut visited = house.open(Kind::Poll).await;
+    visited.say("here").await;
+    let _unvisited = house.open(Kind::Poll).await;
+    assert_eq!(house.end().await, "4408 (the client stayed away) by Server in 1");
+    visited.hears("here").await;
+    assert!(house.ends.try_recv().is_err());
 }
 
 #[tokio::test]

@@ -30,6 +30,9 @@ use crate::{
     transport::batch::Opened,
 };
 
+/// How many parts the path may have at which somebody else's server has the application: a request is tried at each of them.
+const MOUNT_PARTS: usize = 16;
+
 /// A session that a request has opened.
 struct Begun {
     link: Link,
@@ -62,15 +65,19 @@ impl ServerThread {
         }
         let said = request.req_data().get::<Said>().and_then(|said| said.root_path.clone());
         let root = said.unwrap_or_else(|| self.front.root_path.clone());
-        let serves = |root: &str| {
-            let mut scope = Scope::new(Protocol::Websocket, &head.uri.to_string()).with_root_path(root);
-            scope.asked = Transports::REQUESTS;
-            self.app.serves(&mut scope)
-        };
         // Where the application is mounted is not known here: a route may begin behind any part of the path.
         let path = head.uri.path();
         let mounts = path.match_indices('/').skip(1).map(|(at, _)| &path[..at]);
-        serves(&root) || self.is_mounted && mounts.into_iter().any(serves)
+        let mounts = mounts.take(if self.is_mounted { MOUNT_PARTS } else { 0 });
+        let mut scope = Scope::new(Protocol::Websocket, &head.uri.to_string());
+        scope.asked = Transports::REQUESTS;
+        for root in std::iter::once(&*root).chain(mounts) {
+            scope = scope.with_root_path(root);
+            if self.app.serves(&mut scope) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Answers a request of a session.
@@ -141,6 +148,12 @@ impl ServerThread {
         let id = self.home.take_in(channel, session, opening.into_life());
         let asker = Asker { path, owner: owner.get() };
         Ok(Begun { link: Link::new(self.home.clone(), layer, id, asker), accept })
+    }
+
+    /// The way to the session that a request names.
+    fn link_named(&self, admitted: &Admitted, id: &str) -> Result<Link, Box<HttpResponse>> {
+        let id = SessionId::parse(id).ok_or_else(|| Box::new(requests::gone()))?;
+        self.link(admitted, id)
     }
 
     /// The way to a session that there should be.

@@ -1,6 +1,6 @@
 //! Long polling: requests that wait, and requests that bring something.
 
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use crate::{
         Config,
         thread::{ServerThread, lost, unavailable},
     },
-    session::{Given, Link, Reply, SessionId},
+    session::{Given, Reply},
     transport::batch::{Batch, End, Taken, json, parse},
 };
 
@@ -40,25 +40,36 @@ impl ServerThread {
 
     pub(super) async fn poll(&self, request: &HttpRequest, admitted: Admitted, id: &str, after: u64) -> HttpResponse {
         let window = admitted.config.poll_window;
-        self.reply(&admitted, id, |link| async move {
-            tokio::select! {
-                reply = link.take(true, after, after, window) => reply,
-                () = lost(request) => Reply::Done,
-            }
+        let link = match self.link_named(&admitted, id) {
+            Ok(link) => link,
+            Err(response) => return *response,
+        };
+        answer(tokio::select! {
+            reply = link.take(true, after, after, window) => reply,
+            () = lost(request) => Reply::Done,
         })
-        .await
     }
 
     pub(super) async fn push(&self, admitted: Admitted, id: &str, payload: web::Payload) -> HttpResponse {
-        let config = admitted.config.clone();
-        let limit = body_limit(&config);
+        let config = &admitted.config;
+        let link = match self.link_named(&admitted, id) {
+            Ok(link) => link,
+            Err(response) => return *response,
+        };
+        let limit = body_limit(config);
         let Ok(body) = body(payload, limit, config.poll_window).await else { return too_slow() };
         let Some(body) = body else { return too_big(limit) };
-        let Some(Batch { from, messages, ack, .. }) = parse(&body) else { return bad("the body is not a batch") };
-        self.reply(&admitted, id, |link| async move { link.push(from, messages, ack.unwrap_or(0)).await }).await
+        match parse(&body) {
+            Some(Batch { from, messages, ack, .. }) => answer(link.push(from, messages, ack.unwrap_or(0)).await),
+            None => bad("the body is not a batch"),
+        }
     }
 
     pub(super) async fn close(&self, admitted: Admitted, id: &str, payload: web::Payload) -> HttpResponse {
+        let link = match self.link_named(&admitted, id) {
+            Ok(link) => link,
+            Err(response) => return *response,
+        };
         let Ok(body) = body(payload, SMALL, admitted.config.poll_window).await else { return too_slow() };
         let Some(body) = body else { return too_big(SMALL) };
         let end = match &body[..] {
@@ -66,23 +77,8 @@ impl ServerThread {
             body => parse(body),
         };
         match end {
-            Some(end) if CloseCode::from(end.code).may_be_sent() => {
-                self.reply(&admitted, id, |link| async move { link.close(end).await }).await
-            }
+            Some(end) if CloseCode::from(end.code).may_be_sent() => answer(link.close(end).await),
             _ => bad("the body is not a close code and a reason"),
-        }
-    }
-
-    async fn reply<R: Future<Output = Reply>>(
-        &self,
-        admitted: &Admitted,
-        id: &str,
-        ask: impl FnOnce(Link) -> R,
-    ) -> HttpResponse {
-        let Some(id) = SessionId::parse(id) else { return gone() };
-        match self.link(admitted, id) {
-            Ok(link) => answer(ask(link).await),
-            Err(response) => *response,
         }
     }
 }
@@ -96,7 +92,7 @@ pub(super) fn answer(reply: Reply) -> HttpResponse {
         Reply::Done => HttpResponse::NoContent().finish(),
         Reply::Bad(why) => HttpResponse::BadRequest().body(why),
         Reply::Gone => gone(),
-        Reply::TooBig(limit) => too_big(limit),
+        Reply::TooBig(limit) | Reply::TooLong(limit) => too_big(limit),
         Reply::Unreachable => unavailable("the session's server cannot be reached"),
         Reply::Stopping => unavailable("the server is stopping"),
     }

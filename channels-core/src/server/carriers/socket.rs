@@ -35,7 +35,7 @@ use crate::{
     },
 };
 
-/// Messages that are pushed at once.
+/// Messages that are pushed at once: what an inbox takes.
 const PUSHED: usize = 64;
 
 impl ServerThread {
@@ -123,13 +123,16 @@ struct Socket {
     config: Arc<Config>,
 }
 
-/// The socket is lost.
+/// The socket is lost, or its client reads nothing any more.
 struct Lost;
 
 impl Socket {
     async fn write(&self, frame: Outgoing) -> Result<(), Lost> {
         let bytes = self.writer.borrow_mut().encode(&frame);
-        self.parts.send(bytes).await.map_err(|_| Lost)
+        match timeout(self.config.stall_timeout, self.parts.send(bytes)).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Lost),
+        }
     }
 
     async fn say(&self, text: String) -> Result<(), Lost> {
@@ -294,7 +297,7 @@ impl<'a> Carrying<'a> {
                 }
                 // What came with it goes with it.
                 match self.socket.read().now_or_never() {
-                    Some(next) if pushed.messages.len() < PUSHED => incoming = next,
+                    Some(next) if !self.is_much(&pushed) => incoming = next,
                     Some(next) => {
                         if let Err(over) = self.push(std::mem::take(&mut pushed)).await {
                             return over;
@@ -358,17 +361,34 @@ impl<'a> Carrying<'a> {
         Ok(())
     }
 
+    /// Whether no more is to go with it.
+    fn is_much(&self, Batch { messages, .. }: &Batch) -> bool {
+        let bytes = || messages.iter().map(|Said(message)| message.len()).sum::<usize>();
+        messages.len() >= PUSHED || bytes() >= self.socket.config.max_message_size
+    }
+
     /// Gives all of it to the consumer, however long that takes: meanwhile the socket is not read.
-    async fn push(&self, Batch { mut from, mut messages, ack, .. }: Batch) -> Result<(), Over> {
+    async fn push(&self, Batch { mut from, messages, ack, .. }: Batch) -> Result<(), Over> {
         if messages.is_empty() && ack.is_none() {
             return Ok(());
         }
         self.reading.set(false);
+        let (mut left, mut most) = (&messages[..], PUSHED);
         loop {
-            let taken = match self.link.push(from, messages.clone(), ack.unwrap_or(0)).await {
+            let next = self.at_once(left, most);
+            let taken = match self.link.push(from, next.to_vec(), ack.unwrap_or(0)).await {
                 Reply::Taken(taken) => taken,
                 Reply::Bad(why) => {
                     let close = Close::new(CloseCode::INVALID_PAYLOAD, why);
+                    self.link.fail(End::from(&close)).await;
+                    return Err(Over::Ended(close));
+                }
+                Reply::TooLong(_) if next.len() > 1 => {
+                    most = next.len() / 2;
+                    continue;
+                }
+                Reply::TooLong(limit) => {
+                    let close = Close::new(CloseCode::MESSAGE_TOO_BIG, format!("the message is over {limit} bytes"));
                     self.link.fail(End::from(&close)).await;
                     return Err(Over::Ended(close));
                 }
@@ -379,15 +399,26 @@ impl<'a> Carrying<'a> {
                 self.taken.set(taken);
                 self.socket.say(json(&Taken { taken })).await?;
             }
-            messages
-                .drain(..usize::try_from((taken + 1).saturating_sub(from)).map_or(0, |all| all.min(messages.len())));
+            let done = usize::try_from((taken + 1).saturating_sub(from)).unwrap_or(usize::MAX);
+            left = left.get(done..).unwrap_or_default();
             from = taken + 1;
-            if messages.is_empty() {
+            if left.is_empty() {
                 break;
             }
         }
         self.reading.set(true);
         Ok(())
+    }
+
+    /// The first of these messages: so many, and no more bytes than one may have, but at least one.
+    fn at_once<'m>(&self, messages: &'m [Said], most: usize) -> &'m [Said] {
+        let mut bytes = 0;
+        let fits = |Said(message): &&Said| {
+            bytes += message.len();
+            bytes <= self.socket.config.max_message_size
+        };
+        let fitting = messages.iter().take(most).take_while(fits).count();
+        &messages[..fitting.max(1).min(messages.len())]
     }
 
     /// Pings a client that is quiet, and gives up one that does not answer.

@@ -13,7 +13,7 @@ use actix_web::{
     http::header::{self, HeaderName},
 };
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
 use super::{Admitted, Begun, opened, requests};
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
         Config,
         thread::{ServerThread, lost},
     },
-    session::{Given, Link, Reply, SessionId},
+    session::{Given, Link, Reply},
     transport::{batch::Said, event_stream},
 };
 
@@ -61,8 +61,7 @@ impl ServerThread {
     }
 
     pub(super) async fn stream(&self, request: &HttpRequest, admitted: Admitted, id: &str, after: u64) -> HttpResponse {
-        let Some(id) = SessionId::parse(id) else { return requests::gone() };
-        match self.link(&admitted, id) {
+        match self.link_named(&admitted, id) {
             Ok(link) => self.begin_stream(request, link, admitted.config, after, Accept::new()).await,
             Err(response) => *response,
         }
@@ -103,7 +102,7 @@ impl ServerThread {
     }
 }
 
-/// Writes what the session says until it ends, another carrier takes over, or the client has gone.
+/// Writes what the session says until it ends, another carrier takes over, or the client has gone or reads nothing any more.
 async fn tell(link: &Link, config: &Config, after: u64, mut given: Given, parts: &mpsc::Sender<Bytes>) {
     let id = link.id().to_string();
     let quiet = config.ping_interval.unwrap_or(config.poll_window);
@@ -117,7 +116,13 @@ async fn tell(link: &Link, config: &Config, after: u64, mut given: Given, parts:
         if let Some(end) = &given.close {
             text.push_str(&event_stream::close(end));
         }
-        if !text.is_empty() && parts.send(std::mem::take(&mut text).into()).await.is_err() || given.close.is_some() {
+        if !text.is_empty() {
+            let sent = timeout(config.stall_timeout, parts.send(std::mem::take(&mut text).into())).await;
+            if !matches!(sent, Ok(Ok(()))) {
+                return;
+            }
+        }
+        if given.close.is_some() {
             return;
         }
         given = match link.take(false, after, 0, quiet).await {

@@ -16,6 +16,8 @@ pub(crate) struct Ask {
     pub(super) key: u64,
     pub(super) secret: String,
     pub(super) asker: Asker,
+    /// Tells the carrier that asks from the others that the session had.
+    pub(super) carrier: u64,
     pub(super) wish: Wish,
 }
 
@@ -30,7 +32,6 @@ pub(crate) struct Asker {
 pub(crate) enum Wish {
     /// The messages behind `after`, when there are some, or after a while none.
     Take {
-        carrier: u64,
         /// Whether the carrier is a new one, which takes over from the one there is.
         begins: bool,
         after: u64,
@@ -44,7 +45,7 @@ pub(crate) enum Wish {
     /// The client broke a rule.
     Fail(End),
     /// The carrier is gone.
-    Leave { carrier: u64 },
+    Leave,
 }
 
 /// What becomes of a request.
@@ -62,6 +63,8 @@ pub(crate) enum Reply {
     Gone,
     /// A message is larger than the limit in bytes; the session ends.
     TooBig(usize),
+    /// It is longer than the layer carries between processes, in bytes; the session goes on.
+    TooLong(usize),
     /// The session's process could not be asked.
     Unreachable,
     /// This server stops, and the session is another one's.
@@ -78,6 +81,15 @@ pub(crate) struct Given {
     /// How many of the client's messages the consumer has.
     pub(crate) taken: u64,
     pub(crate) subprotocol: Option<String>,
+}
+
+impl Given {
+    /// Less at once: the rest is asked for again.
+    pub(super) fn first_half(mut self) -> Self {
+        self.messages.truncate(self.messages.len() / 2);
+        self.close = None;
+        self
+    }
 }
 
 /// A request on its way to another process.

@@ -6,7 +6,6 @@ use std::{
     fmt,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
@@ -24,7 +23,7 @@ use super::{
     ask::{Ask, Wish},
     relay,
 };
-use crate::{ChannelName, Layer, LayerError, session::Port};
+use crate::{ChannelName, Close, Layer, LayerError};
 
 /// Requests for one thread's sessions that wait to be looked at; who has one more waits.
 const ERRANDS: usize = 1_024;
@@ -191,11 +190,20 @@ impl Home {
             life.await;
             session.port.discount();
             // A client between two requests comes for what was left for it, and again if the answer was lost.
-            let _ = timeout(patience(&session.port), session.told()).await;
+            let _ = timeout(session.carried().patience(&session.port.config), session.told()).await;
             tokio::time::sleep(session.port.config.close_timeout).await;
             home.sessions.borrow_mut().remove(&key);
         });
         id
+    }
+
+    /// Ends a session whose client is told so.
+    pub(super) fn end(&self, key: u64, close: Close) {
+        if let Some((_, session)) = self.sessions.borrow().get(&key) {
+            session.port.close(close);
+            session.inbox.end();
+            session.told.notify_one();
+        }
     }
 
     /// Answers a request for a session of this thread.
@@ -204,7 +212,7 @@ impl Home {
             Some((secret, session)) if bool::from(secret.as_bytes().ct_eq(ask.secret.as_bytes())) => session.clone(),
             _ => return Reply::Gone,
         };
-        if !session.is_of(&ask.asker) {
+        if !session.admits(ask.carrier, &ask.asker) {
             return Reply::Gone;
         }
         match ask.wish {
@@ -212,14 +220,9 @@ impl Home {
                 session.told.notify_one();
                 Reply::Done
             }
-            wish => session.fulfil(wish).await,
+            wish => session.fulfil(ask.carrier, wish).await,
         }
     }
-}
-
-/// How long a client may be away.
-fn patience(port: &Port) -> Duration {
-    port.config.poll_window * 3 / 2
 }
 
 #[cfg(test)]

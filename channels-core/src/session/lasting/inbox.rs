@@ -22,6 +22,8 @@ pub(crate) struct Inbox {
     bytes: Cell<usize>,
     /// The number of the last message that was taken.
     taken: Cell<u64>,
+    /// The client's end is in the queue: nothing comes behind it.
+    sealed: Cell<bool>,
     ended: Cell<bool>,
     reader: RefCell<Option<Waker>>,
     room: Notify,
@@ -34,6 +36,7 @@ impl Inbox {
             queue: RefCell::default(),
             bytes: Cell::default(),
             taken: Cell::default(),
+            sealed: Cell::default(),
             ended: Cell::default(),
             reader: RefCell::default(),
             room: Notify::new(),
@@ -70,12 +73,12 @@ impl Inbox {
 
     /// The client closes, behind what it sent.
     pub(super) fn close(&self, close: Close) {
-        self.put(Incoming::Close(Some(close)));
+        self.seal(Incoming::Close(Some(close)));
     }
 
     /// The client broke a rule.
     pub(super) fn fail(&self, close: Close) {
-        self.put(Incoming::Failed(close));
+        self.seal(Incoming::Failed(close));
     }
 
     /// Nothing more will come: the client knows of the end.
@@ -85,8 +88,17 @@ impl Inbox {
     }
 
     fn has_room(&self, bytes: usize) -> bool {
+        if self.sealed.get() {
+            return false;
+        }
         let queued = self.queue.borrow().len();
         queued == 0 || queued < MESSAGES && self.bytes.get() + bytes <= self.limit
+    }
+
+    fn seal(&self, end: Incoming) {
+        if !self.sealed.replace(true) {
+            self.put(end);
+        }
     }
 
     fn put(&self, incoming: Incoming) {
@@ -128,5 +140,36 @@ impl Transport for InboxReader {
 impl Drop for InboxReader {
     fn drop(&mut self) {
         self.0.room.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(reader: &mut InboxReader) -> Option<Incoming> {
+        match reader.poll_incoming(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(incoming) => Some(incoming),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn behind_the_first_end_of_the_client_nothing_is_taken() {
+        let inbox = Inbox::new(1_000);
+        let mut reader = inbox.reader();
+        inbox.take(1, &["a".into()]);
+        inbox.close(Close::new(4001, ""));
+        for _ in 0..1_000 {
+            inbox.close(Close::new(4002, ""));
+            inbox.fail(Close::new(4003, ""));
+        }
+        inbox.take(2, &["b".into()]);
+        assert_eq!(inbox.taken(), 1);
+        assert!(matches!(next(&mut reader), Some(Incoming::Message(_))));
+        assert!(matches!(next(&mut reader), Some(Incoming::Close(Some(close))) if close.code.get() == 4001));
+        assert!(next(&mut reader).is_none());
+        inbox.take(2, &["b".into()]);
+        assert_eq!(inbox.taken(), 1);
     }
 }

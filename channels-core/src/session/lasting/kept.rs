@@ -21,12 +21,13 @@ impl Kept {
         self.last
     }
 
+    /// What they cost.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
     pub(super) fn push(&mut self, message: Message) {
-        self.bytes += message.len();
+        self.bytes += message.cost();
         self.last += 1;
         self.messages.push_back(message);
     }
@@ -57,7 +58,7 @@ impl Kept {
 
     fn forget_oldest(&mut self) -> bool {
         let Some(oldest) = self.messages.pop_front() else { return false };
-        self.bytes -= oldest.len();
+        self.bytes -= oldest.cost();
         true
     }
 }
@@ -90,9 +91,20 @@ mod tests {
         for text in ["aa", "bb", "cc"] {
             kept.push(text.into());
         }
-        kept.shrink(3);
+        let each = Message::from("aa").cost();
+        kept.shrink(2 * each - 1);
         assert_eq!((kept.forgotten(), texts(&kept, 2)), (2, vec!["cc"]));
         kept.shrink(0);
         assert_eq!((kept.forgotten(), kept.last()), (3, 3));
+    }
+
+    #[test]
+    fn empty_messages_take_up_room_too() {
+        let mut kept = Kept::default();
+        for _ in 0..1_000 {
+            kept.push("".into());
+            kept.shrink(1_000);
+        }
+        assert_eq!(1_000 - kept.forgotten(), 1_000 / Message::from("").cost() as u64);
     }
 }

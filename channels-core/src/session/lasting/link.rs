@@ -41,7 +41,7 @@ impl Link {
     /// The messages behind `after`: at once if there are some, else when there are, or none after `wait`. The first take
     /// of a carrier `begins` it: any other carrier is over then.
     pub(crate) async fn take(&self, begins: bool, after: u64, ack: u64, wait: Duration) -> Reply {
-        let take = |begins, wait| Wish::Take { carrier: self.carrier, begins, after, ack, wait };
+        let take = |begins, wait| Wish::Take { begins, after, ack, wait };
         let Some(gone) = self.far() else { return self.ask(take(begins, wait), wait).await };
         let leave = Leave { link: self, armed: true };
         let taken = relay::take(wait, begins, |begins, wait| self.ask(take(begins, wait), wait));
@@ -76,7 +76,7 @@ impl Link {
 
     async fn ask(&self, wish: Wish, wait: Duration) -> Reply {
         let SessionId { home, key, secret } = &self.id;
-        let ask = Ask { key: *key, secret: secret.clone(), asker: self.asker.clone(), wish };
+        let ask = Ask { key: *key, secret: secret.clone(), asker: self.asker.clone(), carrier: self.carrier, wish };
         if self.home.is_at(home) {
             return self.home.answer(ask).await;
         }
@@ -114,7 +114,7 @@ impl Drop for Leave<'_> {
     fn drop(&mut self) {
         if self.armed {
             let Link { layer, id, asker, carrier, .. } = self.link.clone();
-            let ask = Ask { key: id.key, secret: id.secret, asker, wish: Wish::Leave { carrier } };
+            let ask = Ask { key: id.key, secret: id.secret, asker, carrier, wish: Wish::Leave };
             actix_rt::spawn(async move { relay::tell(&layer, &id.home, ask).await });
         }
     }

@@ -40,7 +40,7 @@ use crate::{
     transport::batch::{End, Said},
 };
 
-/// Bytes of messages that are given at once, but for the last of them.
+/// What messages cost that are given at once, but for the last of them.
 const GIVEN: usize = 64 * 1024;
 
 /// A session that has a carrier now and then.
@@ -90,8 +90,10 @@ impl Lasting {
         self.port.carried().expect("set when the session is made")
     }
 
-    fn is_of(&self, asker: &Asker) -> bool {
-        self.path == asker.path && self.owner.get() == asker.owner
+    /// Whether who asks is let in. A carrier that is in stays when the consumer logs somebody in or out: it is for the
+    /// consumer to close it.
+    fn admits(&self, carrier: u64, asker: &Asker) -> bool {
+        self.path == asker.path && (self.carrier.get() == carrier || self.owner.get() == asker.owner)
     }
 
     /// Resolves when the client was told of the end.
@@ -99,9 +101,10 @@ impl Lasting {
         self.told.notified().await;
     }
 
-    async fn fulfil(&self, wish: Wish) -> Reply {
+    async fn fulfil(&self, carrier: u64, wish: Wish) -> Reply {
+        self.carried().set_visited();
         match wish {
-            Wish::Take { carrier, begins, after, ack, wait } => self.take(carrier, begins, after, ack, wait).await,
+            Wish::Take { begins, after, ack, wait } => self.take(carrier, begins, after, ack, wait).await,
             Wish::Push { from, messages, ack, wait } => self.push(from, messages, ack, wait).await,
             Wish::Close(end) => {
                 self.inbox.close(end.into());
@@ -112,7 +115,7 @@ impl Lasting {
                 self.inbox.fail(end.into());
                 Reply::Done
             }
-            Wish::Leave { carrier } => {
+            Wish::Leave => {
                 if self.carrier.get() == carrier {
                     self.take_over(0);
                 }
@@ -165,9 +168,9 @@ impl Lasting {
 
     /// Takes messages out of the outbox, as many as are given at once.
     fn collect(&self, after: u64, task: &mut std::task::Context<'_>) {
-        let mut bytes: usize = self.carried().kept().after(after).map(Message::len).sum();
-        let before = bytes;
-        while bytes < GIVEN
+        let mut cost: usize = self.carried().kept().after(after).map(Message::cost).sum();
+        let before = cost;
+        while cost < GIVEN
             && self.end.borrow().is_none()
             && let Poll::Ready(next) = self.port.poll_outgoing(task)
         {
@@ -175,14 +178,14 @@ impl Lasting {
                 Some(Outgoing::Close(close)) => drop(self.end.replace(Some(close))),
                 Some(frame) => {
                     if let Some(message) = frame.message() {
-                        bytes += message.len();
+                        cost += message.cost();
                         self.carried().kept_mut().push(message.clone());
                     }
                 }
                 None => drop(self.end.replace(Some(Close::new(CloseCode::ABNORMAL, "the session has ended")))),
             }
         }
-        if bytes > before {
+        if cost > before {
             self.port.relieved();
         }
     }
@@ -193,10 +196,10 @@ impl Lasting {
 
     fn give(&self, after: u64) -> Given {
         let kept = self.carried().kept();
-        let mut bytes = 0;
+        let mut cost = 0;
         let fits = |message: &&Message| {
-            let fits = bytes < GIVEN;
-            bytes += message.len();
+            let fits = cost < GIVEN;
+            cost += message.cost();
             fits
         };
         let messages: Vec<_> = kept.after(after).take_while(fits).map(|message| Said(message.clone())).collect();
@@ -236,11 +239,10 @@ impl Lasting {
         let messages: Vec<_> = messages.into_iter().map(|Said(message)| message).collect();
         let some_taken = async {
             loop {
-                if self.port.phase() != Phase::Open || self.port.is_ending() {
-                    // Nobody reads any more, and the client is told of the end.
-                    return last;
+                // Of a session that ends nobody reads any more: what comes to it is not confirmed, so the client still has it.
+                if self.port.phase() == Phase::Open && !self.port.is_ending() {
+                    self.inbox.take(from, &messages);
                 }
-                self.inbox.take(from, &messages);
                 if self.inbox.taken() > taken || self.inbox.taken() >= last {
                     return self.inbox.taken();
                 }

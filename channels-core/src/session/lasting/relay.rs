@@ -5,13 +5,14 @@ use std::{future::Future, rc::Weak, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    Home, Reply,
+    Given, Home, Reply,
     ask::{Ask, Asked, Replied},
 };
-use crate::{ChannelName, Layer, LayerError, SendError};
+use crate::{ChannelName, Close, CloseCode, EventError, Layer, LayerError, SendError, transport::batch::End};
 
-/// How long another process may take to answer, besides what it is asked to wait.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long another process may take to answer, besides what it is asked to wait. It is asked twice, and a client that opens
+/// must hear in less than its own 5 s that its session is gone.
+const PATIENCE: Duration = Duration::from_millis(1_500);
 /// How long it is asked to wait at once: so it is soon known that a process has gone.
 const SLICE: Duration = Duration::from_secs(10);
 /// How soon a full channel is tried again, at most.
@@ -34,15 +35,36 @@ pub(super) async fn listen(home: Weak<Home>, layer: Layer, channel: ChannelName)
         };
         let layer = layer.clone();
         actix_rt::spawn(async move {
-            let reply = home.answer(ask).await;
+            let key = ask.key;
+            let mut reply = home.answer(ask).await;
             let Some(reply_to) = reply_to else { return };
-            if let Err(error) = layer.send(&reply_to, Replied { reply }).await {
-                tracing::warn!(%error, "an answer to another process could not be sent");
-                if let SendError::Layer(LayerError::Event(_)) | SendError::Event(_) = error {
-                    let _ = layer.send(&reply_to, Replied { reply: Reply::Unreachable }).await;
-                }
+            while let Err(error) = layer.send(&reply_to, Replied { reply: reply.clone() }).await {
+                let Some(limit) = most(&error) else {
+                    return tracing::warn!(%error, "an answer to another process could not be sent");
+                };
+                reply = match reply {
+                    Reply::Given(given) if given.messages.len() > 1 => Reply::Given(given.first_half()),
+                    Reply::Given(Given { from, messages, taken, subprotocol, .. }) if !messages.is_empty() => {
+                        tracing::warn!(%error, "a message is too long for the process that carries its session");
+                        let close =
+                            Close::new(CloseCode::MESSAGE_TOO_BIG, format!("the message is over {limit} bytes"));
+                        let end = Some(End::from(&close));
+                        home.end(key, close);
+                        Reply::Given(Given { from, messages: Vec::new(), close: end, taken, subprotocol })
+                    }
+                    _ => return tracing::warn!(%error, "an answer to another process could not be sent"),
+                };
             }
         });
+    }
+}
+
+/// How many bytes the layer carries between processes, if that is why it did not.
+fn most(error: &SendError) -> Option<usize> {
+    match error {
+        SendError::Event(EventError::TooLarge { limit, .. })
+        | SendError::Layer(LayerError::Event(EventError::TooLarge { limit, .. })) => Some(*limit),
+        _ => None,
     }
 }
 
@@ -63,6 +85,9 @@ async fn ask_once(layer: &Layer, home: &ChannelName, ask: &Ask, wait: Duration) 
     let Ok(reply_to) = layer.new_channel().await else { return Some(Reply::Unreachable) };
     let deadline = Instant::now() + PATIENCE;
     while let Err(error) = layer.send(home, Asked { reply_to: Some(reply_to.to_string()), ask: ask.clone() }).await {
+        if let Some(limit) = most(&error) {
+            return Some(Reply::TooLong(limit));
+        }
         if !matches!(error, SendError::ChannelFull { .. }) || Instant::now() >= deadline {
             tracing::warn!(%error, "a session of another process could not be asked");
             return Some(Reply::Unreachable);

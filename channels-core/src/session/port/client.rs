@@ -83,8 +83,8 @@ impl Port {
     pub(in crate::session) fn signs(&self, now: Instant) -> Signs {
         if let Some(carried) = self.carried.get() {
             // Its carriers see to it that the client lives.
-            let (opened, away) = (self.opened, carried.away());
-            return Signs { opened, heard: now, pinged: None, reading: false, stalled: None, away };
+            let (opened, away_until) = (self.opened, carried.away_until(&self.config));
+            return Signs { opened, heard: now, pinged: None, reading: false, stalled: None, away_until };
         }
         let unwritten = |wire: &Wire| wire.bytes() > 0 || wire.is_blocked();
         let waiting = self.outbox.borrow().is_waiting() || self.wire.get().is_some_and(unwritten);
@@ -94,7 +94,7 @@ impl Port {
             self.heard.set(now);
         }
         let (heard, pinged, reading) = (self.heard.get(), self.pinged.get(), self.reading.get());
-        Signs { opened: self.opened, heard, pinged, reading, stalled, away: None }
+        Signs { opened: self.opened, heard, pinged, reading, stalled, away_until: None }
     }
 
     pub(crate) fn ping(self: &Rc<Self>) {

@@ -73,12 +73,12 @@ impl Port {
         if self.protocol == Protocol::Channel {
             return Err(WriteError::NoClient);
         }
-        if !self.outbox.borrow().has_room(frame.len()) {
+        if !self.outbox.borrow().has_room(frame.cost()) {
             // Only what the client does not take counts against it.
             self.flush();
         }
         if matches!(self.config.slow_client, SlowClient::DropOldest) {
-            let dropped = self.outbox.borrow_mut().make_room(frame.len());
+            let dropped = self.outbox.borrow_mut().make_room(frame.cost());
             self.drop_slow(dropped as u64);
         }
         let key = match self.config.slow_client {
