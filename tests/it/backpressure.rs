@@ -2,9 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use channels::{
-    Config, InMemoryChannelLayer, Layer, SendError, SlowClient, event, prelude::*, server::ServerStats,
-};
+use channels::{Config, InMemoryChannelLayer, Layer, SendError, SlowClient, event, prelude::*, server::ServerStats};
 use tokio::{
     sync::{Semaphore, mpsc},
     time::timeout,

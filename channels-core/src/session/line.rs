@@ -152,11 +152,7 @@ impl Line {
         port.stats.time(Hook::Disconnect, ran).await
     }
 
-    fn poll_hook<T>(
-        &mut self,
-        hook: Pin<&mut impl Future<Output = T>>,
-        task: &mut Context<'_>,
-    ) -> Poll<Ran<T>> {
+    fn poll_hook<T>(&mut self, hook: Pin<&mut impl Future<Output = T>>, task: &mut Context<'_>) -> Poll<Ran<T>> {
         self.port.register_session(task.waker());
         match Panic::catch(|| hook.poll(task)) {
             Ok(Poll::Ready(done)) => Poll::Ready(Ran::Done(done)),
