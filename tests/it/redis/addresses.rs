@@ -3,7 +3,8 @@
 use channels::{
     Layer, RawEvent, event,
     layer::redis::{
-        Host, RedisChannelLayer, RedisLayer, RedisOptions, RedisOptionsError, RedisPubSubChannelLayer, Tls,
+        Host, RedisChannelLayer, RedisLayer, RedisOptions, RedisOptionsError, RedisPubSubChannelLayer,
+        SerializerFormat, Tls,
     },
 };
 
@@ -131,6 +132,39 @@ fn what_is_wrong_is_said_when_the_layer_is_made() {
     assert!(matches!(RedisLayer::new(event), Err(RedisOptionsError::Event(_))));
     let prefix = RedisOptions::default().prefix("two words");
     assert!(matches!(RedisPubSubChannelLayer::new(prefix), Err(RedisOptionsError::Prefix { .. })));
+}
+
+#[tokio::test]
+async fn a_url_says_what_the_options_say() {
+    let server = RedisServer::with(&["--requirepass", "secret"]);
+    let settings =
+        "mode=core&prefix=shop&symmetric_encryption_keys=a%20key&serializer_format=json&random_prefix_length=7";
+    let by_url = Layer::from_url(&format!("unix://{}?pass=secret&db=2&{settings}", server.socket().display())).unwrap();
+    let options = RedisOptions::from(format!("redis://:secret@127.0.0.1:{}/2", server.port)).prefix("shop");
+    let options = options.symmetric_encryption_keys(["a key"]).serializer_format(SerializerFormat::Json);
+    let by_options = Layer::new(RedisChannelLayer::new(options.random_prefix_length(7)).unwrap());
+    for (from, to) in [(&by_url, &by_options), (&by_options, &by_url)] {
+        from.send("work", event!({"type": "numbered", "n": 1})).await.unwrap();
+        let event = within(to.receive("work")).await.unwrap();
+        assert_eq!(event.decode::<RawEvent>().unwrap()["n"], 1);
+    }
+    for (query, error) in [
+        ("serializer_format=xml", "layer: `serializer_format` is to be `msgpack` or `json`, not `xml`"),
+        ("mode=fast", "layer: `mode` is to be `own`, `core` or `pubsub`, not `fast`"),
+    ] {
+        assert_eq!(Layer::from_url(&format!("redis://127.0.0.1:1?{query}")).unwrap_err().to_string(), error);
+    }
+}
+
+#[cfg(feature = "toml")]
+#[test]
+fn a_file_says_what_the_options_say() {
+    use channels::layer::LayersConfig;
+
+    let text = |keys| format!("[layers.x]\nurl = 'redis://127.0.0.1:1'\nsymmetric_encryption_keys = {keys}");
+    assert!(LayersConfig::parse(&text("['new', 'old']")).unwrap().layers().is_ok());
+    let error = LayersConfig::parse(&text("['new', 7]")).unwrap().layers().err().unwrap();
+    assert_eq!(error.to_string(), "line 3: `layers.x.symmetric_encryption_keys` is to be a list of texts, not a list");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What is no message is logged once, dropped, and disturbs nothing else.
 
 use channels::{
-    ChannelLayer, Layer, LayerError, RawEvent, event,
+    ChannelLayer, Layer, LayerError, RawEvent, SendError, event,
     layer::redis::{RedisChannelLayer, RedisLayer, RedisOptions, RedisPubSubChannelLayer},
 };
 use redis::{Commands, Connection};
@@ -61,7 +61,7 @@ async fn are_logged_once(layer: &Layer, key: &str, put: impl Fn(&[u8])) {
 #[tokio::test]
 async fn the_core_layer_drops_bodies_that_are_none() {
     let (layer, prefix) = layer(&[], RedisChannelLayer::new).await;
-    let mailbox = format!("{prefix}{}", layer.get_ref().hub().head());
+    let mailbox = mailbox(&prefix, &layer);
     are_logged_once(&layer, &mailbox, |body| {
         let body = [&random_prefix(), body].concat();
         let _: () = raw().zadd(&mailbox, body, now()).unwrap();
@@ -97,17 +97,47 @@ async fn our_own_layer_drops_bodies_that_are_none() {
     logs::wait_for(&[&channel, "it is too short"]).await;
 }
 
-#[tokio::test]
-async fn what_another_key_encrypted_is_dropped() {
-    let (ours, prefix) = layer(&["ours"], RedisPubSubChannelLayer::new).await;
-    let options = RedisOptions::from(shared()[0].as_str()).prefix(&prefix).symmetric_encryption_keys(["theirs"]);
-    let theirs = Layer::new(RedisPubSubChannelLayer::new(options).unwrap());
+/// Another process of a layer.
+async fn peer<L: ChannelLayer, E: std::fmt::Debug>(
+    prefix: &str,
+    keys: &[&str],
+    make: fn(RedisOptions) -> Result<L, E>,
+) -> Layer {
+    let options = RedisOptions::from(shared()[0].as_str()).prefix(prefix);
+    let layer = Layer::new(make(options.symmetric_encryption_keys(keys.iter().copied())).unwrap());
+    until_ready(&layer, true).await;
+    layer
+}
+
+async fn drops_what_another_key_encrypted<L: ChannelLayer, E: std::fmt::Debug>(
+    make: fn(RedisOptions) -> Result<L, E>,
+    read_at: fn(&str, &Layer) -> String,
+) {
+    let (ours, prefix) = layer(&["ours"], make).await;
+    let (theirs, friend) = (peer(&prefix, &["theirs"], make).await, peer(&prefix, &["ours"], make).await);
     let mine = ours.new_channel().await.unwrap();
     ours.group_add("room", &mine).await.unwrap();
-    theirs.group_send("room", event!({"type": "numbered", "n": 1})).await.unwrap();
-    logs::wait_for(&[&format!("{prefix}__group__room"), "no key decrypts it"]).await;
-    ours.group_send("room", event!({"type": "numbered", "n": 2})).await.unwrap();
+    for _ in 0..2 {
+        theirs.group_send("room", event!({"type": "numbered", "n": 1})).await.unwrap();
+    }
+    friend.group_send("room", event!({"type": "numbered", "n": 2})).await.unwrap();
     assert_eq!(within(ours.receive(&mine)).await.unwrap().decode::<RawEvent>().unwrap()["n"], 2);
+    assert_eq!(logs::with(&[&read_at(&prefix, &ours), "no key decrypts it"]).len(), 1);
+}
+
+#[tokio::test]
+async fn our_own_layer_drops_what_another_key_encrypted() {
+    drops_what_another_key_encrypted(RedisLayer::new, |prefix, _| format!("{prefix}:{{room}}")).await;
+}
+
+#[tokio::test]
+async fn the_core_layer_drops_what_another_key_encrypted() {
+    drops_what_another_key_encrypted(RedisChannelLayer::new, mailbox).await;
+}
+
+#[tokio::test]
+async fn the_pubsub_layer_drops_what_another_key_encrypted() {
+    drops_what_another_key_encrypted(RedisPubSubChannelLayer::new, |prefix, _| format!("{prefix}__group__room")).await;
 }
 
 #[tokio::test]
@@ -125,6 +155,63 @@ async fn a_key_of_another_type_is_an_error_of_that_group_only() {
     layer.group_send("room", event!({"type": "numbered", "n": 3})).await.unwrap();
     assert_eq!(within(layer.receive(&mine)).await.unwrap().decode::<RawEvent>().unwrap()["n"], 3);
     assert!(layer.is_ready());
+}
+
+/// Where the core layer reads what is sent to this process.
+fn mailbox(prefix: &str, layer: &Layer) -> String {
+    format!("{prefix}{}", layer.get_ref().hub().head())
+}
+
+#[tokio::test]
+async fn a_mailbox_of_another_type_is_read_again_when_it_is_gone() {
+    let (layer, prefix) = layer(&[], RedisChannelLayer::new).await;
+    let friend = peer(&prefix, &[], RedisChannelLayer::new).await;
+    let mine = layer.new_channel().await.unwrap();
+    layer.group_add("room", &mine).await.unwrap();
+    let mailbox = mailbox(&prefix, &layer);
+    let _: () = raw().set(&mailbox, "no sorted set").unwrap();
+    let error = friend.group_send("room", event!({"type": "numbered", "n": 1})).await.unwrap_err();
+    assert!(matches!(error, LayerError::Broker { .. }), "{error}");
+    logs::wait_for(&[&format!("key={mailbox}"), "the broker refuses the command"]).await;
+    // Those of the same process do not need it.
+    layer.group_send("room", event!({"type": "numbered", "n": 2})).await.unwrap();
+    assert_eq!(within(layer.receive(&mine)).await.unwrap().decode::<RawEvent>().unwrap()["n"], 2);
+    let _: () = raw().del(&mailbox).unwrap();
+    friend.group_send("room", event!({"type": "numbered", "n": 3})).await.unwrap();
+    assert_eq!(within(layer.receive(&mine)).await.unwrap().decode::<RawEvent>().unwrap()["n"], 3);
+    assert_eq!(logs::with(&[&format!("key={mailbox}"), "the broker refuses the command"]).len(), 1);
+}
+
+/// A named channel whose key has another type is an error of that channel only, until it is gone.
+async fn is_spoilt_alone<L: ChannelLayer, E: std::fmt::Debug>(make: fn(RedisOptions) -> Result<L, E>) {
+    let (layer, prefix) = layer(&[], make).await;
+    let key = format!("{prefix}work");
+    let _: () = raw().set(&key, "no sorted set").unwrap();
+    for _ in 0..2 {
+        let error = layer.send("work", event!({"type": "numbered", "n": 1})).await.unwrap_err();
+        assert!(matches!(error, SendError::Layer(LayerError::Broker { .. })), "{error}");
+    }
+    let reader = tokio::spawn({
+        let layer = layer.clone();
+        async move { layer.receive("work").await }
+    });
+    layer.send("other", event!({"type": "numbered", "n": 2})).await.unwrap();
+    assert_eq!(within(layer.receive("other")).await.unwrap().decode::<RawEvent>().unwrap()["n"], 2);
+    assert!(layer.is_ready());
+    let _: () = raw().del(&key).unwrap();
+    layer.send("work", event!({"type": "numbered", "n": 3})).await.unwrap();
+    assert_eq!(within(reader).await.unwrap().unwrap().decode::<RawEvent>().unwrap()["n"], 3);
+    assert_eq!(logs::with(&[&format!("key={key}"), "the broker refuses the command"]).len(), 1);
+}
+
+#[tokio::test]
+async fn a_named_channel_of_another_type_is_an_error_of_our_own_layer_for_it_only() {
+    is_spoilt_alone(RedisLayer::new).await;
+}
+
+#[tokio::test]
+async fn a_named_channel_of_another_type_is_an_error_of_the_core_layer_for_it_only() {
+    is_spoilt_alone(RedisChannelLayer::new).await;
 }
 
 /// Under the key of one group is what is none, when the broker is lost and comes back.

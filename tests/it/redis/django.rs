@@ -136,7 +136,8 @@ async fn share_groups_and_channels<L: ChannelLayer>(
         "CONFIG": {
             "hosts": hosts,
             "prefix": prefix,
-            "symmetric_encryption_keys": keys,
+            // The other way round, so that each side reads what the second key encrypted.
+            "symmetric_encryption_keys": keys.iter().rev().collect::<Vec<_>>(),
             "serializer_format": format_name,
         },
     }));
@@ -220,6 +221,16 @@ async fn django_and_we_share_the_core_layer() {
 }
 
 #[tokio::test]
+async fn django_and_we_share_the_core_layer_encrypted() {
+    share_groups_and_channels(CORE, 1, KEYS, SerializerFormat::Msgpack, core).await;
+}
+
+#[tokio::test]
+async fn django_and_we_share_the_core_layer_on_two_hosts() {
+    share_groups_and_channels(CORE, 2, &[], SerializerFormat::Msgpack, core).await;
+}
+
+#[tokio::test]
 async fn django_and_we_share_the_core_layer_on_two_hosts_encrypted() {
     share_groups_and_channels(CORE, 2, KEYS, SerializerFormat::Msgpack, core).await;
 }
@@ -232,6 +243,16 @@ async fn django_and_we_share_the_core_layer_in_json() {
 #[tokio::test]
 async fn django_and_we_share_the_pubsub_layer() {
     share_groups_and_channels(PUBSUB, 1, &[], SerializerFormat::Msgpack, pubsub).await;
+}
+
+#[tokio::test]
+async fn django_and_we_share_the_pubsub_layer_encrypted() {
+    share_groups_and_channels(PUBSUB, 1, KEYS, SerializerFormat::Msgpack, pubsub).await;
+}
+
+#[tokio::test]
+async fn django_and_we_share_the_pubsub_layer_on_two_hosts() {
+    share_groups_and_channels(PUBSUB, 2, &[], SerializerFormat::Msgpack, pubsub).await;
 }
 
 #[tokio::test]

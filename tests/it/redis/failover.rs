@@ -18,6 +18,10 @@ use super::{
 /// Delivery resumes within this time of the master's end.
 const RESUMES: Duration = Duration::from_secs(10);
 
+/// More messages than the load sends while one process has found the new master and another has not: what a full mailbox refuses
+/// is lost by another rule than what a lost broker does, and nobody is told.
+const CAPACITY: usize = 100_000;
+
 /// What a member is told next that is no news of the broker.
 async fn next_number(client: &mut WebsocketCommunicator) -> String {
     loop {
@@ -66,7 +70,8 @@ async fn resumes<L: ChannelLayer, E: std::fmt::Debug>(
     knows_all: bool,
     kill: impl FnOnce(),
 ) {
-    let options = options.timeout(Duration::from_secs(1)).on_disconnect("broker.lost").on_reconnect("broker.back");
+    let options = options.timeout(Duration::from_secs(1)).capacity(CAPACITY);
+    let options = options.on_disconnect("broker.lost").on_reconnect("broker.back");
     let (near, far) = (Layer::new(make(options.clone()).unwrap()), Layer::new(make(options).unwrap()));
     until_ready(&near, true).await;
     until_ready(&far, true).await;
@@ -89,14 +94,14 @@ async fn resumes<L: ChannelLayer, E: std::fmt::Debug>(
     errors += reaches_all(&far, &mut members, &mut n).await;
     assert!(killed.elapsed() < RESUMES, "after {:?}", killed.elapsed());
     let mut near_errors = reaches_all(&near, &mut members, &mut n).await;
-    if knows_all {
-        assert_eq!([near.group_size("room").await.unwrap(), far.group_size("room").await.unwrap()], [3, 3]);
-    }
+    let sizes = if knows_all { [3, 3] } else { [2, 1] };
+    assert_eq!([near.group_size("room").await.unwrap(), far.group_size("room").await.unwrap()], sizes);
     let [of_near, of_far] = load;
     let ((_, of_near), (_, of_far)) = (of_near.stop().await, of_far.stop().await);
     (near_errors, errors) = (near_errors + of_near, errors + of_far);
     assert_eq!(far.dropped().lost, errors, "and counted by its sender");
     assert_eq!(near.dropped().lost, near_errors);
+    assert_eq!((near.dropped().full, far.dropped().full), (0, 0));
     for member in members {
         member.disconnect(1000).await.unwrap();
     }
@@ -157,7 +162,7 @@ async fn a_group_goes_on_when_its_slot_moves() {
 }
 
 #[tokio::test]
-async fn a_cluster_keeps_what_every_layer_promises() {
+async fn a_cluster_has_groups_and_named_channels_on_all_its_masters() {
     let cluster = SixNodes::start();
     let layer = || Layer::new(RedisLayer::new(cluster.url()).unwrap());
     let (near, far) = (layer(), layer());

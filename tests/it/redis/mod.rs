@@ -7,6 +7,7 @@ mod chatroom;
 mod command;
 mod crowd;
 mod django;
+mod expiry;
 mod failover;
 mod kick;
 mod lease;

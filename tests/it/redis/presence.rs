@@ -7,19 +7,13 @@ use std::{
 
 use channels::{
     Layer,
-    layer::{
-        Limits,
-        redis::{Host, RedisLayer, RedisOptions},
-    },
-    testing::{
-        StubBroker, WebsocketCommunicator,
-        suite::{self, Subject},
-    },
+    layer::redis::{Host, RedisLayer, RedisOptions},
+    testing::{StubBroker, WebsocketCommunicator},
 };
 use tokio::sync::oneshot;
 
 use super::{
-    server::{RedisServer, SixNodes, Trio, prefix},
+    server::{RedisServer, SixNodes, Trio},
     until_ready,
 };
 use crate::{
@@ -306,33 +300,6 @@ async fn presence_is_right_without_doubles_after_a_broker_was_killed_and_restart
     let outside = ready(RedisOptions::from(server.url())).await;
     becomes(&outside, &[somebody("ada", &["phone"]), somebody("cleo", &["phone"])]).await;
     phone.disconnect(1000).await.unwrap();
-}
-
-#[test]
-fn a_cluster_keeps_what_every_layer_promises_of_presence() {
-    let cluster = SixNodes::start();
-    macro_rules! keeps {
-        ($($promise:ident)*) => {
-            $({
-                let (url, prefix) = (cluster.url(), prefix());
-                let make = move |limits: Limits| {
-                    let options = || RedisOptions::from(url.as_str()).prefix(&prefix);
-                    let options = || options().capacity(limits.capacity).presence_capacity(limits.presence_capacity);
-                    let layer = || Layer::new(RedisLayer::new(options()).unwrap());
-                    Subject::new(layer(), layer())
-                };
-                suite::run(make, suite::$promise);
-            })*
-        };
-    }
-    keeps! {
-        who_is_present_is_listed_with_metadata_in_every_process
-        members_are_told_who_comes_and_changes_and_goes
-        a_person_on_two_devices_is_one_with_two_entries
-        presence_ends_with_its_connection_however_that_ends
-        nobody_is_missed_between_a_list_and_what_is_told_after_it
-        presence_out_of_bounds_is_refused_and_says_why
-    }
 }
 
 async fn survives_a_failover(options: RedisOptions, kill: impl FnOnce()) {

@@ -4,7 +4,7 @@ use std::{
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{LazyLock, Mutex},
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
@@ -131,14 +131,19 @@ impl Trio {
 pub(crate) struct SixNodes(Vec<RedisServer>);
 
 impl SixNodes {
+    /// One that soon finds that a node is lost.
     pub(crate) fn start() -> Self {
+        Self::with_node_timeout("1000")
+    }
+
+    fn with_node_timeout(milliseconds: &str) -> Self {
         let node = |_| {
             let bus = free_port().to_string();
             RedisServer::with(&[
                 "--cluster-enabled",
                 "yes",
                 "--cluster-node-timeout",
-                "1000",
+                milliseconds,
                 "--cluster-port",
                 &bus,
                 "--repl-diskless-sync-delay",
@@ -308,28 +313,42 @@ impl Drop for Sentinel {
 
 /// Two brokers that the tests share which only add to them: each test has a prefix of its own.
 pub(crate) fn shared() -> [String; 2] {
-    static SERVERS: LazyLock<Mutex<Vec<RedisServer>>> = LazyLock::new(Mutex::default);
-    let mut servers = SERVERS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if servers.is_empty() {
-        servers.extend([RedisServer::start(), RedisServer::start()]);
-        let pids: Vec<_> = servers.iter().map(|server| server.child.id().to_string()).collect();
-        let directories: Vec<_> = servers.iter().map(|server| server.directory.display().to_string()).collect();
-        // Nothing is dropped at the end of a test program; a shell waits for it in its place.
-        let wait = format!(
-            "(while kill -0 {} 2> /dev/null; do sleep 0.2; done; kill {}; rm -rf {}) &",
-            std::process::id(),
-            pids.join(" "),
-            directories.join(" ")
-        );
-        Command::new("sh")
-            .args(["-c", &wait])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .expect("a shell");
-    }
-    [servers[0].url(), servers[1].url()]
+    static SERVERS: LazyLock<[RedisServer; 2]> = LazyLock::new(|| {
+        let servers = [RedisServer::start(), RedisServer::start()];
+        end_with_the_tests(&servers);
+        servers
+    });
+    [SERVERS[0].url(), SERVERS[1].url()]
+}
+
+/// A cluster that tests share in the same way.
+pub(crate) fn shared_cluster() -> String {
+    static CLUSTER: LazyLock<SixNodes> = LazyLock::new(|| {
+        // None of its nodes is killed, and on a busy machine the living are not to be taken for dead.
+        let cluster = SixNodes::with_node_timeout("15000");
+        end_with_the_tests(&cluster.0);
+        cluster
+    });
+    CLUSTER.url()
+}
+
+/// Nothing is dropped at the end of a test program; a shell waits for it in its place.
+fn end_with_the_tests(servers: &[RedisServer]) {
+    let pids: Vec<_> = servers.iter().map(|server| server.child.id().to_string()).collect();
+    let directories: Vec<_> = servers.iter().map(|server| server.directory.display().to_string()).collect();
+    let wait = format!(
+        "(while kill -0 {} 2> /dev/null; do sleep 0.2; done; kill {}; rm -rf {}) &",
+        std::process::id(),
+        pids.join(" "),
+        directories.join(" ")
+    );
+    Command::new("sh")
+        .args(["-c", &wait])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .expect("a shell");
 }
 
 /// A prefix that nobody else has.

@@ -9,7 +9,7 @@ use channels::{
     testing::{StubBroker, suite::Subject},
 };
 
-use super::server::{prefix, shared};
+use super::server::{prefix, shared, shared_cluster};
 
 /// One layer in two processes.
 fn twice<L: ChannelLayer, E: std::fmt::Debug>(
@@ -32,6 +32,12 @@ fn twice<L: ChannelLayer, E: std::fmt::Debug>(
 fn real(hosts: usize) -> impl Fn() -> RedisOptions {
     let prefix = prefix();
     move || RedisOptions::hosts(shared().into_iter().take(hosts)).prefix(&prefix)
+}
+
+/// Options for a cluster of three masters.
+fn cluster() -> impl Fn() -> RedisOptions {
+    let prefix = prefix();
+    move || RedisOptions::from(shared_cluster()).prefix(&prefix)
 }
 
 fn stub(brokers: usize) -> impl Fn() -> RedisOptions {
@@ -57,6 +63,7 @@ on! {
     stub_pubsub: |limits| twice(stub(1), &limits, RedisPubSubChannelLayer::new).broadcasts();
     own: |limits| twice(real(1), &limits, RedisLayer::new);
     own_of_two_hosts: |limits| twice(real(2), &limits, RedisLayer::new).spread();
+    own_of_a_cluster: |limits| twice(cluster(), &limits, RedisLayer::new);
     core: |limits| twice(real(1), &limits, RedisChannelLayer::new);
     core_of_two_hosts: |limits| twice(real(2), &limits, RedisChannelLayer::new).spread();
     core_encrypted_json: |limits| {

@@ -18,15 +18,19 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     task::JoinHandle,
 };
+use tokio_tungstenite::tungstenite::Message;
 
 use super::{server::RedisServer, until_ready};
-use crate::support::{DEADLINE, serve, within};
+use crate::support::{DEADLINE, Socket, serve, within};
 
 /// Delivery resumes within this time of the broker's return.
 const RESUMES: Duration = Duration::from_secs(2);
 
 /// Members of the room, half of them in each of two processes.
 const MEMBERS: usize = 20;
+
+/// More of them, with a real connection to a server in the first process.
+const SOCKETS: usize = 2;
 
 struct Member;
 
@@ -104,6 +108,15 @@ pub(super) async fn told(client: &mut WebsocketCommunicator) -> String {
     client.receive_text_from().await.unwrap()
 }
 
+/// What a client is told next.
+async fn heard(socket: &mut Socket) -> String {
+    loop {
+        if let Message::Text(text) = socket.receive().await {
+            return text.to_string();
+        }
+    }
+}
+
 /// Kills the broker five times under the members' feet, while others send.
 async fn survives<L: ChannelLayer, E: std::fmt::Debug>(make: fn(RedisOptions) -> Result<L, E>, knows_all: bool) {
     let mut server = RedisServer::start();
@@ -118,11 +131,28 @@ async fn survives<L: ChannelLayer, E: std::fmt::Debug>(make: fn(RedisOptions) ->
     for n in 0..MEMBERS {
         members.push(member(if n < MEMBERS / 2 { &near } else { &far }).await);
     }
+    let app = ProtocolTypeRouter::new().websocket(URLRouter::new([path("ws/", || Member)]).unwrap());
+    let served = serve(Server::new(app).layers(near.clone()));
+    let mut sockets = Vec::new();
+    for _ in 0..SOCKETS {
+        sockets.push(served.connect("/ws/").await);
+    }
+    // Those of all processes, or those of each.
+    let sizes = async |gone: usize| {
+        let expected = match knows_all {
+            true => [MEMBERS + SOCKETS - gone; 2],
+            false => [MEMBERS / 2 + SOCKETS - gone, MEMBERS / 2],
+        };
+        assert_eq!([near.group_size("room").await.unwrap(), far.group_size("room").await.unwrap()], expected);
+    };
     let load = [Load::on(&near), Load::on(&far)];
     for round in 0..5 {
         server.kill();
         for member in &mut members {
             assert_eq!(told(member).await, "lost");
+        }
+        for socket in &mut sockets {
+            assert_eq!(heard(socket).await, "lost");
         }
         assert!(!near.is_ready() && !far.is_ready());
         let asked = Instant::now();
@@ -135,16 +165,20 @@ async fn survives<L: ChannelLayer, E: std::fmt::Debug>(make: fn(RedisOptions) ->
         for member in &mut members {
             assert_eq!(told(member).await, "back");
         }
-        assert!(back.elapsed() < RESUMES, "back after {:?}", back.elapsed());
-        for layer in [&near, &far] {
+        for socket in &mut sockets {
+            assert_eq!(heard(socket).await, "back");
+        }
+        for (layer, is_first) in [(&far, true), (&near, false)] {
             layer.group_send("room", event!({"type": "numbered", "n": round})).await.unwrap();
             for member in &mut members {
                 assert_eq!(told(member).await, round.to_string());
             }
+            for socket in &mut sockets {
+                assert_eq!(heard(socket).await, round.to_string());
+            }
+            assert!(!is_first || back.elapsed() < RESUMES, "delivered after {:?}", back.elapsed());
         }
-        if knows_all {
-            assert_eq!([near.group_size("room").await.unwrap(), far.group_size("room").await.unwrap()], [MEMBERS; 2]);
-        }
+        sizes(0).await;
     }
     let [(near_sent, near_errors), (far_sent, far_errors)] =
         futures_util::future::join_all(load.map(Load::stop)).await.try_into().expect("there are two");
@@ -163,14 +197,37 @@ async fn survives<L: ChannelLayer, E: std::fmt::Debug>(make: fn(RedisOptions) ->
     assert!(leaves.elapsed() < RESUMES, "nobody waits for a broker to say goodbye");
     server.restart();
     assert_eq!(told(&mut second).await, "back");
-    if knows_all {
-        until_ready(&far, true).await;
-        assert_eq!(far.group_size("room").await.unwrap(), MEMBERS - 1);
-    }
+    until_ready(&far, true).await;
+    sizes(1).await;
     // Every socket is open still.
     for member in members.into_iter().chain([second, third]) {
         member.disconnect(1000).await.unwrap();
     }
+    for socket in &mut sockets {
+        assert_eq!([heard(socket).await, heard(socket).await], ["lost", "back"]);
+    }
+    served.stop().await;
+}
+
+/// What waited in a mailbox while its process was away would have it refuse what is sent from then on.
+#[channels::actix_web::test]
+async fn the_core_layer_is_back_when_it_has_taken_what_waited_for_it() {
+    let server = RedisServer::start();
+    let options = RedisOptions::from(server.url()).on_disconnect("broker.lost").on_reconnect("broker.back");
+    let layer = Layer::new(RedisChannelLayer::new(options).unwrap());
+    until_ready(&layer, true).await;
+    let mut client = member(&layer).await;
+    let channel = layer.group_channels("room").await.unwrap().remove(0);
+    let mailbox = format!("asgi{}", layer.get_ref().hub().head());
+    let mut raw = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    let mut body = b"twelve bytes\x83\xa4type\xa8numbered\xa1n\x07\xb0__asgi_channel__\x91\xd9".to_vec();
+    body.push(channel.len() as u8);
+    body.extend(channel.as_bytes());
+    let sent = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    let mut lose = redis::pipe();
+    lose.atomic().cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").zadd(&mailbox, body, sent);
+    let _: () = lose.query(&mut raw).unwrap();
+    assert_eq!([told(&mut client).await, told(&mut client).await, told(&mut client).await], ["lost", "7", "back"]);
 }
 
 #[channels::actix_web::test]

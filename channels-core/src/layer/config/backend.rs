@@ -73,24 +73,57 @@ fn memory(url: &str, limits: Limits, settings: &mut Settings) -> Result<Layer, L
     Ok(Layer::new(InMemoryChannelLayer::new(limits)))
 }
 
-/// Settings of its own: `mode`, which is `own` (the default), `core` or `pubsub`, and `prefix`.
+/// Settings of its own: `mode`, which is `own` (the default), `core` or `pubsub`; Channels' `prefix`, `symmetric_encryption_keys`,
+/// `serializer_format` and `random_prefix_length`; and what a unix socket's address has in its query.
 #[cfg(feature = "redis")]
 fn redis(url: &str, limits: Limits, settings: &mut Settings) -> Result<Layer, LayersConfigError> {
-    use crate::layer::redis::{RedisChannelLayer, RedisLayer, RedisOptions, RedisPubSubChannelLayer};
+    use crate::layer::redis::{RedisChannelLayer, RedisLayer, RedisOptions, RedisPubSubChannelLayer, SerializerFormat};
 
-    let (place, key) = (settings.place.clone(), format!("{}mode", settings.prefix));
-    let mut options = RedisOptions::from(url).limits(limits);
+    let place = settings.place.clone();
+    let wrong = |key: &str, wanted: &str, got: &str| LayersConfigError::Value {
+        place: place.clone(),
+        key: key.to_owned(),
+        wanted: wanted.to_owned(),
+        got: format!("`{got}`"),
+    };
+    let mut options = RedisOptions::from(match url.starts_with("unix:") {
+        true => socket(url, settings)?,
+        false => url.to_owned(),
+    });
+    options = options.limits(limits);
     if let Some(prefix) = settings.text("prefix")? {
         options = options.prefix(prefix);
     }
+    if let Some(keys) = settings.texts("symmetric_encryption_keys")? {
+        options = options.symmetric_encryption_keys(keys);
+    }
+    if let Some(bytes) = settings.count("random_prefix_length")? {
+        options = options.random_prefix_length(bytes);
+    }
+    let key = format!("{}serializer_format", settings.prefix);
+    match settings.text("serializer_format")?.as_deref() {
+        None => {}
+        Some("msgpack") => options = options.serializer_format(SerializerFormat::Msgpack),
+        Some("json") => options = options.serializer_format(SerializerFormat::Json),
+        Some(other) => return Err(wrong(&key, "`msgpack` or `json`", other)),
+    }
+    let key = format!("{}mode", settings.prefix);
     let layer = match settings.text("mode")?.as_deref() {
         None | Some("own") => RedisLayer::new(options).map(Layer::new),
         Some("core") => RedisChannelLayer::new(options).map(Layer::new),
         Some("pubsub") => RedisPubSubChannelLayer::new(options).map(Layer::new),
-        Some(other) => {
-            let (wanted, got) = ("`own`, `core` or `pubsub`".to_owned(), format!("`{other}`"));
-            return Err(LayersConfigError::Value { place, key, wanted, got });
-        }
+        Some(other) => return Err(wrong(&key, "`own`, `core` or `pubsub`", other)),
     };
     layer.map_err(|source| LayersConfigError::Redis { place, source })
+}
+
+/// The address of a unix socket with its database, user and password, which stand in its query.
+#[cfg(feature = "redis")]
+fn socket(url: &str, settings: &mut Settings) -> Result<String, LayersConfigError> {
+    let mut query = Vec::new();
+    for key in ["db", "user", "pass"] {
+        query.extend(settings.text(key)?.map(|value| (key, value)));
+    }
+    let query = serde_urlencoded::to_string(query).unwrap_or_default();
+    Ok(format!("{url}?{query}"))
 }

@@ -101,7 +101,7 @@ impl Lines<'_> {
             DeValue::Float(number) => Value::Number(number.as_str().to_owned()),
             DeValue::Boolean(bool) => Value::Bool(*bool),
             DeValue::Table(table) => Value::Table(self.settings(table)),
-            DeValue::Array(_) => Value::Other("a list"),
+            DeValue::Array(values) => Value::List(values.iter().map(|value| self.value(value.get_ref())).collect()),
             DeValue::Integer(_) => Value::Other("a number that is not decimal"),
             DeValue::Datetime(_) => Value::Other("a date"),
         }

@@ -45,6 +45,14 @@ const FILE_VARIABLE: &str = "CHANNEL_LAYERS";
 ///
 /// [layers.telemetry]
 /// url = "memory://?capacity=10"     # the same settings, in the URL
+///
+/// [layers.shop]                      # those of the feature `redis`, with Channels' names
+/// url = "redis://127.0.0.1:6379/1"   # or rediss://, redis+cluster://, rediss+cluster://, unix:///run/redis.sock?db=1&pass=secret
+/// mode = "core"                      # or pubsub; our own unless it is said
+/// prefix = "shop"
+/// symmetric_encryption_keys = ["a new secret", "an old one"] # a URL has one
+/// serializer_format = "msgpack"      # or json
+/// random_prefix_length = 12          # bytes
 /// ```
 ///
 /// # The environment

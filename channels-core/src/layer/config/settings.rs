@@ -7,7 +7,7 @@ use crate::layer::{CapacityPattern, Limits};
 
 /// A value, as far as the configuration tells its type. A URL tells none.
 #[derive(Clone, Debug)]
-#[cfg_attr(not(feature = "toml"), allow(dead_code))]
+#[cfg_attr(not(all(feature = "toml", feature = "redis")), allow(dead_code))]
 pub(crate) enum Value {
     /// From a URL or a variable: of any type that can be read from it.
     Plain(String),
@@ -15,6 +15,7 @@ pub(crate) enum Value {
     Number(String),
     Bool(bool),
     Table(Vec<Setting>),
+    List(Vec<Value>),
     /// What no setting can be.
     Other(&'static str),
 }
@@ -26,6 +27,7 @@ impl Value {
             Self::Number(number) => number.clone(),
             Self::Bool(bool) => bool.to_string(),
             Self::Table(_) => "a table".to_owned(),
+            Self::List(_) => "a list".to_owned(),
             Self::Other(what) => (*what).to_owned(),
         }
     }
@@ -64,6 +66,19 @@ impl Settings {
         self.take(key, "a text", |value| match value {
             Value::Plain(text) | Value::Text(text) => Some(text.clone()),
             _ => None,
+        })
+    }
+
+    /// Texts; a URL has one.
+    #[cfg(feature = "redis")]
+    pub(super) fn texts(&mut self, key: &'static str) -> Result<Option<Vec<String>>, LayersConfigError> {
+        let text = |value: &Value| match value {
+            Value::Plain(text) | Value::Text(text) => Some(text.clone()),
+            _ => None,
+        };
+        self.take(key, "a list of texts", |value| match value {
+            Value::List(values) => values.iter().map(text).collect(),
+            value => Some(vec![text(value)?]),
         })
     }
 

@@ -253,8 +253,15 @@ async fn read_mailbox(queue: Arc<Queue>, broker: usize) {
     let driver = &base.shards.all()[broker];
     let mut failures = 0;
     loop {
-        let back = match driver.leases(vec![key.clone()]).await {
-            Ok(_) => come_back(&*queue, broker).await,
+        // What has waited is taken before this process says that it is back: as long as its mailbox is full, what is sent to it
+        // from then on would be refused.
+        let back = match driver.pop(&key, Duration::ZERO, BATCH).await {
+            Ok(waited) => {
+                for popped in waited {
+                    queue.deliver(broker, &key, popped).await;
+                }
+                come_back(&*queue, broker).await
+            }
             Err(error) => Err(error),
         };
         let error = match back {

@@ -24,7 +24,7 @@ use tokio::{
 
 use super::{
     Driver, DriverError, DriverFuture, Notice, Popped, Push, RollChange, RollState,
-    link::{NotConnected, error, join, members, push, read, tell},
+    link::{NotConnected, error, join, members, popped, push, read, take, tell},
     roll,
     wanted::Wanted,
 };
@@ -197,22 +197,20 @@ impl Cluster {
         let command = cmd("BZPOPMIN").arg(key).arg(mailbox::seconds(wait)).to_owned();
         let answer = connection.req_packed_command(&command).await;
         let first: Option<(String, Vec<u8>, f64)> = read(self.judge(answer)?)?;
-        let mut popped = Vec::new();
+        let mut all = Vec::new();
         if let Some((_, body, sent)) = first {
-            popped.push(Popped { body, sent });
+            all.push(Popped { body, sent });
             if most > 1 {
-                let command = cmd("ZPOPMIN").arg(key).arg(most - 1).to_owned();
+                let rest = connection.req_packed_command(&take(key, most - 1)).await.map_err(error).and_then(read);
                 // What came first is not given up because the rest cannot be had.
-                let rest = connection.req_packed_command(&command).await.map_err(error).and_then(read);
-                let rest: Vec<(Vec<u8>, f64)> = rest.unwrap_or_default();
-                popped.extend(rest.into_iter().map(|(body, sent)| Popped { body, sent }));
+                all.extend(popped(rest.unwrap_or_default()));
             }
         }
         let mut spare = self.spare();
         if spare.len() < SPARE {
             spare.push(connection);
         }
-        Ok(popped)
+        Ok(all)
     }
 
     /// Connects for subscriptions, and renews them all.
@@ -301,7 +299,12 @@ impl Driver for Cluster {
     }
 
     fn pop<'a>(&'a self, key: &'a str, wait: Duration, most: usize) -> DriverFuture<'a, Vec<Popped>> {
-        Box::pin(self.pop_blocking(key, wait, most))
+        Box::pin(async move {
+            match wait.is_zero() {
+                true => Ok(popped(self.ask_once(&take(key, most)).await?)),
+                false => self.pop_blocking(key, wait, most).await,
+            }
+        })
     }
 
     fn join<'a>(&'a self, key: &'a str, members: Vec<String>, now: f64, expiry: Duration) -> DriverFuture<'a, ()> {

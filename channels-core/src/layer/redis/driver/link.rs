@@ -141,22 +141,20 @@ impl Link {
             let answer = connection.req_packed_command(&command).await;
             read(self.judge(answer)?)?
         };
-        let mut popped = Vec::new();
+        let mut all = Vec::new();
         if let Some((_, body, sent)) = first {
-            popped.push(Popped { body, sent });
+            all.push(Popped { body, sent });
             if most > 1 {
-                let command = cmd("ZPOPMIN").arg(key).arg(most - 1).to_owned();
+                let rest = connection.req_packed_command(&take(key, most - 1)).await.map_err(error).and_then(read);
                 // What came first is not given up because the rest cannot be had.
-                let rest = connection.req_packed_command(&command).await.map_err(error).and_then(read);
-                let rest: Vec<(Vec<u8>, f64)> = rest.unwrap_or_default();
-                popped.extend(rest.into_iter().map(|(body, sent)| Popped { body, sent }));
+                all.extend(popped(rest.unwrap_or_default()));
             }
         }
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         if spare.len() < SPARE {
             spare.push(connection);
         }
-        Ok(popped)
+        Ok(all)
     }
 
     /// Connects for subscriptions, and renews them all.
@@ -195,7 +193,12 @@ impl Driver for Link {
     }
 
     fn pop<'a>(&'a self, key: &'a str, wait: Duration, most: usize) -> DriverFuture<'a, Vec<Popped>> {
-        Box::pin(self.pop_blocking(key, wait, most))
+        Box::pin(async move {
+            match wait.is_zero() {
+                true => Ok(popped(self.ask(&take(key, most)).await?)),
+                false => self.pop_blocking(key, wait, most).await,
+            }
+        })
     }
 
     fn join<'a>(&'a self, key: &'a str, members: Vec<String>, now: f64, expiry: Duration) -> DriverFuture<'a, ()> {
@@ -407,6 +410,15 @@ pub(super) fn members(key: &str, oldest: f64) -> Pipeline {
     commands.cmd("ZREMRANGEBYSCORE").arg(key).arg(0).arg(oldest);
     commands.cmd("ZRANGE").arg(key).arg(0).arg(-1);
     commands
+}
+
+/// Takes the oldest out of a mailbox, without waiting for one.
+pub(super) fn take(key: &str, most: usize) -> Cmd {
+    cmd("ZPOPMIN").arg(key).arg(most).to_owned()
+}
+
+pub(super) fn popped(all: Vec<(Vec<u8>, f64)>) -> Vec<Popped> {
+    all.into_iter().map(|(body, sent)| Popped { body, sent }).collect()
 }
 
 pub(super) fn read<T: FromRedisValue>(value: Value) -> Result<T, DriverError> {

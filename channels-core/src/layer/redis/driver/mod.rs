@@ -131,7 +131,8 @@ pub trait Driver: Send + Sync + 'static {
     /// removed from these mailboxes.
     fn push(&self, messages: Vec<Push>) -> DriverFuture<'_, Vec<bool>>;
 
-    /// Takes the oldest messages out of a mailbox, at most `most`; waits for the first at most `wait`, in whole seconds.
+    /// Takes the oldest messages out of a mailbox, at most `most`; waits for the first at most `wait`, in whole seconds, and not at
+    /// all when that is zero.
     fn pop<'a>(&'a self, key: &'a str, wait: Duration, most: usize) -> DriverFuture<'a, Vec<Popped>>;
 
     /// Adds members to a set, as of now, and keeps the set for `expiry` (whole seconds).
