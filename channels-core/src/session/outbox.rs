@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn those_that_are_dropped_together_are_counted() {
-        let mut outbox = Outbox::new(10);
+        let mut outbox = Outbox::new(10 * COST);
         outbox.push(message(3)).unwrap();
         outbox.push(message(4)).unwrap();
         outbox.close(Close::new(1000, ""));
