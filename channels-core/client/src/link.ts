@@ -2,6 +2,7 @@ import { fullJitter } from "./backoff.js";
 import type { Message } from "./batch.js";
 import type { Carrier, Failure, Settings } from "./carriers/carrier.js";
 import { EventStreamCarrier } from "./carriers/event-stream.js";
+import { hangUp } from "./carriers/http.js";
 import { LongPollCarrier } from "./carriers/long-poll.js";
 import { WebSocketCarrier } from "./carriers/websocket.js";
 import { meaning } from "./codes.js";
@@ -15,6 +16,8 @@ const PROOF = 10_000;
 const PATIENCE = 3;
 /** Milliseconds that a close may take. */
 const CLOSING = 3000;
+/** For so many windows the server keeps a session that has no carrier. */
+const AWAY = 1.5;
 
 const CARRIERS = { "websocket": WebSocketCarrier, "event-stream": EventStreamCarrier, "long-poll": LongPollCarrier };
 
@@ -53,6 +56,8 @@ export class Link {
   /** What is being opened: in place of a carrier, or beside it, to return to the first path. */
   #opening: Carrier | null = null;
   #returning = false;
+  /** Since when there is no carrier, in milliseconds of the clock. */
+  #awaySince: number | null = null;
   #over = false;
   /** The close that was asked for. */
   #closing: Close | null = null;
@@ -93,10 +98,9 @@ export class Link {
     this.#timers.stop();
     this.#opening?.drop();
     const carrier = this.#carrier;
-    const finish = (): void => this.#end(this.#closing!);
-    if (!carrier) return queueMicrotask(finish);
-    this.#timers.set("close", CLOSING, finish);
-    void carrier.end(code, reason).then(finish);
+    if (!carrier) return queueMicrotask(() => this.#hangUp());
+    this.#timers.set("close", CLOSING, () => this.#hangUp());
+    void carrier.end(code, reason).then(() => this.#end(this.#closing!));
   }
 
   /** Says goodbye while there is time; `kept` if the page may come back. */
@@ -109,6 +113,8 @@ export class Link {
   #open(at: number): void {
     this.#at = at;
     this.#returning = this.#session.holds = false;
+    // Whoever is asked for it may not know that it is over, and wait for a server that has crashed.
+    if (this.#awaySince !== null && Date.now() - this.#awaySince >= AWAY * this.#session.window * 1000) this.#session.forget();
     this.#start(this.#paths[at]!);
   }
 
@@ -140,7 +146,7 @@ export class Link {
 
   #opened(carrier: Carrier, path: Path, opened: Opened): void {
     this.#timers.clear("open");
-    this.#opening = null;
+    this.#opening = this.#awaySince = null;
     this.#returning = this.#session.holds = false;
     this.#carrier?.drop();
     this.#carrier = carrier;
@@ -184,7 +190,7 @@ export class Link {
       this.#opening?.drop();
     }
     this.#opening = this.#carrier = null;
-    if (this.#closing) return this.#end(this.#closing);
+    if (this.#closing) return over ? this.#end(this.#closing) : this.#hangUp();
     this.#goOn(path, failure);
   }
 
@@ -197,6 +203,7 @@ export class Link {
   /** There is no carrier. */
   #goOn(path: Path, failure: Failure): void {
     const next = this.#at + 1 < this.#paths.length ? this.#at + 1 : null;
+    this.#awaySince ??= Date.now();
     this.#owner.unlinked(failure.reason);
     switch (failure.kind) {
       case "lost":
@@ -232,6 +239,13 @@ export class Link {
     this.#at = at;
     const { minDelay, maxDelay } = this.#settings;
     this.#timers.set("retry", least + fullJitter(this.#pauses++, minDelay, maxDelay), () => this.#open(at));
+  }
+
+  /** Ends as was asked for, where no carrier says so, or not in time. */
+  #hangUp(): void {
+    const close = this.#closing!;
+    void hangUp(this.#session, this.#settings, close.code, close.reason);
+    this.#end(close);
   }
 
   #end(close: Close): void {

@@ -28,8 +28,6 @@ export class Session {
   subprotocol: string | null = null;
   /** The last message that came. */
   received = 0;
-  /** The last message that was ever handed to a carrier. */
-  sent = 0;
   /** The bytes of all that is kept, and of what keeping costs. */
   amount = 0;
   /** A second carrier is told to go on behind what came so far: nothing later may be acknowledged until it does, or does not. */
@@ -68,7 +66,7 @@ export class Session {
   /** The session is lost. What was not taken is for the next one. */
   forget(): void {
     this.id = null;
-    this.received = this.sent = this.#acked = this.#unacked = 0;
+    this.received = this.#acked = this.#unacked = 0;
     this.#first = 1;
   }
 

@@ -73,24 +73,54 @@ for (const transport of ["websocket", "event-stream", "long-poll"] as const) {
   });
 }
 
-test("a socket sends bytes as they are, but with their number where another carrier may have sent them, too", async (t) => {
+test("bytes that are under way by another carrier, too, arrive once", async (t) => {
   const time = new Time(t, 0.5);
   const server = new FakeServer();
   server.obstacles.set("websocket", "cut");
   const client = new Client(server);
   await time.pass(29_000);
-  // The request with the first is held up on its way, and arrives when the socket is there.
+  // The request with the first is held up on its way, and arrives when the socket has the session.
   server.obstacles.set("post", "silence");
   client.socket.send(bytes(1));
   client.socket.send(bytes(2));
   server.obstacles.delete("websocket");
-  await time.pass(1000);
+  server.lag = 400;
+  await time.pass(1300);
+  server.session.take({ from: 1, messages: [{ b: "AQ==" }] });
+  await time.pass(100);
   assert.equal(client.socket.transport, "websocket");
   client.socket.send(bytes(3));
-  assert.deepEqual(server.sockets.at(-1)!.frames, ['{"from":1,"messages":[{"b":"AQ=="}]}', bytes(2), bytes(3)]);
-  server.session.take({ from: 1, messages: [{ b: "AQ==" }] });
   await settle();
+  assert.deepEqual(server.sockets.at(-1)!.frames, [bytes(1), bytes(2), bytes(3)]);
   assert.deepEqual(server.session.inbox, [bytes(1), bytes(2), bytes(3)]);
+});
+
+test("bytes go with their number where another carrier has brought some that the socket did not, else as they are", async (t) => {
+  const time = new Time(t, 0.5);
+  const server = new FakeServer();
+  server.obstacles.set("websocket", "cut");
+  const client = new Client(server, { transports: ["websocket", "long-poll"], returnAfter: 20_000 });
+  for (const number of [1, 2, 3]) client.socket.send(bytes(number));
+  await time.pass(19_000);
+  // The socket has the session, and says so later: a request is answered meanwhile.
+  server.obstacles.delete("websocket");
+  server.lag = 400;
+  await time.pass(1300);
+  assert.equal(server.session.carrier, server.sockets.at(-1));
+  client.socket.send(bytes(4));
+  client.socket.send(bytes(5));
+  await settle();
+  assert.equal(client.socket.buffered, 0);
+  assert.equal(client.socket.transport, "long-poll");
+  await time.pass(400);
+  assert.equal(client.socket.transport, "websocket");
+  for (const message of [bytes(6), bytes(7), "8", bytes(9)]) client.socket.send(message);
+  await settle();
+  const [six, ...others] = server.sockets.at(-1)!.frames;
+  assert.equal(six, '{"from":6,"messages":[{"b":"Bg=="}]}');
+  assert.deepEqual(others, [bytes(7), '{"from":8,"messages":["8"]}', bytes(9)]);
+  assert.deepEqual(server.session.inbox, [...[1, 2, 3, 4, 5, 6, 7].map((number) => bytes(number)), "8", bytes(9)]);
+  assert.equal(client.socket.buffered, 0);
 });
 
 test("what is sent in a listener of the new carrier goes once, behind what waits", async (t) => {

@@ -311,6 +311,8 @@ for (const transport of ["websocket", "event-stream", "long-poll"] as const) {
     const server = new FakeServer();
     const client = new Client(server, { transports: [transport] });
     await settle();
+    let unsent: readonly (string | Uint8Array)[] | null = null;
+    client.socket.onclose = (event) => { unsent = event.unsent; };
     client.socket.send("last words");
     client.socket.close(4001, "bye");
     assert.throws(() => client.socket.send("too late"), /the socket is closing/);
@@ -318,22 +320,105 @@ for (const transport of ["websocket", "event-stream", "long-poll"] as const) {
     assert.deepEqual(client.told.slice(-3), ["closing", "closed", "close 4001"]);
     assert.deepEqual(server.session.inbox, ["last words"]);
     assert.deepEqual(server.session.ended, { code: 4001, reason: "bye", by: "client" });
+    assert.deepEqual(unsent, [], "it was taken, and the client knows");
+  });
+
+  test(`by ${transport}: what is sent when it opens, before a close, arrives`, async (t) => {
+    new Time(t);
+    const server = new FakeServer();
+    const client = new Client(server, { transports: [transport] });
+    client.socket.onopen = () => {
+      client.socket.send("x");
+      client.socket.close();
+    };
+    await settle();
+    assert.equal(client.told.at(-1), "close 1000");
+    assert.deepEqual(server.session.inbox, ["x"]);
+    assert.deepEqual(server.session.ended, { code: 1000, reason: "", by: "client" });
+  });
+
+  test(`by ${transport}: a close does not wait longer than three seconds, and gives back what was not taken`, async (t) => {
+    const time = new Time(t);
+    const server = new FakeServer();
+    const client = new Client(server, { transports: [transport] });
+    await settle();
+    const { session } = server;
+    session.appetite = 0;
+    client.socket.send("never");
+    let unsent: readonly (string | Uint8Array)[] = [];
+    client.socket.on("close", (event) => { unsent = event.unsent; });
+    client.socket.close(4001, "bye");
+    await time.pass(2900);
+    assert.equal(client.socket.state, "closing");
+    assert.equal(session.ended, null);
+    await time.pass(100);
+    assert.equal(client.told.at(-1), "close 4001");
+    assert.deepEqual(unsent, ["never"]);
+    assert.deepEqual(session.ended, { code: 4001, reason: "bye", by: "client" });
+    for (const socket of server.sockets) assert.deepEqual(socket.closedWith, [4001, "bye"]);
+  });
+
+  test(`by ${transport}: a close while there is no carrier is told to the server`, async (t) => {
+    const time = new Time(t);
+    const server = new FakeServer();
+    const client = new Client(server, { transports: [transport] });
+    await time.pass(10_000);
+    const { session } = server;
+    server.obstacles.set(transport, "cut");
+    session.cut();
+    await settle();
+    assert.equal(client.socket.state, "reconnecting");
+    client.socket.close(4001, "bye");
+    await settle();
+    assert.equal(client.told.at(-1), "close 4001");
+    assert.deepEqual(session.ended, { code: 4001, reason: "bye", by: "client" });
+    assert.equal(server.requests.at(-1)!.keepalive, true);
+  });
+
+  test(`by ${transport}: a carrier that is lost during a close is no reason not to tell the server`, async (t) => {
+    const time = new Time(t);
+    const server = new FakeServer();
+    const client = new Client(server, { transports: [transport] });
+    await time.pass(10_000);
+    const { session } = server;
+    session.appetite = 0;
+    client.socket.send("never");
+    client.socket.close(4001, "bye");
+    await settle();
+    session.cut();
+    await settle();
+    assert.equal(client.told.at(-1), "close 4001");
+    assert.deepEqual(session.ended, { code: 4001, reason: "bye", by: "client" });
+  });
+
+  test(`by ${transport}: a session whose server has crashed is given up when it has been away for too long`, async (t) => {
+    const time = new Time(t);
+    const server = new FakeServer();
+    const client = new Client(server, { transports: [transport] });
+    await time.pass(10_000);
+    server.session.crash();
+    client.socket.send("kept");
+    await time.pass(1.5 * 25_000 - 1);
+    assert.equal(server.sessions.length, 1, "until then it may go on");
+    assert.equal(client.socket.state, "reconnecting");
+    await time.pass(30_000); // no pause is longer
+    assert.deepEqual(client.told.slice(-2), ["open", "reopen 1"]);
+    assert.deepEqual(server.session.inbox, ["kept"]);
+    assert.equal(client.socket.buffered, 0);
   });
 }
 
-test("a close does not wait longer than three seconds, and gives back what was not taken", async (t) => {
+test("a session that was away, but not for too long, goes on", async (t) => {
   const time = new Time(t);
   const server = new FakeServer();
-  const client = new Client(server, { transports: ["long-poll"] });
-  await settle();
-  server.obstacles.set("post", "silence");
-  client.socket.send("never");
-  let unsent: readonly (string | Uint8Array)[] = [];
-  client.socket.on("close", (event) => { unsent = event.unsent; });
-  client.socket.close();
-  await time.pass(2900);
-  assert.equal(client.socket.state, "closing");
-  await time.pass(100);
-  assert.equal(client.told.at(-1), "close 1000");
-  assert.deepEqual(unsent, ["never"]);
+  const client = new Client(server, { transports: ["websocket"] });
+  for (let round = 0; round < 3; round++) {
+    await time.pass(10_000);
+    server.session.crash();
+    await time.pass(30_000);
+    server.session.crashed = false;
+    await time.pass(30_000);
+    assert.equal(client.socket.state, "open");
+  }
+  assert.equal(server.sessions.length, 1);
 });

@@ -23,6 +23,8 @@ export class FakeSession {
   /** How often the client acknowledged. */
   acks = 0;
   ended: { code: number; reason: string; by: "client" | "server" } | null = null;
+  /** Its own server has crashed: whoever asks for it, by another server, waits. */
+  crashed = false;
   carrier: Receiver | null = null;
   /** Takes no more than so many messages of a batch. */
   appetite = Infinity;
@@ -74,6 +76,11 @@ export class FakeSession {
   cut(): void {
     this.carrier?.end(4409, "");
     this.carrier = null;
+  }
+
+  crash(): void {
+    this.crashed = true;
+    this.cut();
   }
 
   endedByClient(code: number, reason: string): void {
@@ -137,6 +144,7 @@ export class FakeServer {
     const id = request.headers.get("Channels-Session");
     const session = id === null ? undefined : this.find(id);
     if (id !== null && !session) return new Response(null, { status: 410 });
+    if (session?.crashed) return block("silence", request.signal);
     const offered = request.headers.get("Channels-Subprotocols")?.split(", ") ?? [];
     const ack = Number(request.headers.get("Channels-Ack"));
     if (stream) return this.#stream(session ?? this.open(offered), ack, request.signal);
@@ -240,6 +248,8 @@ export class FakeSocket implements Receiver {
   dead = false;
   session: FakeSession | null = null;
   #sent = 0;
+  /** The number of the client's next bytes. */
+  #next = 1;
   #begun = false;
 
   constructor(readonly server: FakeServer, readonly url: string, readonly offered: readonly string[]) {
@@ -252,15 +262,17 @@ export class FakeSocket implements Receiver {
     const obstacle = this.server.obstacles.get("websocket");
     if (this.readyState !== 0 || obstacle === "silence") return;
     if (obstacle !== undefined) return this.lose();
-    this.readyState = 1;
     const resume = this.offered.find((name) => name.startsWith("channels.v1.resume."))?.split(".");
     const plain = this.offered.filter((name) => !/^(channels\.v1|bearer\.)/.test(name));
     const session = resume ? this.server.find(resume[4]!) : this.server.open(plain);
+    if (session?.crashed) return;
+    this.readyState = 1;
     const keeps = !resume || (session && Number(resume[3]) + 1 >= session.first);
     if (!session || !keeps) return this.end(4410, "no such session, or not with what is asked for");
     this.session = session;
     this.dead = this.server.takesOverInSilence;
     this.#sent = resume ? Number(resume[3]) : 0;
+    this.#next = session.inbox.length + 1;
     session.takeOver(this, this.#sent);
     if (this.server.lag) setTimeout(() => this.#begin(session), this.server.lag);
     else this.#begin(session);
@@ -268,7 +280,7 @@ export class FakeSocket implements Receiver {
 
   #begin(session: FakeSession): void {
     this.#begun = true;
-    this.#write(JSON.stringify({ ...session.opened, taken: session.inbox.length }));
+    this.#write(JSON.stringify({ ...session.opened, taken: this.#next - 1 }));
     this.deliver();
   }
 
@@ -283,7 +295,8 @@ export class FakeSocket implements Receiver {
   }
 
   #write(data: string | ArrayBuffer): void {
-    if (!this.dead) queueMicrotask(() => this.onmessage?.({ data }));
+    // As in a browser, what comes after a call of close() is not heard of.
+    if (!this.dead) queueMicrotask(() => { if (!this.closedWith) this.onmessage?.({ data }); });
   }
 
   taken(upTo: number): void {
@@ -297,8 +310,9 @@ export class FakeSocket implements Receiver {
     setImmediate(() => {
       const session = this.session;
       if (!session || session.carrier !== this || this.dead) return;
-      if (typeof data === "string") session.take(JSON.parse(data) as Batch);
-      else session.takeOne(data as Uint8Array<ArrayBuffer>);
+      const batch: Batch = typeof data === "string" ? JSON.parse(data) : encode(this.#next, [data as Uint8Array<ArrayBuffer>]);
+      session.take(batch);
+      if (batch.from !== undefined) this.#next = batch.from + batch.messages!.length;
       this.taken(session.inbox.length);
     });
   }

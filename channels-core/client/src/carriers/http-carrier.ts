@@ -1,7 +1,7 @@
 import type { Session } from "../session.js";
 import type { Transport } from "../types.js";
 import type { Carrier, Failure, Listener, Settings } from "./carrier.js";
-import { ask, Refusal } from "./http.js";
+import { hangUp, Refusal } from "./http.js";
 import { Uplink } from "./uplink.js";
 
 /** What event streams and long polls have in common: all but the way down. */
@@ -45,23 +45,12 @@ export abstract class HttpCarrier implements Carrier {
 
   async end(code: number, reason: string): Promise<void> {
     await this.uplink.drained();
-    await this.#delete(code, reason, false);
+    await hangUp(this.session, this.settings, code, reason);
   }
 
   leave(): void {
-    void this.#delete(1001, "", true);
+    void hangUp(this.session, this.settings, 1001, "");
     this.drop();
-  }
-
-  async #delete(code: number, reason: string, keepalive: boolean): Promise<void> {
-    const request = {
-      method: "DELETE",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ code, reason }),
-      keepalive,
-      timeout: this.settings.requestTimeout,
-    } as const;
-    await ask(this.session, this.settings, request, () => Promise.resolve()).catch(() => {}); // then it ends by itself
   }
 
   drop(): void {

@@ -47,6 +47,19 @@ export async function ask<Answer>(
   }
 }
 
+/** Ends the session, if there is one, with a request that outlives the page. */
+export async function hangUp(session: Session, settings: Settings, code: number, reason: string): Promise<void> {
+  if (session.id === null) return;
+  const request = {
+    method: "DELETE",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ code, reason }),
+    keepalive: true,
+    timeout: settings.requestTimeout,
+  } as const;
+  await ask(session, settings, request, () => Promise.resolve()).catch(() => {}); // then it ends by itself
+}
+
 function failureOf({ status, headers }: Response, within: boolean): Failure {
   const reason = `answered with status ${status}`;
   if (status === 405) return { kind: "unsupported", reason };

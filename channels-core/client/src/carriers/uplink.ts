@@ -57,7 +57,6 @@ export class Uplink {
     const session = this.#session;
     const batch = session.batch(this.#most, BATCH_BYTES);
     const count = batch.messages?.length ?? 0;
-    session.sent = Math.max(session.sent, session.taken + count);
     try {
       const before = session.taken;
       const { taken } = await this.#ask(this.#acks ? { ...batch, ...session.news() } : batch);

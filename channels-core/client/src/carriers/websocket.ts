@@ -17,13 +17,12 @@ export class WebSocketCarrier implements Carrier {
   #resumed = false;
   /** The number of the server's next message. */
   #next = 0;
-  /** The last message that this socket was given. */
+  /** The last message that this socket was given, or that the server had before it. */
   #sent = 0;
-  /** Up to here messages may be under way by another carrier, too: they go with their number. */
-  #elsewhere = 0;
   #silence: Silence | null = null;
   #answer: ReturnType<typeof setTimeout> | undefined;
-  #ended: (() => void) | null = null;
+  /** The close that was asked for, and whom to tell when the server knows. */
+  #ending: { code: number; reason: string; done: () => void } | null = null;
 
   constructor(session: Session, settings: Settings, listener: Listener) {
     this.#session = session;
@@ -60,7 +59,10 @@ export class WebSocketCarrier implements Carrier {
       if (typeof data !== "string") return this.#listener?.received(this.#next++, [new Uint8Array(data)]);
       const frame = JSON.parse(data) as Batch & Partial<Opened>;
       if (!this.#open) return this.#opened(frame as Opened);
-      if (frame.taken !== undefined) this.#listener?.taken(frame.taken);
+      if (frame.taken !== undefined) {
+        this.#listener?.taken(frame.taken);
+        this.#endIfTaken();
+      }
       if (frame.from === undefined) return;
       const messages = decode(frame);
       this.#next = frame.from + messages.length;
@@ -77,8 +79,7 @@ export class WebSocketCarrier implements Carrier {
     if (!this.#listener) return; // closed by whoever was told
     this.#open = true;
     this.#silence = new Silence(this.#settings.heartbeatInterval, () => this.probe());
-    this.#sent = this.#session.taken;
-    this.#elsewhere = this.#session.sent;
+    this.#sent = opened.taken ?? 0;
     this.flush();
   }
 
@@ -86,11 +87,12 @@ export class WebSocketCarrier implements Carrier {
     const [session, socket] = [this.#session, this.#socket];
     if (!this.#open || !socket || !this.#listener) return;
     for (const [number, message] of session.untaken(this.#sent)) {
-      const plain = typeof message !== "string" && number > this.#elsewhere;
+      // The server counts what this socket brings: bytes go as they are where that is their number. It is not when another
+      // carrier has brought some meanwhile.
+      const plain = typeof message !== "string" && number === this.#sent + 1;
       socket.send(plain ? message : JSON.stringify({ ...encode(number, [message]), ...session.news() }));
       this.#sent = number;
     }
-    session.sent = Math.max(session.sent, this.#sent);
     if (session.owesAck) socket.send(JSON.stringify(session.news()));
   }
 
@@ -110,7 +112,7 @@ export class WebSocketCarrier implements Carrier {
   }
 
   #closed(code: number, reason: string): void {
-    this.#ended?.();
+    if (this.#ending && !this.#session.kept) return this.#ending.done();
     const [why, told] = [meaning(code), reason ? `${code} ${reason}` : `${code}`];
     if (code === 4410) this.#fail({ kind: "gone", reason: told });
     else if (why === "lost") this.#fail({ kind: "lost", reason: `the socket was closed: ${told}` });
@@ -118,8 +120,15 @@ export class WebSocketCarrier implements Carrier {
   }
 
   end(code: number, reason: string): Promise<void> {
-    this.#socket?.close(code, reason);
-    return new Promise((resolve) => { this.#ended = resolve; });
+    return new Promise((done) => {
+      this.#ending = { code, reason, done };
+      this.#endIfTaken();
+    });
+  }
+
+  /** Not before: a socket that closes hears no more of what was taken. */
+  #endIfTaken(): void {
+    if (this.#ending && !this.#session.kept) this.#socket?.close(this.#ending.code, this.#ending.reason);
   }
 
   leave(kept: boolean): void {
@@ -134,6 +143,7 @@ export class WebSocketCarrier implements Carrier {
     const socket = this.#socket;
     if (!socket) return;
     socket.onmessage = null;
+    if (this.#ending) return socket.close(this.#ending.code, this.#ending.reason);
     // A close frame would end the session, which another carrier is to go on with; that one makes the server close this socket.
     const needed = this.#open || (this.#resumed && socket.readyState !== socket.CONNECTING);
     if (!needed) socket.close();
