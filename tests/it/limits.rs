@@ -168,8 +168,8 @@ async fn what_a_client_may_send_and_what_may_wait_for_it_is_a_routes_own_affair(
         ("message/", "", &halves, "3000 bytes", "1009 the message is over 2000 bytes"),
         ("message/", DEFLATE, &deflated, "3000 bytes", "1009 the message is over 2000 bytes"),
         ("fragments/", "", &fragments, "4 bytes", "1009 the message has more than 3 fragments"),
-        ("waiting/", "", &many, "4000 65536 bytes wait", "4000 32768 bytes wait"),
-        ("slow/", "", &many, "4000 65536 bytes wait", "4429 the client reads too slowly"),
+        ("waiting/", "", &many, "4000 57568 bytes wait", "4000 24672 bytes wait"),
+        ("slow/", "", &many, "4000 57568 bytes wait", "4429 the client reads too slowly"),
     ];
     for (path, offer, bytes, elsewhere, here) in table {
         for (path, wanted) in [("wide/", elsewhere), (path, here)] {
