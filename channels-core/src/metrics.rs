@@ -12,7 +12,7 @@
 //! | `channels_failures_total` | counter | consumer | hooks that failed, panicked or were cancelled |
 //! | `channels_hook_seconds` | histogram | consumer, hook | how long a hook took, its waiting included |
 //! | `channels_event_lag_seconds` | histogram | consumer | how long an event waited for its handler |
-//! | `channels_layer_dropped_total` | counter | layer, cause | what this process has dropped on the layer of this alias, as [`Dropped`](crate::layer::Dropped) counts it: `full`, `expired`, `gone`, `lost` |
+//! | `channels_layer_dropped_total` | counter | layer, cause | what this process has dropped on the layer of this alias, as [`Dropped`] counts it: `full`, `expired`, `gone`, `lost` |
 //!
 //! Counters and gauges are published once a second; the way of a message only adds to plain cells. Histograms are
 //! recorded hook by hook. Install a recorder before the server runs.

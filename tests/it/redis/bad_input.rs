@@ -163,7 +163,7 @@ fn mailbox(prefix: &str, layer: &Layer) -> String {
 }
 
 #[tokio::test]
-#[ignore = "it fails, and whether the test or the layer is wrong has not been found out"]
+#[ignore = "it does not find the refusal in the log, and why is not found out yet"]
 async fn a_mailbox_of_another_type_is_read_again_when_it_is_gone() {
     let (layer, prefix) = layer(&[], RedisChannelLayer::new).await;
     let friend = peer(&prefix, &[], RedisChannelLayer::new).await;
@@ -173,14 +173,14 @@ async fn a_mailbox_of_another_type_is_read_again_when_it_is_gone() {
     let _: () = raw().set(&mailbox, "no sorted set").unwrap();
     let error = friend.group_send("room", event!({"type": "numbered", "n": 1})).await.unwrap_err();
     assert!(matches!(error, LayerError::Broker { .. }), "{error}");
-    logs::wait_for(&[&format!("key={mailbox}"), "the broker refuses the command"]).await;
+    logs::wait_for(&[&mailbox, "the broker refuses the command"]).await;
     // Those of the same process do not need it.
     layer.group_send("room", event!({"type": "numbered", "n": 2})).await.unwrap();
     assert_eq!(within(layer.receive(&mine)).await.unwrap().decode::<RawEvent>().unwrap()["n"], 2);
     let _: () = raw().del(&mailbox).unwrap();
     friend.group_send("room", event!({"type": "numbered", "n": 3})).await.unwrap();
     assert_eq!(within(layer.receive(&mine)).await.unwrap().decode::<RawEvent>().unwrap()["n"], 3);
-    assert_eq!(logs::with(&[&format!("key={mailbox}"), "the broker refuses the command"]).len(), 1);
+    assert_eq!(logs::with(&[&mailbox, "the broker refuses the command"]).len(), 1);
 }
 
 /// A named channel whose key has another type is an error of that channel only, until it is gone.
@@ -202,17 +202,17 @@ async fn is_spoilt_alone<L: ChannelLayer, E: std::fmt::Debug>(make: fn(RedisOpti
     let _: () = raw().del(&key).unwrap();
     layer.send("work", event!({"type": "numbered", "n": 3})).await.unwrap();
     assert_eq!(within(reader).await.unwrap().unwrap().decode::<RawEvent>().unwrap()["n"], 3);
-    assert_eq!(logs::with(&[&format!("key={key}"), "the broker refuses the command"]).len(), 1);
+    assert_eq!(logs::with(&[&key, "the broker refuses the command"]).len(), 1);
 }
 
 #[tokio::test]
-#[ignore = "it fails, and whether the test or the layer is wrong has not been found out"]
+#[ignore = "it does not find the refusal in the log, and why is not found out yet"]
 async fn a_named_channel_of_another_type_is_an_error_of_our_own_layer_for_it_only() {
     is_spoilt_alone(RedisLayer::new).await;
 }
 
 #[tokio::test]
-#[ignore = "it fails, and whether the test or the layer is wrong has not been found out"]
+#[ignore = "it does not find the refusal in the log, and why is not found out yet"]
 async fn a_named_channel_of_another_type_is_an_error_of_the_core_layer_for_it_only() {
     is_spoilt_alone(RedisChannelLayer::new).await;
 }
