@@ -95,7 +95,9 @@ fn plain_functions_are_a_consumer() {
         assert_eq!(client.receive_json_from::<usize>().await.unwrap(), 2);
         client.disconnect(1001).await.unwrap();
         assert_eq!(*chat.log.lock().unwrap(), ["1001 after 1"]);
-        assert_eq!(WebsocketCommunicator::new(make, "/").connect().await.unwrap().status, 400);
+        let mut refused = WebsocketCommunicator::new(make, "/");
+        assert_eq!(refused.connect().await.unwrap().status, 400);
+        refused.vanish().await.unwrap();
         assert_eq!(chat.log.lock().unwrap().len(), 2, "`disconnect` runs after a refusal, too");
     });
 }
