@@ -141,7 +141,7 @@ impl Worker {
             let (Ok(name), Ok(layer)) = (ChannelName::new(channel), self.layers.get(endpoint.layer())) else { return };
             let class = endpoint.class();
             let config = self.config.changed(&scope.config_changes);
-            let port = Port::new(config, class, &scope, Stats::new(class));
+            let port = Port::new(config, &scope, Stats::new(class));
             let line = Line::new(Box::new(ChannelReader::new(layer.clone(), name)), port.clone());
             let cx = Context::new(port.clone(), scope, self.layers.clone(), layer.clone());
             let life = match endpoint.start(cx, line) {

@@ -197,21 +197,19 @@ fn check(kind: &'static str, name: &str, may_have_mark: bool) -> Result<(), Name
     if name.len() >= NAME_LIMIT {
         return Err(NameError::TooLong { kind, name: name.to_owned(), length: name.len() });
     }
-    let mut marks = usize::from(!may_have_mark);
-    for (at, character) in name.char_indices() {
-        let allowed = match character {
-            '-' | '_' | '.' => true,
-            '!' => {
-                marks += 1;
-                marks == 1 && at > 0
-            }
-            _ => character.is_ascii_alphanumeric(),
-        };
-        if !allowed {
-            return Err(NameError::Character { kind, name: name.to_owned(), character, at });
-        }
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if name.bytes().all(allowed) {
+        return Ok(());
     }
-    Ok(())
+    let mark = name.find('!').filter(|at| may_have_mark && *at > 0);
+    let wrong = name.char_indices().find(|(at, character)| {
+        let is_mark = mark == Some(*at);
+        !is_mark && !u8::try_from(*character).is_ok_and(allowed)
+    });
+    match wrong {
+        Some((at, character)) => Err(NameError::Character { kind, name: name.to_owned(), character, at }),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -230,7 +230,7 @@ impl ServerThread {
 
     pub(super) fn port(&self, scope: &Scope, endpoint: &Endpoint, config: &Arc<Config>) -> Rc<Port> {
         let class = endpoint.class();
-        Port::new(config.clone(), class, scope, self.roster.stats(class))
+        Port::new(config.clone(), scope, self.roster.stats(class))
     }
 
     /// Starts a consumer for what arrives on a transport; gives the response when it cannot be.

@@ -118,7 +118,7 @@ impl<C: Consumer> Life<C> {
     async fn disconnect(&mut self) {
         let Self { consumer, cx, line } = self;
         let port = cx.port().clone();
-        let close = port.ending().map_or_else(|| Close::new(CloseCode::ABNORMAL, ""), |ending| ending.close);
+        let close = port.ending().map_or_else(|| Close::new(CloseCode::ABNORMAL, ""), |ending| ending.close.clone());
         let close = close.of_accepted(port.was_accepted());
         let bound = port.config.disconnect_timeout;
         match line.run_last(consumer.disconnect(cx, &close), bound).await {

@@ -132,7 +132,7 @@ impl Line {
             let Some(ending) = self.port.ending() else { return Poll::Pending };
             let deadline = ending.at + self.port.config.hook_grace;
             let grace = grace.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-            if ending.cut == Cut::Now || grace.as_mut().poll(task).is_ready() {
+            if ending.cut.get() == Cut::Now || grace.as_mut().poll(task).is_ready() {
                 return Poll::Ready(Ran::Cut);
             }
             Poll::Pending

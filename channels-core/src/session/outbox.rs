@@ -5,6 +5,8 @@ use std::{
     collections::{HashMap, VecDeque},
 };
 
+use bytes::Bytes;
+
 use crate::{consumer::WriteError, frame::Outgoing};
 
 /// An empty queue leaves its room to the next one that is needed on its thread: room for so many frames at most, of so many
@@ -21,32 +23,30 @@ thread_local! {
 /// Messages count against a bound of bytes, each with a little more than it has. Of pings and of pongs only the newest
 /// waits, so they need no bound (RFC 6455, section 5.5.3, allows to answer only the latest ping).
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Outbox {
     frames: VecDeque<Outgoing>,
-    /// How many were ever taken from the front.
-    taken: u64,
-    /// The places of messages with a key, counted from the first there ever was.
-    keyed: HashMap<String, u64>,
     bytes: usize,
     limit: usize,
-    ping: bool,
-    pong: Option<Outgoing>,
+    keyed: Option<Box<Keyed>>,
     finished: bool,
+    ping: bool,
+    pong: Option<Bytes>,
+}
+
+/// Where those messages are that have a key.
+#[derive(Default, Debug)]
+struct Keyed {
+    /// Their places, counted from the first message that waited beside one with a key.
+    places: HashMap<String, u64>,
+    /// How many were taken from the front since.
+    taken: u64,
 }
 
 impl Outbox {
     /// An empty one that takes `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            frames: VecDeque::new(),
-            taken: 0,
-            keyed: HashMap::new(),
-            bytes: 0,
-            limit,
-            ping: false,
-            pong: None,
-            finished: false,
-        }
+        Self { frames: VecDeque::new(), bytes: 0, limit, keyed: None, finished: false, ping: false, pong: None }
     }
 
     /// Adds a message. One that is larger than the bound is taken only when nothing waits.
@@ -64,8 +64,9 @@ impl Outbox {
 
     /// Puts a message into the place of the one that waits and has the same key, or adds it; how many were replaced.
     pub(crate) fn replace_or_push(&mut self, key: String, frame: Outgoing) -> Result<u64, WriteError> {
-        let place = self.keyed.get(&key).and_then(|at| usize::try_from(at.checked_sub(self.taken)?).ok());
-        if let Some(older) = place.and_then(|place| self.frames.get_mut(place)) {
+        if let Some(older) =
+            self.keyed.as_ref().and_then(|keyed| keyed.place(&key)).and_then(|at| self.frames.get_mut(at))
+        {
             let bytes = self.bytes - older.cost() + frame.cost();
             if bytes > self.limit && frame.len() > older.len() {
                 return Err(WriteError::Overflow { waiting: self.bytes, limit: self.limit });
@@ -73,12 +74,8 @@ impl Outbox {
             (self.bytes, *older) = (bytes, frame);
             return Ok(1);
         }
-        let at = self.taken + self.frames.len() as u64;
         self.push(frame)?;
-        if self.keyed.len() > 2 * self.frames.len() {
-            self.keyed.retain(|_, at| *at >= self.taken);
-        }
-        self.keyed.insert(key, at);
+        self.keyed.get_or_insert_default().note(key, self.frames.len());
         Ok(0)
     }
 
@@ -89,9 +86,9 @@ impl Outbox {
             && let Some(oldest) = self.frames.pop_front()
         {
             self.bytes -= oldest.cost();
-            self.taken += 1;
             dropped += 1;
         }
+        self.took(dropped);
         dropped
     }
 
@@ -116,8 +113,8 @@ impl Outbox {
     }
 
     /// Adds the answer to a ping, in place of one that waits.
-    pub(crate) fn pong(&mut self, payload: bytes::Bytes) {
-        self.pong = Some(Outgoing::Pong(payload));
+    pub(crate) fn pong(&mut self, payload: Bytes) {
+        self.pong = Some(payload);
     }
 
     /// Adds the close frame, the last one there is, behind the messages that wait.
@@ -128,8 +125,8 @@ impl Outbox {
     /// Drops the messages that wait, and says how many they were.
     pub(crate) fn clear(&mut self) -> usize {
         let dropped = self.frames.iter().filter(|frame| frame.message().is_some()).count();
-        self.taken += self.frames.len() as u64;
         self.frames.clear();
+        self.keyed = None;
         self.bytes = 0;
         dropped
     }
@@ -146,7 +143,7 @@ impl Outbox {
 
     /// The next control frame but a close frame: those go first.
     pub(crate) fn pop_control(&mut self) -> Option<Outgoing> {
-        self.pong.take().or_else(|| std::mem::take(&mut self.ping).then_some(Outgoing::Ping))
+        self.pong.take().map(Outgoing::Pong).or_else(|| std::mem::take(&mut self.ping).then_some(Outgoing::Ping))
     }
 
     /// Whether there is a next message, or the close frame, and it has at most so many bytes.
@@ -157,17 +154,38 @@ impl Outbox {
     /// The next message, or the close frame.
     pub(crate) fn pop(&mut self) -> Option<Outgoing> {
         let frame = self.frames.pop_front()?;
-        self.taken += 1;
         if !matches!(frame, Outgoing::Close(_)) {
             self.bytes -= frame.cost();
         }
+        self.took(1);
         if self.frames.is_empty() {
             leave_room(std::mem::take(&mut self.frames));
         }
-        if self.frames.is_empty() && self.keyed.capacity() > 0 {
-            self.keyed = HashMap::new();
-        }
         Some(frame)
+    }
+
+    /// So many were taken from the front.
+    fn took(&mut self, frames: usize) {
+        if self.frames.is_empty() {
+            self.keyed = None;
+        } else if let Some(keyed) = &mut self.keyed {
+            keyed.taken += frames as u64;
+        }
+    }
+}
+
+impl Keyed {
+    /// Which of those that wait has this key.
+    fn place(&self, key: &str) -> Option<usize> {
+        usize::try_from(self.places.get(key)?.checked_sub(self.taken)?).ok()
+    }
+
+    /// The last of so many that wait has this key.
+    fn note(&mut self, key: String, waiting: usize) {
+        if self.places.len() > 2 * waiting {
+            self.places.retain(|_, at| *at >= self.taken);
+        }
+        self.places.insert(key, self.taken + waiting as u64 - 1);
     }
 }
 
@@ -184,8 +202,6 @@ fn leave_room(frames: VecDeque<Outgoing>) {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::{Close, Message};
 
@@ -267,7 +283,8 @@ mod tests {
             }
             outbox.make_room(2 * COST);
         }
-        assert!(outbox.keyed.len() <= 21, "{}", outbox.keyed.len());
+        let keys = outbox.keyed.map_or(0, |keyed| keyed.places.len());
+        assert!(keys <= 21, "{keys}");
     }
 
     #[test]

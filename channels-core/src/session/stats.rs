@@ -59,6 +59,7 @@ pub(crate) enum Hook {
 
 /// The counts of one type of consumer on one thread.
 pub(crate) struct Stats {
+    pub(super) class: Class,
     counts: RefCell<Counts>,
     #[cfg(feature = "metrics")]
     meter: crate::metrics::Meter,
@@ -66,8 +67,8 @@ pub(crate) struct Stats {
 
 impl Stats {
     pub(crate) fn new(class: Class) -> Rc<Self> {
-        let _ = class;
         Rc::new(Self {
+            class,
             counts: RefCell::default(),
             #[cfg(feature = "metrics")]
             meter: crate::metrics::Meter::new(class.name),
@@ -115,14 +116,14 @@ impl Hook {
 
 /// The counts of a thread, by type of consumer.
 #[derive(Default)]
-pub(super) struct Board(RefCell<HashMap<TypeId, (&'static str, Rc<Stats>)>>);
+pub(super) struct Board(RefCell<HashMap<TypeId, Rc<Stats>>>);
 
 impl Board {
     pub(super) fn of(&self, class: Class) -> Rc<Stats> {
-        self.0.borrow_mut().entry(class.id).or_insert_with(|| (class.name, Stats::new(class))).1.clone()
+        self.0.borrow_mut().entry(class.id).or_insert_with(|| Stats::new(class)).clone()
     }
 
     pub(super) fn counts(&self) -> Vec<(&'static str, Counts)> {
-        self.0.borrow().values().map(|(name, stats)| (*name, *stats.counts.borrow())).collect()
+        self.0.borrow().values().map(|stats| (stats.class.name, *stats.counts.borrow())).collect()
     }
 }

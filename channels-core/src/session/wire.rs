@@ -32,14 +32,15 @@ thread_local! {
 }
 
 /// The socket of a connection, and what is about to be written to it.
+#[repr(C)]
 pub(crate) struct Wire {
-    stream: RefCell<Option<Socket>>,
-    sending: RefCell<Sending>,
-    waker: RefCell<Waker>,
     flusher: Flusher,
     /// Whether it is on the flusher's list.
     listed: Cell<bool>,
     blocked: Cell<bool>,
+    stream: RefCell<Option<Socket>>,
+    sending: RefCell<Sending>,
+    waker: RefCell<Waker>,
 }
 
 struct Sending {
@@ -67,12 +68,12 @@ impl Wire {
     /// `head`, the answer to the handshake, is written before the first frame.
     pub(crate) fn new(stream: Socket, head: Bytes, encoder: Encoder, flusher: Flusher) -> Self {
         Self {
-            stream: RefCell::new(Some(stream)),
-            sending: RefCell::new(Sending { encoder, frames: VecDeque::from([head]), begun: true }),
-            waker: RefCell::new(Waker::noop().clone()),
             flusher,
             listed: Cell::new(false),
             blocked: Cell::new(false),
+            stream: RefCell::new(Some(stream)),
+            sending: RefCell::new(Sending { encoder, frames: VecDeque::from([head]), begun: true }),
+            waker: RefCell::new(Waker::noop().clone()),
         }
     }
 

@@ -66,7 +66,7 @@ impl Running {
         let config = Arc::new(config.clone()).changed(&scope.config_changes);
         let has_client = scope.protocol() != Protocol::Channel;
         let roster = Roster::default();
-        let port = Port::new(config, endpoint.class(), &scope, roster.stats(endpoint.class()));
+        let port = Port::new(config, &scope, roster.stats(endpoint.class()));
         let (client, inputs) = mpsc::unbounded_channel();
         let mut line = Line::new(Box::new(Inputs(inputs)), port.clone());
         if has_client {
@@ -96,7 +96,7 @@ impl Running {
 
     /// Why the connection ends, once it does.
     pub(super) fn ending(&self) -> Close {
-        self.port.ending().map_or_else(|| Close::vanished("the consumer ended"), |ending| ending.close)
+        self.port.ending().map_or_else(|| Close::vanished("the consumer ended"), |ending| ending.close.clone())
     }
 
     /// Waits until `disconnect` has run and the groups are left.

@@ -68,7 +68,7 @@ impl Stream {
     ) -> Result<Self> {
         let layer = connection.layers().get(endpoint.layer())?.clone();
         let outer = connection.port().clone();
-        let port = Port::new(outer.config.clone(), endpoint.class(), &scope, Stats::new(endpoint.class()));
+        let port = Port::new(outer.config.clone(), &scope, Stats::new(endpoint.class()));
         let (input, messages) = mpsc::channel(BEHIND);
         let line = Line::new(Box::new(Messages(messages)), port.clone());
         let cx = Context::new(port.clone(), scope, connection.layers().clone(), layer);

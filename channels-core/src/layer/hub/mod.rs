@@ -240,9 +240,9 @@ impl Hub {
     /// Delivers an event to every channel of an audience that is in this process, once, and reports what became of it.
     pub async fn group_send(&self, audience: impl Into<Audience>, event: Arc<Envelope>) -> GroupReport {
         let audience = audience.into();
-        let mut report = self.fill(&audience, &event);
         let mut walks = Vec::new();
-        self.each_thread(&audience, |thread| walks.push(self.on(thread, walk(&audience, &event))));
+        let mut report =
+            self.reach_out(&audience, &event, |thread| walks.push(self.on(thread, walk(&audience, &event))));
         for walked in join_all(walks).await.into_iter().flatten() {
             report += walked;
         }
@@ -253,9 +253,8 @@ impl Hub {
     /// on, and what it says in one turn is written to a member at once.
     pub async fn group_post(&self, audience: impl Into<Audience>, event: Arc<Envelope>) {
         let audience = audience.into();
-        self.fill(&audience, &event);
         let mut crowded = Vec::new();
-        self.each_thread(&audience, |thread| crowded.extend(self.post(thread, walk(&audience, &event))));
+        self.reach_out(&audience, &event, |thread| crowded.extend(self.post(thread, walk(&audience, &event))));
         join_all(crowded).await;
     }
 
@@ -383,30 +382,55 @@ impl Hub {
         since.elapsed() >= self.0.limits.group_expiry
     }
 
-    /// Puts an event into the named channels of an audience, once into each.
-    fn fill(&self, audience: &Audience, event: &Arc<Envelope>) -> GroupReport {
+    /// Puts an event into the named channels of an audience, once into each, and then does something for every thread that
+    /// has members of it, once for each. The report is that of the named channels.
+    fn reach_out(&self, audience: &Audience, event: &Arc<Envelope>, mut then: impl FnMut(u32)) -> GroupReport {
         let mut report = GroupReport::default();
         let mut filled = HashSet::new();
+        let mut threads = BTreeSet::new();
+        let groups = self.0.groups.pin();
         for group in audience.groups() {
-            let mut expired = 0;
-            for (channel, since) in self.0.groups.pin().get(group).into_iter().flat_map(|reach| &reach.queues) {
-                if self.lapsed(*since) {
-                    expired += 1;
-                } else if !audience.except().contains(channel)
-                    && !audience.without().iter().any(|group| self.has_queue_in(group, channel))
-                    && filled.insert(channel.clone())
-                {
-                    let capacity = self.0.limits.capacity_of(channel);
-                    match self.0.queues.push(channel, event.clone(), capacity) {
-                        Ok(()) => report.delivered += 1,
-                        Err(()) => report.full += 1,
-                    }
+            let Some(reach) = groups.get(group) else { continue };
+            if !reach.queues.is_empty() {
+                report += self.fill(audience, event, group, &reach.queues, &mut filled);
+            }
+            if audience.single().is_some() {
+                reach.threads.iter().copied().for_each(&mut then);
+            } else {
+                threads.extend(&reach.threads);
+            }
+        }
+        threads.into_iter().for_each(then);
+        report
+    }
+
+    /// Puts an event into the named channels of one group, but those that it is in already; the others that have lapsed
+    /// leave the group.
+    fn fill(
+        &self,
+        audience: &Audience,
+        event: &Arc<Envelope>,
+        group: &GroupName,
+        queues: &[(ChannelName, Instant)],
+        filled: &mut HashSet<ChannelName>,
+    ) -> GroupReport {
+        let mut report = GroupReport::default();
+        for (channel, since) in queues {
+            if self.lapsed(*since) {
+                report.expired += 1;
+            } else if !audience.except().contains(channel)
+                && !audience.without().iter().any(|group| self.has_queue_in(group, channel))
+                && filled.insert(channel.clone())
+            {
+                let capacity = self.0.limits.capacity_of(channel);
+                match self.0.queues.push(channel, event.clone(), capacity) {
+                    Ok(()) => report.delivered += 1,
+                    Err(()) => report.full += 1,
                 }
             }
-            if expired > 0 {
-                report.expired += expired;
-                self.change(group, |reach| reach.queues.retain(|(_, since)| !self.lapsed(*since)));
-            }
+        }
+        if report.expired > 0 {
+            self.change(group, |reach| reach.queues.retain(|(_, since)| !self.lapsed(*since)));
         }
         self.count_full(report.full);
         report
@@ -415,18 +439,6 @@ impl Hub {
     /// Whether a named channel is in a group.
     fn has_queue_in(&self, group: &GroupName, channel: &ChannelName) -> bool {
         self.0.groups.pin().get(group).is_some_and(|reach| reach.queues.iter().any(|(name, _)| name == channel))
-    }
-
-    /// Does something for every thread that has members of an audience, once for each.
-    fn each_thread(&self, audience: &Audience, mut then: impl FnMut(u32)) {
-        let groups = self.0.groups.pin();
-        let mut reaches = audience.groups().filter_map(|group| groups.get(group));
-        if audience.single().is_some() {
-            reaches.flat_map(|reach| &reach.threads).for_each(|thread| then(*thread));
-        } else {
-            let threads: BTreeSet<u32> = reaches.by_ref().flat_map(|reach| reach.threads.iter().copied()).collect();
-            threads.into_iter().for_each(then);
-        }
     }
 
     /// Changes where a group's members are; the index forgets a group without any.

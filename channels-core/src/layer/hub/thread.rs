@@ -365,8 +365,7 @@ mod tests {
             let group = GroupName::new("room").unwrap();
             let endpoint = crate::routing::Endpoint::new(|| Nobody);
             let sit = || {
-                let port =
-                    Port::new(Arc::default(), endpoint.class(), &Scope::websocket("/"), Stats::new(endpoint.class()));
+                let port = Port::new(Arc::default(), &Scope::websocket("/"), Stats::new(endpoint.class()));
                 hub.sit_down(port)
             };
             let (first, second) = (sit(), sit());

@@ -68,7 +68,7 @@ impl Port {
 
     pub(in crate::session) fn waiting_bytes(&self) -> usize {
         let kept = self.carried.get().map_or(0, |carried| carried.bytes());
-        self.outbox.borrow().bytes() + kept + self.wire.get().map_or(0, Wire::bytes)
+        self.outbox.borrow().bytes() + kept + self.wire.get().map_or(0, |wire| wire.bytes())
     }
 
     pub(in crate::session) fn dropped(&self) -> u64 {
@@ -87,7 +87,7 @@ impl Port {
             return Signs { opened, heard: now, pinged: None, reading: false, stalled: None, away_until };
         }
         let unwritten = |wire: &Wire| wire.bytes() > 0 || wire.is_blocked();
-        let waiting = self.outbox.borrow().is_waiting() || self.wire.get().is_some_and(unwritten);
+        let waiting = self.outbox.borrow().is_waiting() || self.wire().is_some_and(unwritten);
         let stalled = waiting.then(|| self.stalled.get().unwrap_or(now));
         self.stalled.set(stalled);
         if self.heard_since.take() {

@@ -68,14 +68,15 @@ impl Port {
 
     /// What the consumer's pure handlers make of an event: made by the first member that asks, for all of its type.
     fn render<'a>(&self, event: &'a Envelope) -> &'a Rendered {
-        event.rendered(self.class.id, || {
-            let error = match Panic::catch(|| (self.class.render)(event)) {
+        let class = &self.stats.class;
+        event.rendered(class.id, || {
+            let error = match Panic::catch(|| (class.render)(event)) {
                 Ok(None) => return Rendered::NotPure,
                 Ok(Some(Ok(message))) => return Rendered::Made(Arc::new(Shared::new(message))),
                 Ok(Some(Err(error))) => format!("{error:?}"),
                 Err(panic) => panic.to_string(),
             };
-            tracing::error!(consumer = self.class.name, event = event.name(), error, "a pure handler failed");
+            tracing::error!(consumer = class.name, event = event.name(), error, "a pure handler failed");
             Rendered::Failed
         })
     }

@@ -1,6 +1,7 @@
 //! The end of a connection, and its life, for whoever runs it.
 
 use std::{
+    cell::Cell,
     rc::Rc,
     task::{Context, Poll, Waker},
 };
@@ -14,22 +15,20 @@ use crate::Close;
 impl Port {
     /// Asks the session to end; the first reason counts, the most urgent cut does.
     pub(crate) fn end(&self, close: Close, cut: Cut) {
-        let mut ending = self.ending.borrow_mut();
-        match &mut *ending {
-            None => *ending = Some(Ending { close, at: Instant::now(), cut }),
-            Some(ending) if cut == Cut::Now => ending.cut = Cut::Now,
+        match self.ending.get() {
+            None => drop(self.ending.set(Box::new(Ending { close, at: Instant::now(), cut: Cell::new(cut) }))),
+            Some(ending) if cut == Cut::Now => ending.cut.set(Cut::Now),
             Some(_) => return,
         }
-        drop(ending);
         self.wake_session();
     }
 
-    pub(crate) fn ending(&self) -> Option<Ending> {
-        self.ending.borrow().clone()
+    pub(crate) fn ending(&self) -> Option<&Ending> {
+        self.ending.get().map(|ending| &**ending)
     }
 
     pub(crate) fn is_ending(&self) -> bool {
-        self.ending.borrow().is_some()
+        self.ending.get().is_some()
     }
 
     /// The response ends behind the frames that wait.

@@ -18,7 +18,7 @@ impl Port {
     pub(crate) fn accept(&self, accept: Accept) -> Result<(), WriteError> {
         self.step(Step::Accept)?;
         self.accepted.set(true);
-        self.answer.replace(Some(Answer::Accept(accept)));
+        self.answer.replace(Some(Box::new(Answer::Accept(accept))));
         self.wake_session();
         Ok(())
     }
@@ -27,7 +27,7 @@ impl Port {
     pub(crate) fn respond(&self, response: HttpResponse) -> Result<(), WriteError> {
         self.step(Step::Accept)?;
         self.accepted.set(true);
-        self.answer.replace(Some(Answer::Respond(response)));
+        self.answer.replace(Some(Box::new(Answer::Respond(response))));
         self.wake_session();
         Ok(())
     }
@@ -59,7 +59,7 @@ impl Port {
     pub(crate) fn refuse(self: &Rc<Self>, deny: Deny) {
         if self.phase() == Phase::Connecting {
             let _ = self.step(Step::Close);
-            self.answer.replace(Some(Answer::Refuse(deny)));
+            self.answer.replace(Some(Box::new(Answer::Refuse(deny))));
             self.end(Close::new(CloseCode::ABNORMAL, "the handshake was refused"), Cut::AfterGrace);
         }
     }
@@ -73,6 +73,22 @@ impl Port {
         if self.protocol == Protocol::Channel {
             return Err(WriteError::NoClient);
         }
+        let may_replace = matches!(self.config.slow_client, SlowClient::Coalesce(_));
+        if may_replace || !self.outbox.borrow().has_room(frame.cost()) {
+            self.write_to_slow(frame)?;
+        } else {
+            self.outbox.borrow_mut().push(frame)?;
+        }
+        self.stats.count(|counts| counts.deliveries += 1);
+        if let Some(carried) = self.carried.get() {
+            carried.shrink(self.config.max_waiting_bytes.saturating_sub(self.outbox.borrow().bytes()));
+        }
+        self.expect_write();
+        Ok(())
+    }
+
+    /// Adds a message to what waits for a client that may be slow.
+    fn write_to_slow(self: &Rc<Self>, frame: Outgoing) -> Result<(), WriteError> {
         if !self.outbox.borrow().has_room(frame.cost()) {
             // Only what the client does not take counts against it.
             self.flush();
@@ -89,13 +105,7 @@ impl Port {
             Some(key) => self.outbox.borrow_mut().replace_or_push(key, frame).map(|replaced| self.drop_slow(replaced)),
             None => self.outbox.borrow_mut().push(frame),
         };
-        if written.is_ok() {
-            self.stats.count(|counts| counts.deliveries += 1);
-            if let Some(carried) = self.carried.get() {
-                carried.shrink(self.config.max_waiting_bytes.saturating_sub(self.outbox.borrow().bytes()));
-            }
-            self.expect_write();
-        } else {
+        if written.is_err() {
             self.drop_slow(1);
             if matches!(self.config.slow_client, SlowClient::Close | SlowClient::Coalesce(_)) {
                 let waited = self.outbox.borrow_mut().clear();

@@ -17,7 +17,7 @@ use crate::{
 
 impl Port {
     pub(crate) fn take_answer(&self) -> Option<Answer> {
-        self.answer.take()
+        self.answer.take().map(|answer| *answer)
     }
 
     pub(crate) fn poll_outgoing(&self, task: &mut Context<'_>) -> Poll<Option<Outgoing>> {
@@ -46,7 +46,7 @@ impl Port {
 
     /// Gives the session its socket: it writes to the client by itself from now on.
     pub(in crate::session) fn plug(self: &Rc<Self>, wire: Wire) {
-        let _ = self.wire.set(wire);
+        let _ = self.wire.set(Box::new(wire));
         self.expect_write();
     }
 
@@ -87,11 +87,11 @@ impl Port {
 
     /// Whether the client has not taken what came before.
     pub(super) fn is_behind(&self) -> bool {
-        self.wire.get().map_or_else(|| self.outbox.borrow().is_waiting(), Wire::is_blocked)
+        self.wire.get().map_or_else(|| self.outbox.borrow().is_waiting(), |wire| wire.is_blocked())
     }
 
     pub(in crate::session) fn wire(&self) -> Option<&Wire> {
-        self.wire.get()
+        self.wire.get().map(|wire| &**wire)
     }
 
     /// Runs a turn of the session's task. What it sends is written when those have had their turn that are ready as well.
