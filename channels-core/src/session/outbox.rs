@@ -125,9 +125,14 @@ impl Outbox {
         self.frames.push_back(Outgoing::Close(close));
     }
 
+    /// How many messages wait.
+    pub(crate) fn messages(&self) -> usize {
+        self.frames.iter().filter(|frame| frame.message().is_some()).count()
+    }
+
     /// Drops the messages that wait, and says how many they were.
     pub(crate) fn clear(&mut self) -> usize {
-        let dropped = self.frames.iter().filter(|frame| frame.message().is_some()).count();
+        let dropped = self.messages();
         self.taken += self.frames.len() as u64;
         self.frames.clear();
         self.bytes = 0;

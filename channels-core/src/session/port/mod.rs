@@ -197,6 +197,7 @@ impl Port {
 
 impl Drop for Port {
     fn drop(&mut self) {
+        self.drop_rest();
         self.discount();
     }
 }
