@@ -79,13 +79,13 @@ impl Port {
         self.stats.count(|counts| counts.dropped_gone += lost as u64);
     }
 
-    /// Counts what waits still when there is nobody left for whom it could.
-    pub(super) fn drop_rest(&self) {
+    /// Counts the events that wait, and forgets them: their consumer takes no more.
+    pub(crate) fn drop_events(&self) {
         let events = self.forget_events();
         if let Some(place) = self.place.get() {
             place.hub.count_gone(events);
         }
-        self.drop_gone(events + self.waiting_messages());
+        self.drop_gone(events);
     }
 
     /// Whether the end has come and the life has not run since: its response is not polled, because nothing can be

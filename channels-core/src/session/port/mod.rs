@@ -197,7 +197,8 @@ impl Port {
 
 impl Drop for Port {
     fn drop(&mut self) {
-        self.drop_rest();
+        self.drop_events();
+        self.drop_gone(self.waiting_messages());
         self.discount();
     }
 }
