@@ -4,6 +4,8 @@
 //! (`apt-get install chromium chromium-driver`). Each window is one person.
 
 mod chromium;
+#[path = "browser/inspection.rs"]
+mod inspection;
 
 use std::{env, process::Command, sync::Arc, time::Instant};
 

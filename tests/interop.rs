@@ -109,7 +109,7 @@ async fn run(program: &Path, script: &str, server: SocketAddr) {
 async fn python_websockets() {
     let (server, told) = serve();
     run(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python"), "client.py", server).await;
-    ended(told, "python", &["plain", "plain", "deflate"]).await;
+    ended(told, "python", &["plain", "plain", "deflate", "deflate"]).await;
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn node_ws() {
     let (server, told) = serve();
     let node = chromium::installed("node").expect("node is not installed; on Debian: apt-get install nodejs npm");
     run(&node, "client.js", server).await;
-    ended(told, "node", &["plain", "plain", "deflate"]).await;
+    ended(told, "node", &["plain", "plain", "deflate", "deflate"]).await;
 }
 
 #[tokio::test]
@@ -132,11 +132,10 @@ async fn a_browser() {
     ended(told, "browser", &["plain", "deflate"]).await;
 }
 
-#[tokio::test]
-async fn tokio_tungstenite() {
+/// What a client without compression says and hears on a route, whether that offers compression or not.
+async fn tungstenite_on(server: SocketAddr, route: &str) {
     const UNICODE: &str = "é读🦀";
-    let (server, told) = serve();
-    let mut request = format!("ws://{server}/plain/tungstenite").into_client_request().unwrap();
+    let mut request = format!("ws://{server}/{route}/tungstenite").into_client_request().unwrap();
     request.headers_mut().insert("Sec-WebSocket-Protocol", "chat.v1, chat.v2".parse().unwrap());
     let (mut socket, response) = connect_async(request).await.unwrap();
     assert_eq!(response.headers()["Sec-WebSocket-Protocol"], "chat.v2");
@@ -168,11 +167,21 @@ async fn tokio_tungstenite() {
     let answer = CloseFrame { code: 4001.into(), reason: "".into() };
     assert_eq!(next(vec![Sent::Close(Some(close))]).await, Sent::Close(Some(answer)));
 
-    let (mut socket, _) = connect_async(format!("ws://{server}/plain/tungstenite?close=4007")).await.unwrap();
+    let (mut socket, _) = connect_async(format!("ws://{server}/{route}/tungstenite?close=4007")).await.unwrap();
     let close = CloseFrame { code: 4007.into(), reason: "no such room".into() };
     assert_eq!(socket.next().await.unwrap().unwrap(), Sent::Close(Some(close)));
     assert!(socket.next().await.is_none());
-    ended(told, "tungstenite", &["plain"]).await;
+}
+
+#[tokio::test]
+async fn tokio_tungstenite() {
+    let (server, told) = serve();
+    // On the second it offers no extension and gets none.
+    let routes = ["plain", "deflate"];
+    for route in routes {
+        tungstenite_on(server, route).await;
+    }
+    ended(told, "tungstenite", &routes).await;
 
     // The server pings each second, and closes when it is not answered; a read answers it.
     let (mut socket, _) = connect_async(format!("ws://{server}/pinged/tungstenite")).await.unwrap();

@@ -9,6 +9,7 @@
 mod close;
 mod frame;
 mod once;
+mod room;
 
 #[cfg(feature = "auth")]
 pub mod auth;

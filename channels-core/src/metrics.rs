@@ -8,16 +8,20 @@
 //! | `channels_inputs_total` | counter | consumer | messages of clients |
 //! | `channels_events_total` | counter | consumer | events given to handlers; pure handlers' are counted as deliveries only |
 //! | `channels_deliveries_total` | counter | consumer | messages on their way to clients |
-//! | `channels_dropped_total` | counter | consumer, cause | messages and events that were dropped: `slow`, `full`, `expired` |
+//! | `channels_dropped_total` | counter | consumer, cause | messages and events that were dropped, as [`Counts`](crate::server::Counts) has them: `slow`, `full`, `expired`, `gone` |
 //! | `channels_failures_total` | counter | consumer | hooks that failed, panicked or were cancelled |
 //! | `channels_hook_seconds` | histogram | consumer, hook | how long a hook took, its waiting included |
-//! | `channels_event_lag_seconds` | histogram | consumer | how long an event waited for its handler |
+//! | `channels_event_lag_seconds` | histogram | consumer | how long an event was in this process before its handler began: since it was sent here, or came from the broker. Pure handlers' are not counted |
+//! | `channels_layer_lag_seconds` | gauge | layer | how long a message takes through the broker of this layer and back to this process, as [`Layer::lag`](crate::Layer::lag) has it. Not there for a layer without a broker |
 //! | `channels_layer_dropped_total` | counter | layer, cause | what this process has dropped on the layer of this alias, as [`Dropped`] counts it: `full`, `expired`, `gone`, `lost` |
 //!
 //! Counters and gauges are published once a second; the way of a message only adds to plain cells. Histograms are
 //! recorded hook by hook. Install a recorder before the server runs.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
 
 use actix_web::{
     HttpResponse,
@@ -104,6 +108,27 @@ impl Meter {
     }
 }
 
+/// What was published of a layer so far, under each alias that it has: threads and servers share it, and each adds what is
+/// new. Layers that have an alias in common add up.
+#[derive(Default)]
+pub(crate) struct Published(Mutex<HashMap<String, Dropped>>);
+
+impl Published {
+    /// What is new.
+    pub(crate) fn grown(&self, alias: &str, now: impl FnOnce() -> Dropped) -> Dropped {
+        let mut published = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = published.entry(alias.to_owned()).or_default();
+        let now = now();
+        let before = std::mem::replace(before, now);
+        Dropped {
+            full: now.full - before.full,
+            expired: now.expired - before.expired,
+            gone: now.gone - before.gone,
+            lost: now.lost - before.lost,
+        }
+    }
+}
+
 /// Publishes the counts of one thread, and those of the layers, as they grow.
 pub(crate) struct Publisher {
     worker: String,
@@ -116,12 +141,16 @@ impl Publisher {
         Self { worker: worker.to_string(), published: HashMap::new(), layers }
     }
 
-    /// Publishes what the layers have dropped. All threads share them, so what is published is the sum and not what was added.
+    /// Publishes what the layers have dropped since any thread did that, and their lag.
     pub(crate) fn publish_layers(&self) {
         for (alias, layer) in self.layers.iter() {
-            let Dropped { full, expired, gone, lost } = layer.dropped();
+            let Dropped { full, expired, gone, lost } = layer.get_ref().hub().newly_dropped(alias);
             for (cause, count) in [("full", full), ("expired", expired), ("gone", gone), ("lost", lost)] {
-                counter!("channels_layer_dropped_total", "layer" => alias.to_owned(), "cause" => cause).absolute(count);
+                counter!("channels_layer_dropped_total", "layer" => alias.to_owned(), "cause" => cause)
+                    .increment(count);
+            }
+            if let Some(lag) = layer.lag() {
+                gauge!("channels_layer_lag_seconds", "layer" => alias.to_owned()).set(lag.as_secs_f64());
             }
         }
     }
@@ -146,5 +175,37 @@ impl Publisher {
         drop("slow", |counts| counts.dropped_slow);
         drop("full", |counts| counts.dropped_full);
         drop("expired", |counts| counts.dropped_expired);
+        drop("gone", |counts| counts.dropped_gone);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics::with_local_recorder;
+
+    use super::*;
+    use crate::{InMemoryChannelLayer, Layer};
+
+    #[test]
+    fn what_layers_drop_is_published_once_whoever_shares_them_and_adds_up_where_they_share_an_alias() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let (shared, other) =
+            (Layer::new(InMemoryChannelLayer::default()), Layer::new(InMemoryChannelLayer::default()));
+        let both = Layers::from(shared.clone()).with("again", shared.clone());
+        let (first, second, third) =
+            (Publisher::new(0, both.clone()), Publisher::new(1, both), Publisher::new(0, Layers::from(other.clone())));
+        with_local_recorder(&recorder, || {
+            for events in [2, 5] {
+                shared.get_ref().hub().count_full(events);
+                other.get_ref().hub().count_full(10 * events);
+                for publisher in [&first, &second, &third, &first] {
+                    publisher.publish_layers();
+                }
+            }
+        });
+        let text = recorder.handle().render();
+        for line in ["{layer=\"default\",cause=\"full\"} 77", "{layer=\"again\",cause=\"full\"} 7"] {
+            assert!(text.contains(&format!("channels_layer_dropped_total{line}\n")), "{text}");
+        }
     }
 }

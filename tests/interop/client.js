@@ -23,7 +23,7 @@ async function answer(socket) {
 async function talk(base, path, perMessageDeflate) {
   const { socket, closed } = await open(`${base}/${path}/node`, ["chat.v1", "chat.v2"], { perMessageDeflate });
   assert.equal(socket.protocol, "chat.v2");
-  assert.equal(socket.extensions.startsWith("permessage-deflate"), path === "deflate");
+  assert.equal(socket.extensions.startsWith("permessage-deflate"), path === "deflate" && perMessageDeflate);
 
   for (const size of SIZES) {
     const bytes = Buffer.from(Uint8Array.from({ length: size }, (_, n) => n % 251));
@@ -72,4 +72,4 @@ async function pinged(base) {
 }
 
 const base = process.argv[2];
-await Promise.all([talk(base, "plain", false), talk(base, "plain", true), talk(base, "deflate", true), pinged(base)]);
+await Promise.all([talk(base, "plain", false), talk(base, "plain", true), talk(base, "deflate", false), talk(base, "deflate", true), pinged(base)]);

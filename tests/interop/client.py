@@ -16,7 +16,7 @@ async def talk(base, path, compression):
     async with connect(f"{base}/{path}/python", subprotocols=protocols, **options) as socket:
         assert socket.subprotocol == "chat.v2", socket.subprotocol
         extensions = [extension.name for extension in socket.protocol.extensions]
-        assert extensions == (["permessage-deflate"] if path == "deflate" else []), extensions
+        assert extensions == (["permessage-deflate"] if path == "deflate" and compression else []), extensions
 
         for size in SIZES:
             for message in ["x" * size, (UNICODE * size)[: size // 4], bytes(n % 251 for n in range(size))]:
@@ -52,7 +52,7 @@ async def pinged(base):
 
 
 async def main(base):
-    await asyncio.gather(talk(base, "plain", None), talk(base, "plain", "deflate"), talk(base, "deflate", "deflate"), pinged(base))
+    await asyncio.gather(talk(base, "plain", None), talk(base, "plain", "deflate"), talk(base, "deflate", None), talk(base, "deflate", "deflate"), pinged(base))
 
 
 asyncio.run(main(sys.argv[1]))

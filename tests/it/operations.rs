@@ -82,10 +82,22 @@ async fn a_draining_server_lives_but_is_not_ready_and_refuses_handshakes() {
     stopped.await;
 }
 
+async fn inspect(address: SocketAddr, query: &str) -> Value {
+    let (status, body) = get(address, &format!("/inspect/data.json{query}")).await;
+    assert_eq!(status, 200, "{body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+/// What each row of a list says under one key.
+fn column<'a>(report: &'a Value, list: &str, key: &str) -> Vec<&'a str> {
+    report[list]["rows"].as_array().unwrap().iter().map(|row| row[key].as_str().unwrap()).collect()
+}
+
 #[tokio::test]
-async fn inspection_shows_connections_groups_and_counts() {
+async fn inspection_shows_connections_groups_queues_and_counts() {
     let (_end, may_end) = watch::channel(true);
-    let served = serve(server(may_end).workers(2));
+    let layer = Layer::new(InMemoryChannelLayer::default());
+    let served = serve(server(may_end).workers(2).layers(layer.clone()));
     let mut sockets = Vec::new();
     for _ in 0..4 {
         let mut socket = served.connect("/ws/").await;
@@ -93,21 +105,84 @@ async fn inspection_shows_connections_groups_and_counts() {
         assert_eq!(socket.text().await, "hello");
         sockets.push(socket);
     }
-    let (status, body) = get(served.address, "/inspect/data.json").await;
-    assert_eq!(status, 200);
-    let report: Value = serde_json::from_str(&body).unwrap();
+    for _ in 0..2 {
+        layer.send("thumbnails", event!({"type": "make"})).await.unwrap();
+    }
+    layer.group_add("workers", "thumbnails").await.unwrap();
+
+    let report = inspect(served.address, "").await;
     let counts = &report["consumers"]["it::operations::Echo"];
     assert_eq!(counts["connections"], 4, "{report:#}");
     assert_eq!(counts["inputs"], 4);
     assert_eq!(counts["deliveries"], 4);
-    assert_eq!(report["layers"]["default"]["groups"]["all"], 4);
-    assert_eq!(report["connections"].as_array().unwrap().len(), 4);
-    assert_eq!(report["connections"][0]["path"], "/ws/");
     assert_eq!(report["draining"], false);
+    assert_eq!(
+        (&report["layers"]["default"]["groups"], &report["layers"]["default"]["queues"]),
+        (&2.into(), &1.into())
+    );
 
-    let (_, body) = get(served.address, "/inspect/data.json?limit=0").await;
-    assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["connections"], Value::Array(Vec::new()));
-    assert!(get(served.address, "/inspect/").await.1.contains("<title>Connections</title>"));
+    assert_eq!((&report["connections"]["total"], &report["connections"]["offset"]), (&4.into(), &0.into()));
+    for connection in report["connections"]["rows"].as_array().unwrap() {
+        assert_eq!((&connection["path"], &connection["group_count"]), (&"/ws/".into(), &1.into()));
+        assert_eq!(connection["groups"], serde_json::json!(["all"]));
+    }
+    assert_eq!(column(&report, "groups", "group"), ["all", "workers"]);
+    let mut members: Vec<_> = report["groups"]["rows"][0]["channels"].as_array().unwrap().clone();
+    let mut channels: Vec<_> = column(&report, "connections", "channel").into_iter().map(Value::from).collect();
+    members.sort_by_key(Value::to_string);
+    channels.sort_by_key(Value::to_string);
+    assert_eq!((members.len(), members), (4, channels));
+    assert_eq!(report["groups"]["rows"][1]["channels"], serde_json::json!(["thumbnails"]));
+    let queue = &report["queues"]["rows"][0];
+    assert_eq!((&queue["channel"], &queue["waiting"], &queue["readers"]), (&"thumbnails".into(), &2.into(), &0.into()));
+}
+
+#[tokio::test]
+async fn inspection_shows_a_page_however_much_there_is() {
+    const MANY: usize = 1_200;
+    let (_end, may_end) = watch::channel(true);
+    let layer = Layer::new(InMemoryChannelLayer::default());
+    let served = serve(server(may_end).workers(2).layers(layer.clone()));
+    let mut sockets = Vec::new();
+    for _ in 0..5 {
+        sockets.push(served.connect("/ws/").await);
+    }
+    for n in 0..MANY {
+        layer.group_add(format!("group_{n:04}"), "somebody").await.unwrap();
+        layer.send(format!("channel_{n:04}"), event!({"type": "wait"})).await.unwrap();
+    }
+    let report = inspect(served.address, "").await;
+    assert_eq!((&report["groups"]["total"], &report["queues"]["total"]), (&(MANY + 1).into(), &MANY.into()));
+    assert_eq!(column(&report, "groups", "group").len(), 100);
+    let most = inspect(served.address, "?limit=1000000&queues=100").await;
+    assert_eq!((column(&most, "groups", "group").len(), column(&most, "queues", "channel").len()), (1_000, 1_000));
+    assert_eq!(column(&most, "queues", "channel")[..2], ["channel_0100", "channel_0101"]);
+    let last = inspect(served.address, &format!("?groups={MANY}&queues={MANY}&connections=5")).await;
+    assert_eq!(column(&last, "groups", "group"), ["group_1199"]);
+    assert_eq!((column(&last, "queues", "channel").len(), column(&last, "connections", "channel").len()), (0, 0));
+
+    // Pages go on from one thread to the next.
+    let mut all = Vec::new();
+    for offset in [0, 2, 4] {
+        let page = inspect(served.address, &format!("?limit=2&connections={offset}")).await;
+        assert_eq!(page["connections"]["total"], 5);
+        all.extend(column(&page, "connections", "channel").into_iter().map(str::to_owned));
+    }
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 5);
+
+    layer.group_add("some", all[0].as_str()).await.unwrap();
+    layer.group_add("some", all[3].as_str()).await.unwrap();
+    let some = inspect(served.address, "?group=some").await;
+    let mut members = column(&some, "connections", "channel");
+    members.sort_unstable();
+    assert_eq!((&some["connections"]["total"], members), (&2.into(), vec![all[0].as_str(), all[3].as_str()]));
+    assert_eq!(inspect(served.address, "?group=nobody").await["connections"]["total"], 0);
+    assert_eq!(inspect(served.address, "?limit=0").await["connections"]["rows"], Value::Array(Vec::new()));
+    for bad in ["?group=two%20words", "?limit=-1"] {
+        assert_eq!(get(served.address, &format!("/inspect/data.json{bad}")).await.0, 400, "{bad}");
+    }
 }
 
 #[tokio::test]
@@ -286,4 +361,39 @@ async fn metrics_tell_what_connections_and_layers_did_and_dropped() {
     assert_eq!(Some((counts.deliveries as f64, counts.dropped_slow as f64)), sent.zip(slow));
     assert!(value(&text, "channels_waiting_bytes", worker) > Some(0.0), "{text}");
     drop(deaf);
+    let lost = async {
+        while value(&get(served.address, "/metrics").await.1, "channels_dropped_total", &dropped("cause=\"gone\""))
+            <= Some(0.0)
+        {}
+    };
+    within(lost).await;
+}
+
+#[tokio::test]
+async fn events_that_waited_when_their_connection_ended_are_counted() {
+    let gate = Arc::new(Semaphore::new(0));
+    let busy = Busy { gate: gate.clone() };
+    let routes = URLRouter::new([path("busy/", move || busy.clone())]).unwrap();
+    let layer = Layer::new(InMemoryChannelLayer::default());
+    let server = Server::new(ProtocolTypeRouter::new().websocket(routes)).layers(layer.clone()).workers(1);
+    let stats = server.stats();
+    let served = serve(server);
+    let mut client = served.connect("/busy/").await;
+    client.send("wait").await;
+    assert_eq!(client.text().await, "waiting");
+    let note = async || layer.group_send("busy", event!({"type": "note"})).report().await.unwrap().delivered;
+    assert_eq!(note().await, 1);
+    drop(client);
+    let mut waiting = 1;
+    within(async {
+        while note().await == 1 {
+            waiting += 1;
+            assert!(waiting < 100, "that is when it is full");
+        }
+    })
+    .await;
+    gate.add_permits(1);
+    within(async { while stats.total().await.connections > 0 {} }).await;
+    assert_eq!(stats.total().await.dropped_gone, waiting);
+    assert_eq!(layer.dropped().gone, waiting + 1, "and the one that came too late");
 }

@@ -419,7 +419,7 @@ impl Context {
                 tracing::warn!(%group, %error, "could not leave a group");
             }
         }
-        self.seat.hub().count_gone(self.port.forget_events());
+        self.port.drop_events();
     }
 }
 

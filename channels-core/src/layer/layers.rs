@@ -1,6 +1,6 @@
 //! Handles: one layer, and the layers of an application by alias.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use super::{
     ChannelLayer, ChannelName, Dropped, GroupName, GroupSend, InMemoryChannelLayer, LayerError, NameError, SendError,
@@ -215,6 +215,15 @@ impl Layer {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.0.is_ready()
+    }
+
+    /// How long a message takes through the broker of this layer and back to this process. It is measured by one clock, with a
+    /// message that the layer sends itself every `probe_interval` (10 s); an event from another
+    /// process takes about as long. `None` for a layer without a broker, or before the first has come back; while
+    /// one is on its way for longer than the last took, it is the time since it was sent.
+    #[must_use]
+    pub fn lag(&self) -> Option<Duration> {
+        self.0.lag()
     }
 
     /// What this process has dropped on this layer, and why.

@@ -19,11 +19,11 @@ mod name;
 #[cfg(feature = "redis")]
 pub mod redis;
 
-use std::{collections::HashSet, future::Future, pin::Pin, sync::Arc};
+use std::{collections::HashSet, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use thiserror::Error;
 
-pub(crate) use self::hub::{Delivery, Seat};
+pub(crate) use self::hub::{Delivery, GroupRow, Page, QueueRow, Seat};
 pub use self::{
     audience::{Audience, GroupSend},
     config::{LayersConfig, LayersConfigError},
@@ -164,6 +164,12 @@ pub trait ChannelLayer: Send + Sync + 'static {
     /// Whether events get through: `false` while the layer's broker is away. A server's readiness follows it.
     fn is_ready(&self) -> bool {
         true
+    }
+
+    /// How long a message takes through the layer's broker and back to this process, as the last that it sent itself has shown;
+    /// while one is on its way for longer than that, for how long it has been. `None` without a broker, or before the first.
+    fn lag(&self) -> Option<Duration> {
+        None
     }
 
     /// Whether other processes are on this layer: a request for a [session](crate::Transport) of another process is passed

@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use crate::room;
+
 /// The connections of each address, over all threads of a server.
 #[derive(Clone, Default)]
 pub(crate) struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
@@ -35,11 +37,15 @@ pub(crate) struct Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut count) = self.addresses.counts().entry(self.address) {
+        let mut counts = self.addresses.counts();
+        if let Entry::Occupied(mut count) = counts.entry(self.address) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
             }
+        }
+        if let Some(room) = room::to_keep(counts.len(), counts.capacity()) {
+            counts.shrink_to(room);
         }
     }
 }

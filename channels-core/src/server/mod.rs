@@ -268,8 +268,9 @@ impl Server {
         self
     }
 
-    /// Shows at this path, which ends with `/`, a page of connections, groups, members and queues, and at `data.json`
-    /// behind it the same as JSON.
+    /// Shows at this path, which ends with `/`, a page of connections, groups, members and queues of this process, which refreshes
+    /// itself, and at `data.json` behind it the same as JSON: 100 rows of each list, and others on demand, as the
+    /// guide's page *Deploying* says.
     ///
     /// # Untrusted input
     ///

@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::addresses::Addresses;
 use crate::{
-    Close, CloseCode,
+    Close, CloseCode, GroupName,
+    layer::Page,
     session::{Drain, Homes, Inspect, Keeper, ThreadReport},
 };
 
@@ -45,11 +46,23 @@ impl Keepers {
         self.0.draining.load(Ordering::Relaxed)
     }
 
-    /// What the connections of every thread are and have done.
-    pub(super) async fn inspect(&self, limit: usize) -> Vec<ThreadReport> {
-        let keepers = self.all();
-        let reports = join_all(keepers.iter().map(|keeper| keeper.send(Inspect { limit }))).await;
+    /// What the connections of every thread have done.
+    pub(super) async fn counts(&self) -> Vec<ThreadReport> {
+        let (keepers, page) = (self.all(), Page { offset: 0, limit: 0 });
+        let reports = join_all(keepers.iter().map(|keeper| keeper.send(Inspect { page, group: None }))).await;
         reports.into_iter().flatten().collect()
+    }
+
+    /// The same and what they are, a page of them, thread after thread; of those alone that are in a group, if there is one.
+    pub(super) async fn inspect(&self, mut page: Page, group: Option<GroupName>) -> Vec<ThreadReport> {
+        let mut reports = Vec::new();
+        for keeper in self.all() {
+            if let Ok(report) = keeper.send(Inspect { page, group: group.clone() }).await {
+                page = page.after(report.total, report.connections.len());
+                reports.push(report);
+            }
+        }
+        reports
     }
 
     pub(super) fn addresses(&self) -> &Addresses {

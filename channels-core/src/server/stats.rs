@@ -45,7 +45,7 @@ impl ServerStats {
     ///
     /// Each worker thread is asked, and answers when it gets to it; nothing is counted for the sake of it.
     pub async fn consumers(&self) -> BTreeMap<&'static str, Counts> {
-        add_up(&self.0.inspect(0).await)
+        add_up(&self.0.counts().await)
     }
 
     /// The same of all consumers together.

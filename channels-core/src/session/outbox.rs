@@ -122,9 +122,14 @@ impl Outbox {
         self.frames.push_back(Outgoing::Close(close));
     }
 
+    /// How many messages wait.
+    pub(crate) fn messages(&self) -> usize {
+        self.frames.iter().filter(|frame| frame.message().is_some()).count()
+    }
+
     /// Drops the messages that wait, and says how many they were.
     pub(crate) fn clear(&mut self) -> usize {
-        let dropped = self.frames.iter().filter(|frame| frame.message().is_some()).count();
+        let dropped = self.messages();
         self.frames.clear();
         self.keyed = None;
         self.bytes = 0;
@@ -200,6 +205,16 @@ fn leave_room(frames: VecDeque<Outgoing>) {
     }
 }
 
+/// Gives back what so many connections have no use for.
+pub(super) fn trim_spares(connections: usize) {
+    SPARE.with_borrow_mut(|spare| {
+        if spare.len() > connections {
+            spare.truncate(connections);
+            spare.shrink_to_fit();
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,6 +286,20 @@ mod tests {
         assert_eq!(keyed(&mut outbox, "b", 6), Ok(1));
         assert_eq!(keyed(&mut outbox, "b", 7), Err(WriteError::Overflow { waiting: 10 * COST, limit: 10 * COST }));
         assert_eq!([outbox.pop(), outbox.pop(), outbox.pop()], [Some(message(6)), Some(message(4)), None]);
+    }
+
+    #[test]
+    fn room_is_kept_for_those_who_are_there() {
+        let spares = || SPARE.with_borrow(Vec::len);
+        trim_spares(0);
+        let mut crowd: Vec<_> = (0..10).map(|_| Outbox::new(10 * COST)).collect();
+        crowd.iter_mut().for_each(|outbox| outbox.push(message(1)).unwrap());
+        crowd.iter_mut().for_each(|outbox| drop(outbox.pop()));
+        assert_eq!(spares(), 10);
+        trim_spares(11);
+        assert_eq!(spares(), 10);
+        trim_spares(3);
+        assert_eq!(spares(), 3);
     }
 
     #[test]

@@ -12,11 +12,12 @@ use tokio::{
 
 use super::{
     heartbeat::{Due, due},
+    outbox::trim_spares,
     port::{Class, Cut, Port},
     state::Phase,
     stats::{Board, Counts, Stats},
 };
-use crate::{Close, Layers, scope::Protocol, server::Guest};
+use crate::{Close, GroupName, Layers, layer::Page, scope::Protocol, server::Guest};
 
 /// How often quiet connections are looked for.
 pub(crate) const TICK: Duration = Duration::from_secs(1);
@@ -123,6 +124,7 @@ impl Keeper {
 
     fn tick(&mut self) {
         self.roster.beat();
+        trim_spares(self.roster.len());
         #[cfg(feature = "metrics")]
         for (consumer, counts) in self.roster.0.board.counts() {
             let ports = self.roster.0.ports.borrow();
@@ -185,13 +187,17 @@ impl Handler<Drain> for Keeper {
     }
 }
 
-/// Asks what a thread's connections are, the first `limit` of them, and what they have done.
+/// Asks what a thread's connections are, a page of them, and what they have done.
 pub(crate) struct Inspect {
-    pub(crate) limit: usize,
+    pub(crate) page: Page,
+    /// Those alone that are in this group.
+    pub(crate) group: Option<GroupName>,
 }
 
 /// The answer.
 pub(crate) struct ThreadReport {
+    /// How many connections there are, of which these are a page.
+    pub(crate) total: usize,
     pub(crate) connections: Vec<Connection>,
     pub(crate) counts: Vec<(&'static str, Counts)>,
 }
@@ -203,6 +209,10 @@ pub(crate) struct Connection {
     pub(crate) path: String,
     pub(crate) client: Option<SocketAddr>,
     pub(crate) channel: Option<String>,
+    /// How many groups it is in.
+    pub(crate) group_count: usize,
+    /// The first of them.
+    pub(crate) groups: Vec<GroupName>,
     /// For how many seconds it has been open.
     pub(crate) seconds: f64,
     pub(crate) waiting_events: usize,
@@ -218,20 +228,28 @@ impl Message for Inspect {
 impl Handler<Inspect> for Keeper {
     type Result = MessageResult<Inspect>;
 
-    fn handle(&mut self, Inspect { limit }: Inspect, _: &mut Self::Context) -> Self::Result {
-        let connection = |port: &Rc<Port>| Connection {
-            consumer: port.class().name,
-            path: port.path.clone(),
-            client: port.client,
-            channel: port.channel(),
-            seconds: port.age().as_secs_f64(),
-            waiting_events: port.waiting_events(),
-            waiting_bytes: port.waiting_bytes(),
-            dropped: port.dropped(),
+    fn handle(&mut self, Inspect { page, group }: Inspect, _: &mut Self::Context) -> Self::Result {
+        let connection = |port: &Rc<Port>| {
+            let (group_count, groups) = port.groups();
+            Connection {
+                consumer: port.class().name,
+                path: port.path.clone(),
+                client: port.client,
+                channel: port.channel(),
+                group_count,
+                groups,
+                seconds: port.age().as_secs_f64(),
+                waiting_events: port.waiting_events(),
+                waiting_bytes: port.waiting_bytes(),
+                dropped: port.dropped(),
+            }
         };
         let ports = self.roster.0.ports.borrow();
+        let shown = ports.iter().map(|(_, port)| port);
+        let shown = shown.filter(|port| group.as_ref().is_none_or(|group| port.is_in(group)));
         MessageResult(ThreadReport {
-            connections: ports.iter().take(limit).map(|(_, port)| connection(port)).collect(),
+            total: if group.is_none() { ports.len() } else { shown.clone().count() },
+            connections: shown.skip(page.offset).take(page.limit).map(connection).collect(),
             counts: self.roster.0.board.counts(),
         })
     }

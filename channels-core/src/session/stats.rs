@@ -30,6 +30,8 @@ pub struct Counts {
     pub dropped_full: u64,
     /// Events dropped because they had waited too long.
     pub dropped_expired: u64,
+    /// Messages that waited for a client, and events that waited for the consumer, when their connection was lost, cut or over.
+    pub dropped_gone: u64,
     /// Hooks that failed, panicked, or were cancelled.
     pub failures: u64,
 }
@@ -44,6 +46,7 @@ impl AddAssign for Counts {
         self.dropped_slow += other.dropped_slow;
         self.dropped_full += other.dropped_full;
         self.dropped_expired += other.dropped_expired;
+        self.dropped_gone += other.dropped_gone;
         self.failures += other.failures;
     }
 }

@@ -1,5 +1,8 @@
 //! A socket that a session reads and writes by itself.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
@@ -13,7 +16,10 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Port, flusher::Flusher, outbox::Outbox};
-use crate::{server::Socket, transport::websocket::Encoder};
+use crate::{
+    server::Socket,
+    transport::websocket::{Encoder, frames_in},
+};
 
 /// Bytes that one read takes at most.
 const READ: usize = 64 * 1024;
@@ -45,10 +51,18 @@ pub(crate) struct Wire {
 
 struct Sending {
     encoder: Encoder,
-    /// Frames that were taken from the outbox.
+    /// Frames that were taken from the outbox, each by itself or several together; first of all what is begun.
     frames: VecDeque<Bytes>,
-    /// Whether nothing may go before the first of them.
-    begun: bool,
+    begun: Begun,
+}
+
+/// What nothing may go before, because the client has some of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Begun {
+    Nothing,
+    Message,
+    /// The answer to the handshake, or a control frame.
+    Other,
 }
 
 /// How far a flush came.
@@ -72,7 +86,7 @@ impl Wire {
             listed: Cell::new(false),
             blocked: Cell::new(false),
             stream: RefCell::new(Some(stream)),
-            sending: RefCell::new(Sending { encoder, frames: VecDeque::from([head]), begun: true }),
+            sending: RefCell::new(Sending { encoder, frames: VecDeque::from([head]), begun: Begun::Other }),
             waker: RefCell::new(Waker::noop().clone()),
         }
     }
@@ -164,10 +178,19 @@ impl Wire {
         }
     }
 
-    /// Drops the connection and what was to be written to it.
-    pub(super) fn abandon(&self) {
+    /// Messages that were taken from the outbox and are not written, or not all of them is.
+    pub(super) fn messages(&self) -> usize {
+        self.sending.borrow().messages()
+    }
+
+    /// Drops the connection and what was to be written to it, and says how many messages that were.
+    pub(super) fn abandon(&self) -> usize {
         self.stream.take();
-        self.sending.borrow_mut().frames.clear();
+        let mut sending = self.sending.borrow_mut();
+        let lost = sending.messages();
+        sending.frames.clear();
+        sending.begun = Begun::Nothing;
+        lost
     }
 }
 
@@ -176,7 +199,7 @@ impl Sending {
     fn take_from(&mut self, outbox: &mut Outbox) {
         while let Some(control) = outbox.pop_control() {
             let frame = self.encoder.encode(&control);
-            self.frames.insert(usize::from(self.begun), frame);
+            self.frames.insert(usize::from(self.begun != Begun::Nothing), frame);
         }
         let mut bytes: usize = self.frames.iter().map(Bytes::len).sum();
         while self.frames.len() < FRAMES
@@ -210,8 +233,8 @@ impl Sending {
         let written = Pin::new(stream).poll_write(task, block);
         let taken = if let Poll::Ready(Ok(taken)) = written { taken } else { 0 };
         if taken < block.len() {
-            self.frames.push_back(Bytes::copy_from_slice(&block[taken..]));
-            self.begun = taken > 0;
+            self.frames.push_back(Bytes::copy_from_slice(block));
+            self.advance(taken);
         }
         written
     }
@@ -231,16 +254,42 @@ impl Sending {
         written
     }
 
+    /// So many bytes are written. Of frames that were put together, the one that is begun is by itself from now on: control
+    /// frames pass the others.
     fn advance(&mut self, mut written: usize) {
-        while let Some(frame) = self.frames.front_mut() {
-            if written < frame.len() {
-                frame.advance(written);
-                self.begun |= written > 0;
-                return;
+        while let Some(frames) = self.frames.front_mut() {
+            if written >= frames.len() {
+                written -= frames.len();
+                self.frames.pop_front();
+                self.begun = Begun::Nothing;
+                continue;
             }
-            written -= frame.len();
-            self.frames.pop_front();
-            self.begun = false;
+            if self.begun != Begun::Nothing || written == 0 {
+                return frames.advance(written);
+            }
+            let mut next = 0;
+            let mut ends = frames_in(frames).map(|(length, is_message)| {
+                next += length;
+                (next, is_message, length)
+            });
+            let (end, is_message, length) =
+                ends.find(|(end, ..)| *end > written).expect("less is written than there is");
+            drop(ends);
+            if end - length == written {
+                return frames.advance(written);
+            }
+            self.begun = if is_message { Begun::Message } else { Begun::Other };
+            let rest = frames.split_to(end).split_off(written);
+            if frames.is_empty() {
+                self.frames.pop_front();
+            }
+            return self.frames.push_front(rest);
         }
+    }
+
+    fn messages(&self) -> usize {
+        let whole = self.frames.iter().skip(usize::from(self.begun != Begun::Nothing));
+        let whole = whole.flat_map(|frames| frames_in(frames)).filter(|(_, is_message)| *is_message).count();
+        whole + usize::from(self.begun == Begun::Message)
     }
 }

@@ -102,7 +102,7 @@ impl Sampler {
             // The counts of a thread go with it, when the server stops.
             inputs: counts.inputs.saturating_sub(before.inputs) as f64 / seconds,
             deliveries: counts.deliveries.saturating_sub(before.deliveries) as f64 / seconds,
-            dropped: counts.dropped_slow + counts.dropped_full + counts.dropped_expired,
+            dropped: counts.dropped_slow + counts.dropped_full + counts.dropped_expired + counts.dropped_gone,
         };
         self.history.add(sample.clone());
         self.layer.group_send(VIEWERS, sample).await?;

@@ -108,7 +108,7 @@ impl Target {
         assert!(peak <= mib * MIB, "{} MiB more than before at the worst; {mib} are allowed", peak / MIB);
         self.bystander.stop().await;
         let report = within(self.inspect()).await;
-        let connections = report["connections"].as_array().expect("a list");
+        let connections = report["connections"]["rows"].as_array().expect("a list");
         for connection in connections {
             assert!(connection["waiting_bytes"] == 0, "{connection} still waits");
         }

@@ -285,12 +285,23 @@ async fn a_connection_that_carries_nothing_makes_the_layer_not_ready() {
     }
 }
 
+/// Waits until the layer says that its broker takes at least so long.
+async fn until_lag(layer: &Layer, least: Duration) {
+    let lags = async {
+        while layer.lag().is_none_or(|lag| lag < least) {
+            tokio::time::sleep(Duration::from_millis(10)).await; // between two looks
+        }
+    };
+    within(lags).await;
+}
+
 /// A broker that stands still with its connections open is as bad as one that is gone.
 async fn is_not_held_up<L: ChannelLayer, E: std::fmt::Debug>(make: fn(RedisOptions) -> Result<L, E>) {
     let server = RedisServer::start();
     let options = RedisOptions::from(server.url()).timeout(Duration::from_millis(300));
     let layer = Layer::new(make(options.probe_interval(Duration::from_millis(200))).unwrap());
     until_ready(&layer, true).await;
+    until_lag(&layer, Duration::ZERO).await;
     let mut client = member(&layer).await;
     server.freeze(true);
     let asked = Instant::now();
@@ -298,6 +309,7 @@ async fn is_not_held_up<L: ChannelLayer, E: std::fmt::Debug>(make: fn(RedisOptio
     assert!(matches!(error, LayerError::Broker { .. }), "{error}");
     assert!(asked.elapsed() < RESUMES, "an error within the deadline, not a hang");
     until_ready(&layer, false).await;
+    until_lag(&layer, Duration::from_millis(400)).await;
     server.freeze(false);
     until_ready(&layer, true).await;
     layer.group_send("room", event!({"type": "numbered", "n": 2})).await.unwrap();

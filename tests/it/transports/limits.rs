@@ -194,7 +194,7 @@ async fn an_operator_sees_one_connection_for_each_session() {
     let mut raw = Raw::connect(server.address).await;
     raw.write(request("GET", "/inspect/data.json", "", "")).await;
     let report: Value = serde_json::from_str(&raw.response().await.body).unwrap();
-    let connections = report["connections"].as_array().unwrap();
+    let connections = report["connections"]["rows"].as_array().unwrap();
     assert_eq!(connections.len(), 3);
     for connection in connections {
         assert_eq!(connection["path"], "/do/as-told/");

@@ -1,6 +1,7 @@
 //! The part of a layer that is in this process: its connections, thread by thread, and its named channels.
 
 mod address;
+mod inspect;
 mod queues;
 mod thread;
 
@@ -28,7 +29,10 @@ use self::{
 use super::{Audience, ChannelName, GroupName, GroupReport, Limits, SendError};
 use crate::{event::Envelope, session::Port};
 
-pub(crate) use self::thread::Seat;
+pub(crate) use self::{
+    inspect::{GroupRow, Page, QueueRow},
+    thread::Seat,
+};
 
 /// The part of a channel layer that is in this process.
 ///
@@ -48,6 +52,8 @@ struct Shared {
     threads: papaya::HashMap<u32, Addr<HubThread>>,
     next_thread: AtomicU32,
     dropped: Counters,
+    #[cfg(feature = "metrics")]
+    published: crate::metrics::Published,
 }
 
 /// Where the members of a group are.
@@ -107,6 +113,8 @@ impl Hub {
             threads: papaya::HashMap::new(),
             next_thread: AtomicU32::new(0),
             dropped: Counters::default(),
+            #[cfg(feature = "metrics")]
+            published: crate::metrics::Published::default(),
         }))
     }
 
@@ -135,6 +143,12 @@ impl Hub {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let expired = read(expired) + self.0.queues.expired();
         Dropped { full: read(full), expired, gone: read(gone), lost: read(lost) }
+    }
+
+    /// What was dropped since this was asked last for this alias of the layer.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn newly_dropped(&self, alias: &str) -> Dropped {
+        self.0.published.grown(alias, || self.dropped())
     }
 
     /// A new name for a channel that this process will read.
@@ -316,7 +330,7 @@ impl Hub {
         let Reach { threads, queues } = self.reach(group);
         let list = |thread| {
             let group = group.clone();
-            self.on(thread, move |local| local.members(&group))
+            self.on(thread, move |local| local.members(&group, usize::MAX))
         };
         let listed = join_all(threads.into_iter().map(list)).await;
         let alive = queues.into_iter().filter(|(_, since)| !self.lapsed(*since)).map(|(name, _)| name);
@@ -333,17 +347,6 @@ impl Hub {
         let counted = join_all(threads.into_iter().map(count)).await;
         let alive = queues.into_iter().filter(|(_, since)| !self.lapsed(*since)).count();
         counted.into_iter().flatten().sum::<usize>() + alive
-    }
-
-    /// The groups that have members in this process, and how many.
-    pub async fn groups(&self) -> Vec<(GroupName, usize)> {
-        let names = self.group_names();
-        let mut groups = Vec::with_capacity(names.len());
-        for name in names {
-            let size = self.group_size(&name).await;
-            groups.push((name, size));
-        }
-        groups
     }
 
     /// Forgets all groups and all events that wait.

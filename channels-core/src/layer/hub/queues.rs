@@ -11,6 +11,7 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
+use super::{Page, QueueRow};
 use crate::{event::Envelope, layer::ChannelName};
 
 pub(super) struct Queues {
@@ -95,6 +96,25 @@ impl Queues {
     /// Whether a channel holds something, or somebody waits for it.
     pub(super) fn contains(&self, channel: &ChannelName) -> bool {
         self.swept(|state| state.queues.contains_key(channel))
+    }
+
+    /// How many channels there are, and a page of them.
+    pub(super) fn rows(&self, page: Page) -> (usize, Vec<QueueRow>) {
+        self.swept(|state| {
+            let (total, channels) = page.of(state.queues.keys());
+            let row = |channel: &ChannelName| {
+                let Queue { events, arrived, .. } = &state.queues[channel];
+                let oldest = events.front().map_or(Duration::ZERO, |(_, event)| event.age());
+                let readers = Arc::strong_count(arrived) - 1;
+                QueueRow {
+                    channel: channel.clone(),
+                    waiting: events.len(),
+                    oldest_seconds: oldest.as_secs_f64(),
+                    readers,
+                }
+            };
+            (total, channels.into_iter().map(row).collect())
+        })
     }
 
     pub(super) fn clear(&self) {

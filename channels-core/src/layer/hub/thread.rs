@@ -20,6 +20,7 @@ use super::{
 use crate::{
     event::Envelope,
     layer::{Audience, ChannelName, GroupName, GroupReport},
+    room,
     session::Port,
 };
 
@@ -136,15 +137,19 @@ impl Local {
         if members.is_empty() {
             groups.remove(group);
             self.set_present(group, false);
+        } else if let Some(room) = room::to_keep(members.len(), members.capacity()) {
+            members.shrink_to(room);
+        }
+        if let Some(room) = room::to_keep(groups.len(), groups.capacity()) {
+            groups.shrink_to(room);
         }
     }
 
-    /// Gives back the room of a crowd when the last one leaves.
+    /// Gives back the seats of a crowd when the last one leaves.
     fn shrink(&self) {
         let mut seats = self.seats.borrow_mut();
         if seats.is_empty() {
             seats.shrink_to_fit();
-            self.groups.borrow_mut().shrink_to_fit();
         }
     }
 
@@ -224,14 +229,21 @@ impl Local {
         channels.iter().filter_map(key).collect()
     }
 
-    pub(super) fn members(&self, group: &GroupName) -> Vec<ChannelName> {
+    /// The first members of a group, up to `limit` of them.
+    pub(super) fn members(&self, group: &GroupName, limit: usize) -> Vec<ChannelName> {
         let (groups, seats) = (self.groups.borrow(), self.seats.borrow());
-        let keys = groups.get(group).into_iter().flat_map(IndexMap::keys);
+        let keys = groups.get(group).into_iter().flat_map(IndexMap::keys).take(limit);
         keys.filter_map(|key| seats.get(*key)).map(|occupied| occupied.name.clone()).collect()
     }
 
     pub(super) fn size(&self, group: &GroupName) -> usize {
         self.groups.borrow().get(group).map_or(0, IndexMap::len)
+    }
+
+    /// Tells the groups of a connection.
+    pub(super) fn with_groups_of<R>(&self, seat: SeatId, tell: impl FnOnce(&[GroupName]) -> R) -> Option<R> {
+        let seats = self.seats.borrow();
+        seats.get(seat.key).filter(|occupied| occupied.nonce == seat.nonce).map(|occupied| tell(&occupied.groups))
     }
 
     pub(super) fn flush(&self) {

@@ -307,6 +307,7 @@ pub(super) async fn probe<M: Mode>(mode: Arc<M>) {
         // What is sent while a connection is being made cannot come back, and says nothing of it.
         let were_up: Vec<bool> = (0..base.shards.all().len()).map(|broker| base.health.is_up(broker)).collect();
         for (broker, driver) in base.shards.all().iter().enumerate() {
+            base.health.probe_leaves(broker, number);
             if let Err(error) = mode.probe(broker, number).await {
                 tracing::debug!(broker = driver.name(), %error, "a probe could not be sent");
             }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -20,6 +20,16 @@ pub(super) struct Health {
     /// The last probe that was sent, and the last that came back.
     sent: AtomicU64,
     probes: Vec<AtomicU64>,
+    laps: Vec<Mutex<Lap>>,
+}
+
+/// The way of a probe through a broker.
+#[derive(Default)]
+struct Lap {
+    /// The oldest that is on its way, and since when.
+    left: Option<(u64, Instant)>,
+    /// How long the last one took.
+    took: Option<Duration>,
 }
 
 /// What a change means for connections.
@@ -39,6 +49,7 @@ impl Health {
             begun: AtomicBool::new(false),
             sent: AtomicU64::new(0),
             probes: (0..brokers).map(|_| AtomicU64::new(0)).collect(),
+            laps: (0..brokers).map(|_| Mutex::default()).collect(),
         }
     }
 
@@ -52,7 +63,8 @@ impl Health {
         up[broker] = is_up;
         if is_up {
             // What was sent before is lost; from now on everything has to come back.
-            self.probe_came(broker, self.sent.load(Ordering::Relaxed));
+            self.probes[broker].fetch_max(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
+            self.lap(broker).left = None;
         }
         let after = up.iter().all(|up| *up);
         match (before, after) {
@@ -78,9 +90,33 @@ impl Health {
         self.sent.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// A probe is about to be sent.
+    pub(super) fn probe_leaves(&self, broker: usize, number: u64) {
+        self.lap(broker).left.get_or_insert_with(|| (number, Instant::now()));
+    }
+
     /// A probe came back.
     pub(super) fn probe_came(&self, broker: usize, number: u64) {
         self.probes[broker].fetch_max(number, Ordering::Relaxed);
+        let mut lap = self.lap(broker);
+        if let Some((left, since)) = lap.left.take_if(|(left, _)| *left <= number)
+            && left == number
+        {
+            lap.took = Some(since.elapsed());
+        }
+    }
+
+    /// How long a probe takes by the slowest broker; one that is on its way takes at least as long as it does already.
+    pub(super) fn lag(&self) -> Option<Duration> {
+        let lag = |broker| {
+            let lap = self.lap(broker);
+            Some(lap.took?.max(lap.left.map_or(Duration::ZERO, |(_, since)| since.elapsed())))
+        };
+        (0..self.laps.len()).filter_map(lag).max()
+    }
+
+    fn lap(&self, broker: usize) -> MutexGuard<'_, Lap> {
+        self.laps[broker].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this broker has brought back the probe of this number.
@@ -110,6 +146,32 @@ mod tests {
         assert_eq!(health.set(1, false), None);
         assert!(!health.is_ready());
         assert_eq!([health.set(1, true), health.set(0, true)], [None, Some(Change::Back)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_lag_is_what_a_probe_took_by_the_slowest_broker_or_takes_already() {
+        let millis = Duration::from_millis;
+        let health = Health::new(2);
+        assert_eq!(health.lag(), None);
+        let first = health.next_probe();
+        health.probe_leaves(0, first);
+        health.probe_leaves(1, first);
+        assert_eq!(health.lag(), None);
+        tokio::time::advance(millis(3)).await;
+        health.probe_came(0, first);
+        tokio::time::advance(millis(4)).await;
+        health.probe_came(1, first);
+        assert_eq!(health.lag(), Some(millis(7)));
+
+        let second = health.next_probe();
+        health.probe_leaves(0, second);
+        tokio::time::advance(millis(5)).await;
+        assert_eq!(health.lag(), Some(millis(7)));
+        health.probe_came(0, first);
+        tokio::time::advance(millis(5)).await;
+        assert_eq!(health.lag(), Some(millis(10)), "it is on its way still");
+        health.set(0, true);
+        assert_eq!(health.lag(), Some(millis(7)), "it was lost with its connection");
     }
 
     #[test]

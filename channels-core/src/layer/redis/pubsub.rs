@@ -186,6 +186,10 @@ impl ChannelLayer for RedisPubSubChannelLayer {
         self.pubsub.base.health.is_ready()
     }
 
+    fn lag(&self) -> Option<Duration> {
+        self.pubsub.base.health.lag()
+    }
+
     fn is_shared(&self) -> bool {
         true
     }

@@ -305,6 +305,10 @@ impl ChannelLayer for RedisChannelLayer {
         self.queue.base.health.is_ready()
     }
 
+    fn lag(&self) -> Option<Duration> {
+        self.queue.base.health.lag()
+    }
+
     fn is_shared(&self) -> bool {
         true
     }

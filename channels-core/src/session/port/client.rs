@@ -29,12 +29,14 @@ impl Port {
     /// The connection is gone: nothing can be sent, and nobody reads what waits.
     pub(crate) fn gone(self: &Rc<Self>, reason: &'static str) {
         let _ = self.step(Step::Gone);
+        let mut lost = 0;
         if let Some(wire) = self.wire.get() {
             // A client that sends no more may still read what was on its way.
             wire.flush(&mut self.outbox.borrow_mut(), || ());
-            wire.abandon();
+            lost += wire.abandon();
         }
-        self.outbox.borrow_mut().clear();
+        lost += self.outbox.borrow_mut().clear();
+        self.drop_gone(lost);
         self.finish();
         self.end(Close::vanished(reason), Cut::AfterGrace);
     }
@@ -68,7 +70,11 @@ impl Port {
 
     pub(in crate::session) fn waiting_bytes(&self) -> usize {
         let kept = self.carried.get().map_or(0, |carried| carried.bytes());
-        self.outbox.borrow().bytes() + kept + self.wire.get().map_or(0, |wire| wire.bytes())
+        self.outbox.borrow().bytes() + kept + self.wire().map_or(0, Wire::bytes)
+    }
+
+    pub(in crate::session) fn waiting_messages(&self) -> usize {
+        self.outbox.borrow().messages() + self.wire().map_or(0, Wire::messages)
     }
 
     pub(in crate::session) fn dropped(&self) -> u64 {

@@ -8,7 +8,7 @@ use super::{Place, Port};
 use crate::{
     event::{Envelope, Rendered},
     frame::{Outgoing, Shared},
-    layer::{ChannelName, Delivery, Hub},
+    layer::{ChannelName, Delivery, GroupName, Hub},
     session::{Panic, state::Phase},
 };
 
@@ -22,6 +22,15 @@ impl Port {
 
     pub(in crate::session) fn channel(&self) -> Option<String> {
         self.place.get().map(|place| place.channel.to_string())
+    }
+
+    /// How many groups it is in, and the names of the first of them.
+    pub(in crate::session) fn groups(&self) -> (usize, Vec<GroupName>) {
+        self.place.get().map(|place| place.hub.groups_of(&place.channel)).unwrap_or_default()
+    }
+
+    pub(in crate::session) fn is_in(&self, group: &GroupName) -> bool {
+        self.place.get().is_some_and(|place| place.hub.is_in(&place.channel, group))
     }
 
     /// Takes an event for the consumer. What a pure handler makes of it goes straight to the client, unless something

@@ -73,6 +73,20 @@ impl Port {
         }
     }
 
+    /// Counts messages that were on their way to a client that is gone, or events that waited for its consumer.
+    pub(super) fn drop_gone(&self, lost: usize) {
+        self.stats.count(|counts| counts.dropped_gone += lost as u64);
+    }
+
+    /// Counts the events that wait, and forgets them: their consumer takes no more.
+    pub(crate) fn drop_events(&self) {
+        let events = self.forget_events();
+        if let Some(place) = self.place.get() {
+            place.hub.count_gone(events);
+        }
+        self.drop_gone(events);
+    }
+
     /// Whether the end has come and the life has not run since: its response is not polled, because nothing can be
     /// written to the client.
     pub(in crate::session) fn is_stuck(&self) -> bool {

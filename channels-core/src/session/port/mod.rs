@@ -198,6 +198,8 @@ impl Port {
 
 impl Drop for Port {
     fn drop(&mut self) {
+        self.drop_events();
+        self.drop_gone(self.waiting_messages());
         self.discount();
     }
 }

@@ -402,6 +402,10 @@ impl ChannelLayer for RedisLayer {
         self.own.base.health.is_ready()
     }
 
+    fn lag(&self) -> Option<Duration> {
+        self.own.base.health.lag()
+    }
+
     fn is_shared(&self) -> bool {
         true
     }

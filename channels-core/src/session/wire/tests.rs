@@ -1,0 +1,238 @@
+//! What goes over a socket, write by write: on a pair of sockets of the kernel's, where one that keeps records tells its
+//! reader what was written at once.
+
+use std::{
+    os::{fd::OwnedFd, unix::net::UnixStream as StdStream},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Wake,
+};
+
+use socket2::{Domain, Type};
+use tokio::{io::AsyncReadExt, net::UnixStream, sync::oneshot, time::timeout};
+
+use super::*;
+use crate::{
+    Config, Consumer, Message, RawEvent, Scope,
+    consumer::Accept,
+    event::IntoEvent,
+    layer::{GroupName, Hub, Limits, Seat},
+    routing::Endpoint,
+    session::{Class, Counts, Stats, live_on_wire},
+};
+
+const HEAD: &[u8] = b"the answer to the handshake";
+const PING: u8 = 0x89;
+const PONG: u8 = 0x8a;
+const TEXT: u8 = 0x81;
+
+struct Nobody;
+
+impl Consumer for Nobody {
+    type Input = Message;
+}
+
+fn class() -> Class {
+    Endpoint::new(|| Nobody).class()
+}
+
+/// A consumer's type whose pure handler says the name of the event.
+fn pure() -> Class {
+    Class { render: |event| Some(Ok(Message::from(event.name()))), ..class() }
+}
+
+fn open_port(class: Class) -> Rc<Port> {
+    let config = Config { max_waiting_bytes: usize::MAX, ..Config::default() };
+    let port = Port::new(Arc::new(config), class, &Scope::websocket("/"), Stats::new(class));
+    port.accept(Accept::default()).unwrap();
+    port
+}
+
+/// Gives a port a socket of this type, and returns the client's end.
+fn plug(port: &Rc<Port>, kind: Type, flusher: &Flusher) -> UnixStream {
+    let (server, client) = socket2::Socket::pair(Domain::UNIX, kind, None).unwrap();
+    let stream = |socket: socket2::Socket| {
+        socket.set_nonblocking(true).unwrap();
+        UnixStream::from_std(StdStream::from(OwnedFd::from(socket))).unwrap()
+    };
+    let socket = Socket::Unix(stream(server));
+    port.plug(Wire::new(socket, Bytes::from_static(HEAD), Encoder::Plain, flusher.clone()));
+    stream(client)
+}
+
+/// One record: what one write has written.
+async fn written_at_once(client: &mut UnixStream) -> Vec<u8> {
+    let mut record = vec![0; 1 << 20];
+    let length = within(client.read(&mut record)).await.unwrap();
+    record.truncate(length);
+    record
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    timeout(std::time::Duration::from_secs(20), future).await.expect("nothing happens")
+}
+
+/// The first byte and the payload of each frame; what is not whole is left out.
+fn frames(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
+    let mut frames = Vec::new();
+    for (length, _) in frames_in(bytes).collect::<Vec<_>>() {
+        let (frame, rest) = bytes.split_at(length);
+        let header = match frame[1] {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        };
+        frames.push((frame[0], &frame[header..]));
+        bytes = rest;
+    }
+    frames
+}
+
+fn counts(port: &Port) -> Counts {
+    let mut counts = Counts::default();
+    port.stats.count(|now| counts = *now);
+    counts
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn messages_of_one_turn_leave_in_one_write_whatever_their_size() {
+    crate::run(async {
+        let flusher = Flusher::start();
+        for size in [5, SMALL + 1] {
+            let port = open_port(class());
+            let mut client = plug(&port, Type::SEQPACKET, &flusher);
+            assert_eq!(written_at_once(&mut client).await, HEAD);
+            let messages: Vec<_> = "abcdefg".chars().map(|letter| letter.to_string().repeat(size)).collect();
+            messages.iter().for_each(|message| port.send(message.into()).unwrap());
+            let written = written_at_once(&mut client).await;
+            let wanted: Vec<_> = messages.iter().map(|message| (TEXT, message.as_bytes())).collect();
+            assert_eq!(frames(&written), wanted);
+        }
+    });
+}
+
+#[test]
+fn group_messages_of_one_turn_are_one_write_to_each_member_and_wake_no_session_if_their_handler_is_pure() {
+    crate::run(async {
+        let (hub, flusher, wakes) = (Hub::new(Limits::default()), Flusher::start(), Arc::new(Wakes::default()));
+        let mut members = crowd(&hub, pure(), &wakes).await;
+        let mut clients: Vec<_> = members.iter().map(|(port, _)| plug(port, Type::SEQPACKET, &flusher)).collect();
+        for client in &mut clients {
+            assert_eq!(written_at_once(client).await, HEAD);
+        }
+        say(&hub, &["one", "two", "three"]).await;
+        for client in &mut clients {
+            let written = written_at_once(client).await;
+            assert_eq!(frames(&written), [(TEXT, &b"one"[..]), (TEXT, b"two"), (TEXT, b"three")]);
+        }
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+        members.clear();
+    });
+}
+
+#[test]
+fn group_messages_of_one_turn_wake_each_session_once() {
+    crate::run(async {
+        let (hub, wakes) = (Hub::new(Limits::default()), Arc::new(Wakes::default()));
+        let members = crowd(&hub, class(), &wakes).await;
+        say(&hub, &["one", "two", "three"]).await;
+        assert!(members.iter().all(|(port, _)| port.waiting_events() == 3));
+        assert_eq!(wakes.0.load(Ordering::Relaxed), members.len());
+    });
+}
+
+/// Ten members of a group, whose sessions wait.
+async fn crowd(hub: &Hub, class: Class, wakes: &Arc<Wakes>) -> Vec<(Rc<Port>, Seat)> {
+    let mut members = Vec::new();
+    for _ in 0..10 {
+        let port = open_port(class);
+        port.register_session(&wakes.clone().into());
+        let seat = hub.sit_down(port.clone());
+        hub.group_add(&group(), seat.name()).await;
+        members.push((port, seat));
+    }
+    members
+}
+
+fn group() -> GroupName {
+    GroupName::new("room").unwrap()
+}
+
+async fn say(hub: &Hub, events: &[&str]) {
+    for event in events {
+        let event = RawEvent::new(*event, serde_json::Map::new()).unwrap().into_event().unwrap();
+        hub.group_post(group(), Arc::new(event)).await;
+    }
+}
+
+/// A session with a client that does not read, so many messages after its socket is full.
+async fn full(size: usize) -> (Rc<Port>, UnixStream, usize, oneshot::Sender<()>) {
+    let port = open_port(class());
+    let client = plug(&port, Type::STREAM, &Flusher::start());
+    let (end, ended) = oneshot::channel();
+    actix_rt::spawn(live_on_wire(port.clone(), Box::pin(async { drop(ended.await) })));
+    // The task has its turn: it is the one to be woken.
+    tokio::task::yield_now().await;
+    let (mut sent, mut behind) = (0, 0);
+    while behind < 200 {
+        port.send("x".repeat(size).into()).unwrap();
+        sent += 1;
+        if port.flush() == Flushed::Blocked {
+            behind += 1;
+        }
+    }
+    (port, client, sent, end)
+}
+
+#[test]
+fn control_frames_pass_what_waits_for_a_full_socket() {
+    crate::run(async {
+        // Messages that are put together, and messages by themselves.
+        for size in [10, 300, SMALL + 1] {
+            let (port, mut client, sent, end) = full(size).await;
+            let wire = port.wire().unwrap();
+            let begun = usize::from(wire.sending.borrow().begun == Begun::Message);
+            let before = sent - port.waiting_messages() + begun;
+            port.pong(Bytes::from_static(b"heard"));
+            port.ping();
+            end.send(()).unwrap();
+            port.finish();
+            let mut all = Vec::new();
+            within(client.read_to_end(&mut all)).await.unwrap();
+            let frames = frames(&all[HEAD.len()..]);
+            let at = |first| frames.iter().position(|frame| frame.0 == first).unwrap();
+            let mut controls = [at(PONG), at(PING)];
+            controls.sort_unstable();
+            assert_eq!(controls, [before, before + 1], "of {sent} messages of {size} bytes");
+            assert_eq!(frames.len(), sent + 2);
+            assert_eq!(counts(&port).dropped_gone, 0);
+        }
+    });
+}
+
+#[test]
+fn every_message_is_read_or_counted_when_a_connection_is_cut() {
+    crate::run(async {
+        for size in [10, 300, SMALL + 1] {
+            let (port, mut client, sent, _end) = full(size).await;
+            port.cut("as the test wants it");
+            let mut all = Vec::new();
+            within(client.read_to_end(&mut all)).await.unwrap();
+            let read = frames(&all[HEAD.len()..]).len();
+            let lost = counts(&port).dropped_gone;
+            assert!(read > 0 && lost > 0);
+            assert_eq!(read as u64 + lost, sent as u64, "of messages of {size} bytes");
+        }
+    });
+}

@@ -1,0 +1,309 @@
+//! Frames in (RFC 6455, section 5): every rule and limit is checked as soon as what breaks it has arrived.
+
+use std::{
+    io::Cursor,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use bytestring::ByteString;
+use tungstenite::protocol::frame::{
+    FrameHeader,
+    coding::{Control, Data, OpCode},
+};
+
+use super::{
+    Sizes,
+    deflate::{Corrupt, Inflate},
+};
+use crate::{
+    Close, CloseCode, Message,
+    close::MAX_REASON_LEN,
+    frame::Incoming,
+    transport::{Inflow, Transport},
+};
+
+/// The longest payload of a control frame, in bytes (RFC 6455, section 5.5).
+const MAX_CONTROL_LEN: usize = MAX_REASON_LEN + 2;
+
+/// The frames that arrive on a stream of bytes.
+pub(crate) struct WebSocket<S> {
+    bytes: S,
+    buffer: BytesMut,
+    sizes: Sizes,
+    inflate: Option<Inflate>,
+    frame: Option<Frame>,
+    message: Option<Partial>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Reading,
+    /// A rule is broken: what arrives is thrown away.
+    Failed,
+    Gone,
+}
+
+/// A frame whose header is read and whose payload is not, or not all.
+struct Frame {
+    opcode: OpCode,
+    last: bool,
+    deflated: bool,
+    mask: [u8; 4],
+    /// Bytes of payload that are not taken yet.
+    left: usize,
+}
+
+/// A message whose last fragment is not here, or not all of it.
+struct Partial {
+    text: bool,
+    deflated: bool,
+    payload: BytesMut,
+    /// Up to here the payload is known to be UTF-8.
+    valid: usize,
+    fragments: usize,
+}
+
+impl<S> WebSocket<S> {
+    pub(super) fn new(bytes: S, sizes: Sizes, inflate: Option<Inflate>) -> Self {
+        Self { bytes, buffer: BytesMut::new(), sizes, inflate, frame: None, message: None, state: State::Reading }
+    }
+
+    /// The next thing in the buffer; `None` when more bytes are needed.
+    fn parse(&mut self) -> Result<Option<Incoming>, Close> {
+        loop {
+            let frame = match self.frame.take() {
+                Some(frame) => frame,
+                None => match self.header()? {
+                    Some(frame) => frame,
+                    None => return Ok(None),
+                },
+            };
+            let parsed = match frame.opcode {
+                OpCode::Control(control) => self.control(frame, control)?,
+                OpCode::Data(_) => self.data(frame)?,
+            };
+            match parsed {
+                Parsed::Whole(incoming) => return Ok(Some(incoming)),
+                Parsed::NeedMore => return Ok(None),
+                Parsed::Fragment => {}
+            }
+        }
+    }
+
+    /// Reads a header and refuses the frame if it breaks a rule or a limit, before its payload arrives.
+    fn header(&mut self) -> Result<Option<Frame>, Close> {
+        let mut cursor = Cursor::new(&self.buffer[..]);
+        let header = FrameHeader::parse(&mut cursor).map_err(|_| broken("the opcode is reserved"))?;
+        let Some((header, length)) = header else { return Ok(None) };
+        let read = usize::try_from(cursor.position()).expect("a header has at most 14 bytes");
+
+        let starts_message = matches!(header.opcode, OpCode::Data(Data::Text | Data::Binary));
+        if header.rsv2 || header.rsv3 || header.rsv1 && (self.inflate.is_none() || !starts_message) {
+            return Err(broken("a reserved bit is set"));
+        }
+        let Some(mask) = header.mask else { return Err(broken("the frame is not masked")) };
+        if length > i64::MAX as u64 {
+            return Err(broken("the length's most significant bit is set"));
+        }
+        if header.len(length) != read {
+            return Err(broken("the length is not written in the fewest bytes"));
+        }
+        let too_big = |what: &str, limit: usize| {
+            Close::new(CloseCode::MESSAGE_TOO_BIG, format!("the {what} is over {limit} bytes"))
+        };
+        match header.opcode {
+            OpCode::Control(_) if !header.is_final => return Err(broken("a control frame is fragmented")),
+            OpCode::Control(_) if length > MAX_CONTROL_LEN as u64 => {
+                return Err(broken("a control frame is over 125 bytes"));
+            }
+            OpCode::Control(_) => {}
+            OpCode::Data(kind) => {
+                match (&self.message, kind) {
+                    (None, Data::Continue) => return Err(broken("a continuation continues nothing")),
+                    (Some(_), Data::Text | Data::Binary) => {
+                        return Err(broken("a new message starts within another"));
+                    }
+                    (None, Data::Text | Data::Binary) | (Some(_), Data::Continue) => {}
+                    (_, Data::Reserved(_)) => return Err(broken("the opcode is reserved")),
+                }
+                if length > self.sizes.frame as u64 {
+                    return Err(too_big("frame", self.sizes.frame));
+                }
+                let before = self.message.as_ref().map_or(0, |message| message.payload.len());
+                if length > (self.sizes.message - before.min(self.sizes.message)) as u64 {
+                    return Err(too_big("message", self.sizes.message));
+                }
+            }
+        }
+        self.buffer.advance(read);
+        let left = usize::try_from(length).expect("checked against the limits");
+        Ok(Some(Frame { opcode: header.opcode, last: header.is_final, deflated: header.rsv1, mask, left }))
+    }
+
+    fn control(&mut self, frame: Frame, control: Control) -> Result<Parsed, Close> {
+        if self.buffer.len() < frame.left {
+            self.frame = Some(frame);
+            return Ok(Parsed::NeedMore);
+        }
+        let mut payload = self.buffer.split_to(frame.left);
+        unmask(&mut payload, frame.mask);
+        Ok(Parsed::Whole(match control {
+            Control::Ping => Incoming::Ping(payload.freeze()),
+            Control::Pong => Incoming::Pong,
+            Control::Close => Incoming::Close(close(&payload)?),
+            Control::Reserved(_) => return Err(broken("the opcode is reserved")),
+        }))
+    }
+
+    fn data(&mut self, frame: Frame) -> Result<Parsed, Close> {
+        let whole = frame.last && self.message.is_none() && self.buffer.len() >= frame.left;
+        if whole {
+            let mut payload = self.buffer.split_to(frame.left);
+            unmask(&mut payload, frame.mask);
+            let text = frame.opcode == OpCode::Data(Data::Text);
+            return self.message(text, frame.deflated, payload.freeze());
+        }
+        self.fragment(frame)
+    }
+
+    /// Takes what has arrived of a frame that is not a whole message by itself.
+    fn fragment(&mut self, mut frame: Frame) -> Result<Parsed, Close> {
+        let mut message = self.message.take().unwrap_or_else(|| Partial {
+            text: frame.opcode == OpCode::Data(Data::Text),
+            deflated: frame.deflated,
+            payload: BytesMut::new(),
+            valid: 0,
+            fragments: 0,
+        });
+        let here = frame.left.min(self.buffer.len());
+        let mut payload = self.buffer.split_to(here);
+        unmask(&mut payload, frame.mask);
+        frame.mask.rotate_left(here % 4);
+        frame.left -= here;
+        message.payload.extend_from_slice(&payload);
+        let ends = frame.last && frame.left == 0;
+        if message.text && !message.deflated {
+            message.check_utf8(ends)?;
+        }
+        if frame.left > 0 {
+            // The next piece belongs to the message that is open now.
+            frame.opcode = OpCode::Data(Data::Continue);
+            (self.frame, self.message) = (Some(frame), Some(message));
+            return Ok(Parsed::NeedMore);
+        }
+        if ends {
+            return self.message(message.text, message.deflated, message.payload.freeze());
+        }
+        message.fragments += 1;
+        if message.fragments >= self.sizes.fragments {
+            let reason = format!("the message has more than {} fragments", self.sizes.fragments);
+            return Err(Close::new(CloseCode::MESSAGE_TOO_BIG, reason));
+        }
+        self.message = Some(message);
+        Ok(Parsed::Fragment)
+    }
+
+    /// A message whose payload is all here.
+    fn message(&mut self, text: bool, deflated: bool, mut payload: Bytes) -> Result<Parsed, Close> {
+        if deflated && let Some(inflate) = &mut self.inflate {
+            let limit = self.sizes.message;
+            payload = inflate.message(&payload, limit).map_err(|corrupt| match corrupt {
+                Corrupt::Data => Close::new(CloseCode::INVALID_PAYLOAD, "the message is not deflated rightly"),
+                Corrupt::TooBig => Close::new(CloseCode::MESSAGE_TOO_BIG, format!("the message is over {limit} bytes")),
+            })?;
+        }
+        Ok(Parsed::Whole(Incoming::Message(if text {
+            Message::Text(ByteString::try_from(payload).map_err(|_| not_utf8())?)
+        } else {
+            Message::Binary(payload)
+        })))
+    }
+}
+
+enum Parsed {
+    Whole(Incoming),
+    Fragment,
+    NeedMore,
+}
+
+impl Partial {
+    /// Fails on the first byte that cannot be UTF-8; a character may still be cut unless the message `ends` here.
+    fn check_utf8(&mut self, ends: bool) -> Result<(), Close> {
+        match std::str::from_utf8(&self.payload[self.valid..]) {
+            Ok(_) => self.valid = self.payload.len(),
+            Err(error) if error.error_len().is_none() && !ends => self.valid += error.valid_up_to(),
+            Err(_) => return Err(not_utf8()),
+        }
+        Ok(())
+    }
+}
+
+impl<S: Inflow> Transport for WebSocket<S> {
+    fn poll_incoming(&mut self, task: &mut Context<'_>) -> Poll<Incoming> {
+        loop {
+            match self.state {
+                State::Gone => return Poll::Ready(Incoming::Gone),
+                State::Failed => self.buffer.clear(),
+                State::Reading => match self.parse() {
+                    Ok(Some(incoming)) => {
+                        if matches!(incoming, Incoming::Close(_)) {
+                            self.state = State::Failed;
+                        }
+                        return Poll::Ready(incoming);
+                    }
+                    Ok(None) => {}
+                    Err(close) => {
+                        self.state = State::Failed;
+                        (self.frame, self.message) = (None, None);
+                        return Poll::Ready(Incoming::Failed(close));
+                    }
+                },
+            }
+            if self.buffer.is_empty() && self.buffer.capacity() > 0 {
+                self.buffer = BytesMut::new();
+            }
+            if ready!(self.bytes.poll_read(task, &mut self.buffer)) == 0 {
+                self.state = State::Gone;
+            }
+        }
+    }
+}
+
+/// A close frame's payload (RFC 6455, section 5.5.1): nothing, or a code and a reason.
+fn close(payload: &[u8]) -> Result<Option<Close>, Close> {
+    match payload {
+        [] => Ok(None),
+        [_] => Err(broken("a close frame has half a code")),
+        [high, low, reason @ ..] => {
+            let code = CloseCode::from(u16::from_be_bytes([*high, *low]));
+            if !code.may_be_sent() {
+                return Err(broken("a close frame has a code that may not be sent"));
+            }
+            let reason = std::str::from_utf8(reason)
+                .map_err(|_| Close::new(CloseCode::INVALID_PAYLOAD, "a close frame's reason is not UTF-8"))?;
+            Ok(Some(Close::new(code, reason)))
+        }
+    }
+}
+
+fn unmask(payload: &mut [u8], mask: [u8; 4]) {
+    let mut words = payload.chunks_exact_mut(4);
+    for word in &mut words {
+        for (byte, key) in word.iter_mut().zip(mask) {
+            *byte ^= key;
+        }
+    }
+    for (byte, key) in words.into_remainder().iter_mut().zip(mask) {
+        *byte ^= key;
+    }
+}
+
+fn broken(rule: &'static str) -> Close {
+    Close::new(CloseCode::PROTOCOL_ERROR, rule)
+}
+
+fn not_utf8() -> Close {
+    Close::new(CloseCode::INVALID_PAYLOAD, "the text is not UTF-8")
+}
