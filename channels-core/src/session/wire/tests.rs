@@ -45,7 +45,7 @@ fn pure() -> Class {
 
 fn open_port(class: Class) -> Rc<Port> {
     let config = Config { max_waiting_bytes: usize::MAX, ..Config::default() };
-    let port = Port::new(Arc::new(config), class, &Scope::websocket("/"), Stats::new(class));
+    let port = Port::new(Arc::new(config), &Scope::websocket("/"), Stats::new(class));
     port.accept(Accept::default()).unwrap();
     port
 }
