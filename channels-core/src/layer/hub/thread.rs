@@ -259,7 +259,6 @@ impl Local {
 
 /// A connection's place in a hub; leaving it leaves every group.
 pub(crate) struct Seat {
-    hub: Hub,
     local: Rc<Local>,
     id: SeatId,
     name: ChannelName,
@@ -274,19 +273,15 @@ impl Seat {
             let nonce = Uuid::new_v4().as_fields().0;
             let id = SeatId { thread: local.thread, key: entry.key(), nonce };
             let name = Address::Session(id).name(hub.head());
-            port.seat(name.clone(), hub.clone());
+            port.seat(name.clone(), hub);
             entry.insert(Occupied { nonce, port, name: name.clone(), groups: Vec::new() });
             (id, name)
         };
-        Self { hub, local, id, name }
+        Self { local, id, name }
     }
 
     pub(crate) fn name(&self) -> &ChannelName {
         &self.name
-    }
-
-    pub(crate) fn hub(&self) -> &Hub {
-        &self.hub
     }
 }
 
