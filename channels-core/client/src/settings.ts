@@ -14,7 +14,7 @@ export function settings(url: string | URL, options: Options): Settings {
     streamTimeout: 45_000,
     requestTimeout: 15_000,
     minDelay: 500,
-    maxDelay: 30_000,
+    maxDelay: 10_000,
     returnAfter: 30_000,
     maxReturnAfter: 600_000,
     maxBufferedAmount: 1_048_576,
