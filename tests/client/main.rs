@@ -6,6 +6,8 @@
 
 #[path = "../chromium/mod.rs"]
 mod chromium;
+mod elsewhere;
+mod ends;
 mod proxy;
 
 use std::{
@@ -16,7 +18,7 @@ use std::{
 };
 
 use channels::{
-    InMemoryChannelLayer, Layer,
+    InMemoryChannelLayer, Layer, OriginValidator,
     Transport::{EventStream, LongPoll, WebSocket},
     actix_web::{HttpResponse, web},
     prelude::*,
@@ -34,6 +36,8 @@ use self::{
     chromium::{Browser, DEADLINE, Process},
     proxy::{Proxy, Rule, Rules},
 };
+
+const TRANSPORTS: [&str; 3] = ["websocket", "event-stream", "long-poll"];
 
 const SCRIPT: &str = include_str!("../../channels-core/client/dist/channels.js");
 
@@ -73,12 +77,23 @@ impl Consumer for Numbers {
         if number.is_multiple_of(3) { cx.send(number.to_string().into_bytes()) } else { cx.send(number.to_string()) }
     }
 
+    #[handler("end")]
+    async fn end(&mut self, cx: &mut Context, event: &RawEvent) -> Result<()> {
+        cx.close(event.get::<u16>("code").unwrap_or_default(), "that is why");
+        Ok(())
+    }
+
     async fn disconnect(&mut self, _: &mut Context, close: &Close) {
         let _ = self.0.send(Told::Ended(close.code.get()));
     }
 }
 
 fn serve(layer: Layer) -> (SocketAddr, mpsc::UnboundedReceiver<Told>) {
+    serve_pages_of("*", layer)
+}
+
+/// A server that lets in the pages of one origin.
+fn serve_pages_of(origin: &str, layer: Layer) -> (SocketAddr, mpsc::UnboundedReceiver<Told>) {
     let (tell, told) = mpsc::unbounded_channel();
     let route = path("ws/numbers/", move || Numbers(tell.clone())).transports([WebSocket, EventStream, LongPoll]);
     let page = || async { HttpResponse::Ok().content_type("text/html").body(include_str!("page.html")) };
@@ -86,7 +101,7 @@ fn serve(layer: Layer) -> (SocketAddr, mpsc::UnboundedReceiver<Told>) {
         .http(move |services| {
             services.route("/", web::get().to(page));
         })
-        .websocket(URLRouter::new([route]).unwrap());
+        .websocket(OriginValidator::new([origin]).unwrap().wrap(URLRouter::new([route]).unwrap()));
     let server = Server::new(app).layers(layer).client("/channels.js").workers(1).bind("127.0.0.1:0").unwrap();
     let address = server.addresses()[0];
     std::thread::spawn(|| channels::run(server.run_until(std::future::pending())));
@@ -207,7 +222,7 @@ async fn page_that_is_left_ends_its_session_at_once() {
     let (server, mut told) = serve(Layer::new(InMemoryChannelLayer::default()));
     let browser = Browser::start("left").await;
     let page = &browser.client;
-    for transport in ["websocket", "event-stream", "long-poll"] {
+    for transport in TRANSPORTS {
         page.goto(&format!("http://{server}/?transports={transport}")).await.unwrap();
         waits_for(page, "return socket.transport", &json!(transport)).await;
         waits_for(page, "page.stop(); return socket.buffered", &json!(0)).await;

@@ -2,44 +2,11 @@
 
 use std::time::Duration;
 
-use channels::{
-    Error,
-    auth::{AuthMiddleware, Credentials, UserBackend},
-    middleware::RateLimit,
-    prelude::*,
-    testing::WebsocketCommunicator,
-};
+use channels::{auth::AuthMiddleware, middleware::RateLimit, prelude::*, testing::WebsocketCommunicator};
+
+use crate::echo::{Echo, Trusting};
 
 const HOUR: Duration = Duration::from_secs(3_600);
-
-#[derive(Default)]
-struct Echo;
-
-#[consumer]
-impl Consumer for Echo {
-    async fn receive(&mut self, cx: &mut Context, message: Message) -> Result<()> {
-        cx.send(message)
-    }
-}
-
-/// Everybody is who they say they are.
-struct Trusting;
-
-impl UserBackend for Trusting {
-    type User = String;
-
-    fn id(&self, user: &String) -> String {
-        user.clone()
-    }
-
-    async fn get_user(&self, _: &str) -> Result<Option<String>> {
-        Err(Error::msg("there are no sessions here"))
-    }
-
-    async fn verify_token(&self, token: &str) -> Result<Option<Credentials<String>>> {
-        Ok(Some(Credentials::new(token.to_owned())))
-    }
-}
 
 async fn echoed(client: &mut WebsocketCommunicator, times: usize) {
     for _ in 0..times {

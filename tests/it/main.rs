@@ -3,6 +3,7 @@
 
 mod support;
 
+mod echo;
 mod logs;
 mod mirror;
 mod puppet;

@@ -11,7 +11,7 @@ use channels::{
     prelude::*, testing::WebsocketCommunicator,
 };
 
-use crate::support::serve;
+use crate::{echo::Echo, support::serve};
 
 /// What hooks say of themselves.
 type Log = Arc<Mutex<Vec<String>>>;
@@ -147,16 +147,6 @@ impl SyncConsumer for Meets {
 
     fn dispatch(&mut self, _: &mut SyncContext, _: &Envelope) -> Result<Dispatch, SyncError> {
         Ok(Dispatch::Unhandled)
-    }
-}
-
-#[derive(Default)]
-struct Echo;
-
-#[consumer]
-impl Consumer for Echo {
-    async fn receive(&mut self, cx: &mut Context, message: Message) -> Result<()> {
-        cx.send(message)
     }
 }
 

@@ -18,7 +18,10 @@ export declare class ChannelsSocket<In = unknown, Out = unknown> {
     ontransport: ((event: TransportEvent) => void) | null;
     onreopen: ((event: ReopenEvent) => void) | null;
     onclose: ((event: CloseEvent) => void) | null;
-    /** Throws a `SyntaxError` or `TypeError` if `url` is none. It may be relative to the page, and of any of `http(s)` and `ws(s)`. */
+    /**
+     * `url` may be relative to the page, and of any of `http(s)` and `ws(s)`. Throws a `SyntaxError` or `TypeError` if it is none,
+     * or an option makes no sense.
+     */
     constructor(url: string | URL, options?: Options);
     get url(): string;
     get state(): State;

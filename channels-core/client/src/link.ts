@@ -44,7 +44,7 @@ interface Path {
   failures: number;
 }
 
-/** Keeps a session on a carrier: on which, when on another one, and when back on the first. */
+/** Keeps a session on a carrier: on which, when on another one, and when back on a better one. */
 export class Link {
   readonly #session: Session;
   readonly #settings: Settings;
@@ -53,7 +53,7 @@ export class Link {
   /** Which path is used, or tried. */
   #at = 0;
   #carrier: Carrier | null = null;
-  /** What is being opened: in place of a carrier, or beside it, to return to the first path. */
+  /** What is being opened: in place of a carrier, or beside it, to return to a better path. */
   #opening: Carrier | null = null;
   #returning = false;
   /** Since when there is no carrier, in milliseconds of the clock. */
@@ -90,6 +90,7 @@ export class Link {
   /** The network is another one: perhaps it lets the first transport pass. */
   networkChanged(): void {
     this.hurry();
+    this.#returns = 0;
     if (this.#timers.waits("return")) this.#return();
   }
 
@@ -118,11 +119,12 @@ export class Link {
     this.#start(this.#paths[at]!);
   }
 
+  /** Tries a better path beside the one in use: the best one, and each time the next one of them. */
   #return(): void {
-    this.#returns++;
+    const path = this.#paths[this.#returns++ % this.#at]!;
     this.#returnAt = null;
     this.#returning = this.#session.holds = true;
-    this.#start(this.#paths[0]!);
+    this.#start(path);
   }
 
   #start(path: Path): void {

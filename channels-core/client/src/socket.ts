@@ -36,7 +36,10 @@ export class ChannelsSocket<In = unknown, Out = unknown> {
   #wasOpen = false;
   #unwatch = (): void => {};
 
-  /** Throws a `SyntaxError` or `TypeError` if `url` is none. It may be relative to the page, and of any of `http(s)` and `ws(s)`. */
+  /**
+   * `url` may be relative to the page, and of any of `http(s)` and `ws(s)`. Throws a `SyntaxError` or `TypeError` if it is none,
+   * or an option makes no sense.
+   */
   constructor(url: string | URL, options: Options = {}) {
     this.#settings = settings(url, options);
     this.#session = new Session(this.#settings.maxBufferedAmount);

@@ -36,9 +36,9 @@ export interface Options {
   requestTimeout?: number;
   /** Milliseconds; the first pause before a new attempt is at most this long, and each further one at most twice the one before: 500. */
   minDelay?: number;
-  /** Milliseconds that a pause lasts at most: 30,000. */
+  /** Milliseconds that a pause lasts at most: 10,000. After an outage it takes at most this long to come back. */
   maxDelay?: number;
-  /** Milliseconds until the first attempt to come back to the first transport; each further one waits twice as long: 30,000. */
+  /** Milliseconds until the first attempt to come back to a better transport; each further one waits twice as long: 30,000. */
   returnAfter?: number;
   /** Milliseconds that such an attempt waits at most: 600,000. */
   maxReturnAfter?: number;

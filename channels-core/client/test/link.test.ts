@@ -131,6 +131,25 @@ test("it comes back to websocket, asking less and less often, and changes only w
   assert.equal(server.sessions.length, 1);
 });
 
+test("where no websocket passes, it comes back from long polls to an event stream", async (t) => {
+  const time = new Time(t, 0.5);
+  const server = new FakeServer();
+  server.obstacles.set("websocket", "cut");
+  server.obstacles.set("event-stream", "cut");
+  const client = new Client(server);
+  await time.pass(0);
+  assert.equal(client.socket.transport, "long-poll");
+  server.obstacles.delete("event-stream");
+  await time.pass(30_000);
+  assert.equal(client.socket.transport, "long-poll", "the websocket was tried first");
+  await time.pass(60_000);
+  assert.equal(client.socket.transport, "event-stream");
+  server.obstacles.delete("websocket");
+  await time.pass(120_000);
+  assert.equal(client.socket.transport, "websocket");
+  assert.equal(server.sessions.length, 1);
+});
+
 for (const transport of ["event-stream", "long-poll"] as const) {
   test(`by ${transport}: it waits while a socket takes over, and does not take the session back`, async (t) => {
     const time = new Time(t, 0.5);
@@ -401,7 +420,7 @@ for (const transport of ["websocket", "event-stream", "long-poll"] as const) {
     await time.pass(1.5 * 25_000 - 1);
     assert.equal(server.sessions.length, 1, "until then it may go on");
     assert.equal(client.socket.state, "reconnecting");
-    await time.pass(30_000); // no pause is longer
+    await time.pass(5000 + 10_000); // an attempt, and a pause, which are no longer
     assert.deepEqual(client.told.slice(-2), ["open", "reopen 1"]);
     assert.deepEqual(server.session.inbox, ["kept"]);
     assert.equal(client.socket.buffered, 0);

@@ -160,5 +160,20 @@ test("an address may be of http or ws, and of nothing else", () => {
   assert.equal(address("wss://test/a"), "https://test/a");
   assert.equal(address("https://test/a"), "https://test/a");
   assert.throws(() => address("ftp://test/a"), /neither http\(s\) nor ws\(s\)/);
-  assert.throws(() => address("/relative"), TypeError);
+  assert.throws(() => address("/relative"), /"\/relative" is no URL; where there is no page, it has to be absolute/);
+});
+
+test("an option that makes no sense is refused, with what would make some", () => {
+  const refuses = (options: object, message: RegExp): void => {
+    assert.throws(() => settings("http://test/", options), message, JSON.stringify(options));
+  };
+  refuses({ transport: ["websocket"] }, /there is no option transport; there are protocols, token, transports,/);
+  for (const transports of [[], ["websockets"], "websocket", null]) {
+    refuses({ transports }, /transports is a list of some of "websocket", "event-stream", "long-poll", not /);
+  }
+  for (const openTimeout of [-1, NaN, Infinity, "soon", null]) refuses({ openTimeout }, /openTimeout is a number from 0 to 2147483647, not /);
+  refuses({ protocols: "chat v1" }, /"chat v1" is no name of a subprotocol/);
+  refuses({ headers: { "not a name": "x" } }, /not a name/);
+  const unsaid: object = { openTimeout: undefined };
+  assert.equal(settings("http://test/", unsaid).openTimeout, 5000);
 });

@@ -14,7 +14,7 @@ use actix_web::{
     HttpRequest, HttpResponse, Resource,
     body::BoxBody,
     guard,
-    http::{StatusCode, header},
+    http::{Method, StatusCode, header},
     web::{self, ServiceConfig},
 };
 
@@ -331,16 +331,22 @@ fn handshakes() -> Resource {
     web::resource(format!("/{{{TAIL}:.*}}")).guard(asks)
 }
 
-/// What is answered to a request that nothing else takes: 426 where a WebSocket is served and nothing else is asked for, 405
-/// where a consumer is served otherwise, 404 elsewhere.
+/// What is answered to a request that nothing else takes: 426 where a WebSocket is served and a page is asked for, 405 where
+/// a consumer is served otherwise, 404 elsewhere.
 pub(super) fn miss(app: &ProtocolTypeRouter, front: &Front, request: &HttpRequest) -> HttpResponse {
     let mut scope = front.scope(Protocol::Websocket, request);
-    if !app.serves(&mut scope) {
-        scope.asked = Transports::REQUESTS;
-        return if app.serves(&mut scope) { not_offered(scope.asked).into_response() } else { not_found() };
-    }
-    if may_carry(request.method(), request.headers()) {
-        return not_offered(Transports::default()).into_response();
+    let mut serves = |asked| {
+        scope.asked = asked;
+        app.serves(&mut scope)
+    };
+    let (socket, requests) = (serves(Transports::default()), serves(Transports::REQUESTS));
+    let method = request.method();
+    let asks_for_a_page = matches!(*method, Method::GET | Method::HEAD) && !may_carry(method, request.headers());
+    match (socket, requests) {
+        (false, false) => return not_found(),
+        (true, _) if asks_for_a_page => {}
+        (_, true) => return not_offered(Transports::REQUESTS).into_response(),
+        (_, false) => return not_offered(Transports::default()).into_response(),
     }
     HttpResponse::build(StatusCode::UPGRADE_REQUIRED)
         .insert_header((header::UPGRADE, "websocket"))

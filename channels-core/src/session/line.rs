@@ -63,7 +63,11 @@ impl Line {
 
     /// The next input. Messages and events take turns when both wait.
     pub(super) async fn next(&mut self) -> Input {
-        poll_fn(|task| self.poll_input(task)).await
+        let input = poll_fn(|task| self.poll_input(task)).await;
+        if let Input::Message(_) = input {
+            self.transport.given();
+        }
+        input
     }
 
     fn poll_input(&mut self, task: &mut Context<'_>) -> Poll<Input> {

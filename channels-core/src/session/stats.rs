@@ -24,7 +24,8 @@ pub struct Counts {
     pub events: u64,
     /// Messages on their way to clients.
     pub deliveries: u64,
-    /// Messages dropped because a client reads too slowly; when it is closed for that, also those that waited for it.
+    /// Messages dropped because a client reads too slowly; when it is closed for that, also those that waited for it, and
+    /// when it comes back to a session too late, those that are not kept any more.
     pub dropped_slow: u64,
     /// Events dropped because the connection had no room.
     pub dropped_full: u64,

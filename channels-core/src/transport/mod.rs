@@ -20,6 +20,9 @@ pub(crate) trait Transport {
     /// for ever.
     fn poll_incoming(&mut self, task: &mut Context<'_>) -> Poll<Incoming>;
 
+    /// The consumer is given the message that was read last.
+    fn given(&mut self) {}
+
     /// Whether it may be read while a hook runs. What is read then is lost if the hook fails.
     fn reads_ahead(&self) -> bool {
         true

@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
+    net::SocketAddr,
     process::{Child, Command, Stdio},
 };
 
@@ -11,18 +12,19 @@ use tokio_tungstenite::client_async;
 use super::server::RedisServer;
 use crate::support::{Socket, within};
 
-/// A chatroom on a free port. Dropping it kills it.
-struct Chatroom {
+/// A chatroom on a free port, in a process of its own. Dropping it kills it.
+pub(crate) struct Chatroom {
     child: Child,
-    port: u16,
+    pub(crate) address: SocketAddr,
 }
 
 impl Chatroom {
-    fn start(layer: &str) -> Self {
+    pub(crate) fn start(layer: &str) -> Self {
         let test = std::env::current_exe().expect("a test has a path");
         let built = test.ancestors().nth(2).expect("a target directory").join("examples/chatroom");
         let mut child = Command::new(&built)
             .args(["--port", "0", "--layer", layer])
+            .env("RUST_LOG", "off")
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}; cargo build --example chatroom", built.display()));
@@ -31,13 +33,13 @@ impl Chatroom {
             let (_, rest) = line.split_once("open http://127.0.0.1:")?;
             rest.split('/').next()?.parse().ok()
         });
-        let port = ports.next().expect("it tells its port");
-        Self { child, port }
+        let port: u16 = ports.next().expect("it tells its port");
+        Self { child, address: ([127, 0, 0, 1], port).into() }
     }
 
-    async fn enter(&self, name: &str) -> Socket {
-        let stream = tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.expect("it listens");
-        let url = format!("ws://127.0.0.1:{}/ws/tea/?name={name}", self.port);
+    pub(crate) async fn enter(&self, name: &str) -> Socket {
+        let stream = tokio::net::TcpStream::connect(self.address).await.expect("it listens");
+        let url = format!("ws://{}/ws/tea/?name={name}", self.address);
         let request = {
             use tokio_tungstenite::tungstenite::client::IntoClientRequest;
             url.into_client_request().expect("it is one")

@@ -2,7 +2,7 @@
 
 mod addresses;
 mod bad_input;
-mod chatroom;
+pub(crate) mod chatroom;
 #[cfg(feature = "cli")]
 mod command;
 mod crowd;

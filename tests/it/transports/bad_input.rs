@@ -137,6 +137,8 @@ async fn what_the_route_does_not_offer_is_answered_with_405() {
         ("POST", "/stream/", ""),
         ("GET", "/stream/", "Channels-Session: x\r\nChannels-Ack: 0\r\n"),
         ("PUT", "/stream/", ""),
+        ("PUT", "/plain/", ""),
+        ("PATCH", "/do/as-told/", ""),
     ] {
         let mut raw = Raw::connect(house.server.address).await;
         raw.write(request(method, path, headers, "")).await;

@@ -81,6 +81,13 @@ pub(super) fn request(method: &str, path: &str, headers: &str, body: &str) -> St
     format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
+/// The answer to a request on a connection of its own.
+pub(super) async fn asked(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Response {
+    let mut raw = Raw::connect(address).await;
+    raw.write(request(method, path, headers, body)).await;
+    raw.response().await
+}
+
 impl Client {
     /// Opens a connection; the answer when it is refused.
     pub(super) async fn try_open(
@@ -223,6 +230,18 @@ impl Client {
 
     pub(super) async fn say(&mut self, said: &str) {
         self.send(text(said)).await;
+    }
+
+    /// Says something, and does not insist on its being taken.
+    pub(super) async fn utter(&mut self, said: &str) {
+        match self.kind {
+            Kind::Plain | Kind::Socket => self.say(said).await,
+            Kind::Stream | Kind::Poll => {
+                self.sent += 1;
+                let batch = json!({ "from": self.sent, "messages": [said] });
+                assert_eq!(self.post(&batch.to_string()).await.status, 200);
+            }
+        }
     }
 
     /// Sends a message, and sees to it that it is taken.

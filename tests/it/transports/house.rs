@@ -8,6 +8,7 @@ use channels::{
     actix_web::http::StatusCode,
     event,
     prelude::*,
+    server::ServerStats,
 };
 use tokio::sync::{Semaphore, mpsc};
 
@@ -135,6 +136,7 @@ pub(super) fn server(config: Config, layer: &Layer) -> (Server, Arc<Semaphore>, 
 /// A server of them on two threads, and what they tell of their ends.
 pub(super) struct House {
     pub(super) server: Served,
+    pub(super) stats: ServerStats,
     pub(super) layer: Layer,
     pub(super) gate: Arc<Semaphore>,
     pub(super) ends: mpsc::UnboundedReceiver<String>,
@@ -148,7 +150,8 @@ impl House {
     pub(super) fn with(config: Config) -> Self {
         let layer = Layer::new(InMemoryChannelLayer::default());
         let (server, gate, ends) = server(config, &layer);
-        Self { server: serve(server.workers(2)), layer, gate, ends }
+        let stats = server.stats();
+        Self { server: serve(server.workers(2)), stats, layer, gate, ends }
     }
 
     pub(super) async fn open(&self, kind: Kind) -> Client {

@@ -16,6 +16,7 @@ use super::{
     house::{House, server},
 };
 use crate::{
+    echo::Echo,
     raw::{FIN, Raw, TEXT, frame, handshake},
     support::{serve, within},
 };
@@ -83,16 +84,6 @@ async fn a_session_lasts_as_long_as_it_may() {
         let reason = "the connection has lasted as long as it may".to_owned();
         assert_eq!(client.hear().await, Heard::Closed(4000, reason));
         assert!(house.end().await.starts_with("4000 "));
-    }
-}
-
-#[derive(Default)]
-struct Echo;
-
-#[consumer]
-impl Consumer for Echo {
-    async fn receive(&mut self, cx: &mut Context, message: Message) -> Result<()> {
-        cx.send(message)
     }
 }
 

@@ -9,5 +9,6 @@ mod limits;
 mod mounted;
 mod origins;
 mod owners;
+mod processes;
 mod relay;
 mod resuming;

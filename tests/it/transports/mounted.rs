@@ -7,17 +7,7 @@ use channels::{
 };
 
 use super::client::{Client, Kind, request};
-use crate::raw::Raw;
-
-#[derive(Default)]
-struct Echo;
-
-#[consumer]
-impl Consumer for Echo {
-    async fn receive(&mut self, cx: &mut Context, message: Message) -> Result<()> {
-        cx.send(message)
-    }
-}
+use crate::{echo::Echo, raw::Raw};
 
 #[test]
 fn every_transport_works_below_a_path_and_other_requests_go_on() {

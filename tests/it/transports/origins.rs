@@ -6,21 +6,12 @@ use channels::{
     prelude::*,
 };
 
-use super::client::request;
+use super::client::asked;
 use crate::{
-    raw::{Raw, Response},
+    echo::Echo,
+    raw::Response,
     support::{Served, serve},
 };
-
-#[derive(Default)]
-struct Echo;
-
-#[consumer]
-impl Consumer for Echo {
-    async fn receive(&mut self, cx: &mut Context, message: Message) -> Result<()> {
-        cx.send(message)
-    }
-}
 
 /// Refuses who has no cookie, which a preflight never has.
 struct Members;
@@ -39,9 +30,7 @@ fn house() -> Served {
 }
 
 async fn ask(house: &Served, method: &str, path: &str, headers: &str) -> Response {
-    let mut raw = Raw::connect(house.address).await;
-    raw.write(request(method, path, headers, "")).await;
-    raw.response().await
+    asked(house.address, method, path, headers, "").await
 }
 
 fn allowed(response: &Response) -> (Option<&str>, Option<&str>) {

@@ -3,26 +3,17 @@
 use channels::{
     InMemoryChannelLayer,
     Transport::{EventStream, LongPoll, WebSocket},
-    auth::{AuthMiddleware, Credentials, UserBackend, disconnect_user},
+    auth::{AuthMiddleware, disconnect_user},
     event,
     prelude::*,
 };
 
-use super::client::{Client, Heard, Kind, request};
+use super::client::{Client, Heard, Kind, asked};
 use crate::{
+    echo::{Echo, Trusting},
     raw::{Raw, handshake},
     support::{Served, serve},
 };
-
-#[derive(Default)]
-struct Echo;
-
-#[consumer]
-impl Consumer for Echo {
-    async fn receive(&mut self, cx: &mut Context, message: Message) -> Result<()> {
-        cx.send(message)
-    }
-}
 
 /// Believes what a client says of itself.
 struct Named;
@@ -37,9 +28,7 @@ impl Middleware for Named {
 }
 
 async fn status(house: &Served, method: &str, headers: &str, body: &str) -> (u16, String) {
-    let mut raw = Raw::connect(house.address).await;
-    raw.write(request(method, "/ws/", headers, body)).await;
-    let response = raw.response().await;
+    let response = asked(house.address, method, "/ws/", headers, body).await;
     (response.status, response.body)
 }
 
@@ -109,30 +98,11 @@ async fn the_carrier_that_is_in_hears_the_rest_when_the_owner_changes_and_no_oth
     }
 }
 
-/// Whoever has a token is who it says.
-struct Users;
-
-impl UserBackend for Users {
-    type User = String;
-
-    fn id(&self, user: &String) -> String {
-        user.clone()
-    }
-
-    async fn get_user(&self, id: &str) -> Result<Option<String>> {
-        Ok(Some(id.to_owned()))
-    }
-
-    async fn verify_token(&self, token: &str) -> Result<Option<Credentials<String>>> {
-        Ok(Some(Credentials::new(token.to_owned())))
-    }
-}
-
 #[tokio::test]
 async fn a_users_session_is_the_users_whatever_carries_it_and_ends_when_they_are_logged_out() {
     let routes = URLRouter::new([path("ws/", Echo::default).transports([WebSocket, EventStream, LongPoll])]).unwrap();
     let layer = Layer::new(InMemoryChannelLayer::default());
-    let app = ProtocolTypeRouter::new().websocket(AuthMiddleware::new(Users).wrap(routes));
+    let app = ProtocolTypeRouter::new().websocket(AuthMiddleware::new(Trusting).wrap(routes));
     let house = serve(Server::new(app).layers(layer.clone()).workers(2));
     let (ann, bob) = ("Authorization: Bearer ann\r\n", "Authorization: Bearer bob\r\n");
     for kind in [Kind::Socket, Kind::Stream, Kind::Poll] {

@@ -85,8 +85,8 @@ impl ServerThread {
         let scope = wanted::scope(&self.front, &request);
         let page = scope.page.clone();
         let mut response = match Wanted::of(&request) {
-            Wanted::Preflight => cors::preflight(self.app.call(scope).await, &request),
-            wanted => self.want(wanted, &request, payload, scope).await,
+            None => cors::preflight(self.app.call(scope).await, &request),
+            Some(wanted) => self.want(wanted, &request, payload, scope).await,
         };
         cors::allow(&page, &request, response.headers_mut());
         response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
@@ -116,7 +116,6 @@ impl ServerThread {
                     Wanted::Push { id } => self.push(admitted, &id, payload).await,
                     Wanted::Close { id } => self.close(admitted, &id, payload).await,
                     Wanted::Nonsense(why) => requests::bad(why),
-                    Wanted::Preflight => HttpResponse::NoContent().finish(),
                 }
             }
             Outcome::Refuse(deny) => deny.into_response(),

@@ -192,8 +192,6 @@ struct Carrying<'a> {
     subprotocol: Option<String>,
     /// The last message that was written to the client.
     written: Cell<u64>,
-    /// The last message that the consumer has.
-    taken: Cell<u64>,
     /// The number of the client's next message, where it does not say one.
     next: Cell<u64>,
     /// The client was heard since somebody looked.
@@ -209,7 +207,6 @@ impl<'a> Carrying<'a> {
             link,
             subprotocol: given.subprotocol.clone(),
             written: Cell::new(after),
-            taken: Cell::new(given.taken),
             next: Cell::new(given.taken + 1),
             heard: Cell::new(false),
             reading: Cell::new(true),
@@ -239,7 +236,7 @@ impl<'a> Carrying<'a> {
     /// From the session to the client.
     async fn down(&self, mut given: Given) -> Over {
         let id = self.link.id().to_string();
-        let hello = opened(&id, &self.socket.config, self.subprotocol.as_deref(), Some(self.taken.get()));
+        let hello = opened(&id, &self.socket.config, self.subprotocol.as_deref(), Some(given.taken));
         if self.socket.say(json(&hello)).await.is_err() {
             return Over::Lost;
         }
@@ -313,7 +310,7 @@ impl<'a> Carrying<'a> {
             match then {
                 None => {}
                 Some(Then::Close(close)) => {
-                    self.link.close(End::from(&close)).await;
+                    self.link.close_carrier(End::from(&close)).await;
                     return Over::Answered(Close::new(close.code, ""));
                 }
                 Some(Then::Fail(close)) => {
@@ -394,11 +391,8 @@ impl<'a> Carrying<'a> {
                 }
                 reply => return Err(Over::Says(reply)),
             };
-            // Who only acknowledges asks whether somebody is there, too.
-            if messages.is_empty() || taken > self.taken.get() {
-                self.taken.set(taken);
-                self.socket.say(json(&Taken { taken })).await?;
-            }
+            // Also where it is nothing new: so a client hears that somebody is there.
+            self.socket.say(json(&Taken { taken })).await?;
             let done = usize::try_from((taken + 1).saturating_sub(from)).unwrap_or(usize::MAX);
             left = left.get(done..).unwrap_or_default();
             from = taken + 1;

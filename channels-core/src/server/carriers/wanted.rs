@@ -25,8 +25,6 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 pub(super) enum Wanted {
-    /// May a page from elsewhere ask?
-    Preflight,
     /// A new session, as a stream or to be polled.
     Open {
         stream: bool,
@@ -69,17 +67,18 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 }
 
 impl Wanted {
-    pub(super) fn of(request: &HttpRequest) -> Self {
+    /// `None` for a preflight: a browser asks whether a page from elsewhere may ask.
+    pub(super) fn of(request: &HttpRequest) -> Option<Self> {
         let headers = request.headers();
         let session = text(headers, &SESSION).map(str::to_owned);
-        match (request.method(), session) {
-            (&Method::OPTIONS, _) => Self::Preflight,
+        Some(match (request.method(), session) {
+            (&Method::OPTIONS, _) => return None,
             (&Method::DELETE, Some(id)) => Self::Close { id },
             (&Method::DELETE, None) => Self::Nonsense("which session? `Channels-Session` says it"),
             (&Method::POST, Some(id)) => Self::Push { id },
             (&Method::POST, None) => Self::Open { stream: false },
             (_, session) => Self::take(headers, session),
-        }
+        })
     }
 
     fn take(headers: &HeaderMap, session: Option<String>) -> Self {

@@ -42,7 +42,9 @@ pub(crate) enum Wish {
     Push { from: u64, messages: Vec<Said>, ack: u64, wait: Duration },
     /// The client closes.
     Close(End),
-    /// The client broke a rule.
+    /// It does so by its carrier, which may be over: then it did not mean the session.
+    CloseCarrier(End),
+    /// By its carrier the client broke a rule.
     Fail(End),
     /// The carrier is gone.
     Leave,
@@ -92,11 +94,11 @@ impl Given {
     }
 }
 
-/// A request on its way to another process.
+/// A request on its way to another process; without one it is asked whether it is there.
 #[derive(Serialize, Deserialize, Debug)]
 pub(super) struct Asked {
     pub(super) reply_to: Option<String>,
-    pub(super) ask: Ask,
+    pub(super) ask: Option<Ask>,
 }
 
 impl Event for Asked {

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     fmt,
     rc::Rc,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
@@ -18,11 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{
-    Lasting, Reply,
-    ask::{Ask, Wish},
-    relay,
-};
+use super::{Lasting, Reply, ask::Ask, relay, watch::Watch};
 use crate::{ChannelName, Close, Layer, LayerError};
 
 /// Requests for one thread's sessions that wait to be looked at; who has one more waits.
@@ -77,6 +73,8 @@ pub(crate) struct Homes(Arc<Doors>);
 #[derive(Default)]
 struct Doors {
     threads: Mutex<HashMap<ChannelName, mpsc::Sender<Errand>>>,
+    /// What tells of the end of other processes' homes, while somebody waits for their answers.
+    watches: Mutex<HashMap<ChannelName, Weak<Watch>>>,
     stopping: CancellationToken,
 }
 
@@ -87,6 +85,18 @@ impl Homes {
 
     pub(super) fn door(&self, channel: &ChannelName) -> Option<mpsc::Sender<Errand>> {
         self.0.threads.lock().unwrap_or_else(PoisonError::into_inner).get(channel).cloned()
+    }
+
+    /// Watches the home of another process for as long as what is returned is kept.
+    pub(super) fn watch(&self, layer: &Layer, channel: &ChannelName) -> Arc<Watch> {
+        let mut watches = self.0.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        watches.retain(|_, watch| watch.strong_count() > 0);
+        if let Some(watch) = watches.get(channel).and_then(Weak::upgrade) {
+            return watch;
+        }
+        let watch = Watch::begin(layer.clone(), channel.clone());
+        watches.insert(channel.clone(), Arc::downgrade(&watch));
+        watch
     }
 
     /// The server stops: what waits here for sessions of other processes is over.
@@ -215,13 +225,7 @@ impl Home {
         if !session.admits(ask.carrier, &ask.asker) {
             return Reply::Gone;
         }
-        match ask.wish {
-            Wish::Close(_) | Wish::Fail(_) if session.port.is_ending() => {
-                session.told.notify_one();
-                Reply::Done
-            }
-            wish => session.fulfil(ask.carrier, wish).await,
-        }
+        session.fulfil(ask.carrier, ask.wish).await
     }
 }
 

@@ -20,13 +20,15 @@ pub(crate) struct Inbox {
     limit: usize,
     queue: RefCell<VecDeque<Incoming>>,
     bytes: Cell<usize>,
-    /// The number of the last message that was taken.
+    /// The number of the last message that was put into the queue.
+    last: Cell<u64>,
+    /// The number of the last message that the consumer was given.
     taken: Cell<u64>,
     /// The client's end is in the queue: nothing comes behind it.
     sealed: Cell<bool>,
     ended: Cell<bool>,
     reader: RefCell<Option<Waker>>,
-    room: Notify,
+    moved: Notify,
 }
 
 impl Inbox {
@@ -35,11 +37,12 @@ impl Inbox {
             limit,
             queue: RefCell::default(),
             bytes: Cell::default(),
+            last: Cell::default(),
             taken: Cell::default(),
             sealed: Cell::default(),
             ended: Cell::default(),
             reader: RefCell::default(),
-            room: Notify::new(),
+            moved: Notify::new(),
         })
     }
 
@@ -48,27 +51,31 @@ impl Inbox {
         InboxReader(self.clone())
     }
 
+    pub(super) fn last(&self) -> u64 {
+        self.last.get()
+    }
+
     pub(super) fn taken(&self) -> u64 {
         self.taken.get()
     }
 
-    /// Takes what there is room for of these messages, the first of which has the number `from`, and leaves out what was
-    /// taken before.
-    pub(super) fn take(&self, from: u64, messages: &[Message]) {
-        let known = usize::try_from((self.taken.get() + 1).saturating_sub(from)).unwrap_or(usize::MAX);
+    /// Puts what there is room for of these messages into the queue. The first of them has the number `from`; what came
+    /// before is left out.
+    pub(super) fn push(&self, from: u64, messages: &[Message]) {
+        let known = usize::try_from((self.last.get() + 1).saturating_sub(from)).unwrap_or(usize::MAX);
         for message in messages.iter().skip(known) {
             if !self.has_room(message.len()) {
                 break;
             }
             self.bytes.set(self.bytes.get() + message.len());
-            self.taken.set(self.taken.get() + 1);
+            self.last.set(self.last.get() + 1);
             self.put(Incoming::Message(message.clone()));
         }
     }
 
-    /// Resolves when there may be more room.
-    pub(super) async fn room(&self) {
-        self.room.notified().await;
+    /// Resolves when there may be more room, or more was taken.
+    pub(super) async fn moved(&self) {
+        self.moved.notified().await;
     }
 
     /// The client closes, behind what it sent.
@@ -125,7 +132,7 @@ impl Transport for InboxReader {
                 if let Incoming::Message(message) = &incoming {
                     inbox.bytes.set(inbox.bytes.get() - message.len());
                 }
-                inbox.room.notify_waiters();
+                inbox.moved.notify_waiters();
                 Poll::Ready(incoming)
             }
             None if inbox.ended.get() => Poll::Ready(Incoming::Gone),
@@ -135,11 +142,16 @@ impl Transport for InboxReader {
             }
         }
     }
+
+    fn given(&mut self) {
+        self.0.taken.set(self.0.taken.get() + 1);
+        self.0.moved.notify_waiters();
+    }
 }
 
 impl Drop for InboxReader {
     fn drop(&mut self) {
-        self.0.room.notify_waiters();
+        self.0.moved.notify_waiters();
     }
 }
 
@@ -158,18 +170,34 @@ mod tests {
     fn behind_the_first_end_of_the_client_nothing_is_taken() {
         let inbox = Inbox::new(1_000);
         let mut reader = inbox.reader();
-        inbox.take(1, &["a".into()]);
+        inbox.push(1, &["a".into()]);
         inbox.close(Close::new(4001, ""));
         for _ in 0..1_000 {
             inbox.close(Close::new(4002, ""));
             inbox.fail(Close::new(4003, ""));
         }
-        inbox.take(2, &["b".into()]);
-        assert_eq!(inbox.taken(), 1);
+        inbox.push(2, &["b".into()]);
+        assert_eq!(inbox.last(), 1);
         assert!(matches!(next(&mut reader), Some(Incoming::Message(_))));
         assert!(matches!(next(&mut reader), Some(Incoming::Close(Some(close))) if close.code.get() == 4001));
         assert!(next(&mut reader).is_none());
-        inbox.take(2, &["b".into()]);
-        assert_eq!(inbox.taken(), 1);
+        inbox.push(2, &["b".into()]);
+        assert_eq!(inbox.last(), 1);
+    }
+
+    #[test]
+    fn what_waits_is_not_taken_and_comes_once() {
+        let inbox = Inbox::new(1_000);
+        let mut reader = inbox.reader();
+        inbox.push(1, &["a".into(), "b".into()]);
+        inbox.push(1, &["a".into(), "b".into(), "c".into()]);
+        assert_eq!((inbox.last(), inbox.taken()), (3, 0));
+        for taken in 1..=3 {
+            assert!(matches!(next(&mut reader), Some(Incoming::Message(_))));
+            assert_eq!(inbox.taken(), taken - 1, "it may be read before the consumer is ready for it");
+            reader.given();
+            assert_eq!(inbox.taken(), taken);
+        }
+        assert!(next(&mut reader).is_none());
     }
 }

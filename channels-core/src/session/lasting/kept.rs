@@ -14,6 +14,8 @@ pub(super) struct Kept {
     bytes: usize,
     /// The number of the last message there was.
     last: u64,
+    /// Up to this number the client has the messages, or is known to miss them.
+    settled: u64,
 }
 
 impl Kept {
@@ -34,6 +36,7 @@ impl Kept {
 
     /// Forgets all up to this number.
     pub(super) fn acknowledge(&mut self, number: u64) {
+        self.settled = self.settled.max(number.min(self.last));
         while self.forgotten() < number && self.forget_oldest() {}
         if self.messages.is_empty() && self.messages.capacity() > ROOM {
             self.messages = VecDeque::new();
@@ -48,6 +51,14 @@ impl Kept {
     /// The number of the last message that is not kept any more.
     pub(super) fn forgotten(&self) -> u64 {
         self.last - self.messages.len() as u64
+    }
+
+    /// How many messages a client that has them up to this number cannot have any more, but for those that were counted
+    /// before.
+    pub(super) fn missed(&mut self, number: u64) -> u64 {
+        let before = self.settled.max(number);
+        self.settled = before.max(self.forgotten());
+        self.settled - before
     }
 
     /// The messages behind this number, which is not forgotten.
@@ -96,6 +107,21 @@ mod tests {
         assert_eq!((kept.forgotten(), texts(&kept, 2)), (2, vec!["cc"]));
         kept.shrink(0);
         assert_eq!((kept.forgotten(), kept.last()), (3, 3));
+    }
+
+    #[test]
+    fn what_is_missed_is_counted_once() {
+        let mut kept = Kept::default();
+        for text in ["a", "b", "c", "d", "e"] {
+            kept.push(text.into());
+        }
+        kept.acknowledge(1);
+        kept.shrink(2 * Message::from("a").cost());
+        assert_eq!(kept.missed(0), 2);
+        assert_eq!(kept.missed(0), 0);
+        kept.shrink(0);
+        assert_eq!(kept.missed(4), 1, "it has all but the last");
+        assert_eq!((kept.missed(4), kept.missed(5)), (0, 0));
     }
 
     #[test]

@@ -63,6 +63,11 @@ impl Link {
         self.ask(Wish::Close(end), Duration::ZERO).await
     }
 
+    /// The same, said by what carries the session.
+    pub(crate) async fn close_carrier(&self, end: End) -> Reply {
+        self.ask(Wish::CloseCarrier(end), Duration::ZERO).await
+    }
+
     pub(crate) async fn fail(&self, end: End) -> Reply {
         self.ask(Wish::Fail(end), Duration::ZERO).await
     }
@@ -91,9 +96,11 @@ impl Link {
         if !self.layer.get_ref().is_shared() {
             return Reply::Gone;
         }
-        match self.home.relaying() {
-            Some(_relaying) => relay::ask(&self.layer, home, ask, wait).await,
-            None => Reply::Unreachable,
+        let Some(_relaying) = self.home.relaying() else { return Reply::Unreachable };
+        let watch = self.home.homes().watch(&self.layer, home);
+        tokio::select! {
+            reply = relay::ask(&self.layer, home, Some(ask), wait) => reply,
+            () = watch.gone() => Reply::Gone,
         }
     }
 }

@@ -12,6 +12,7 @@ mod inbox;
 mod kept;
 mod link;
 mod relay;
+mod watch;
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -103,10 +104,17 @@ impl Lasting {
 
     async fn fulfil(&self, carrier: u64, wish: Wish) -> Reply {
         self.carried().set_visited();
+        if matches!(wish, Wish::CloseCarrier(_) | Wish::Fail(_) | Wish::Leave) && self.carrier.get() != carrier {
+            return Reply::TakenOver;
+        }
         match wish {
+            Wish::Close(_) | Wish::CloseCarrier(_) | Wish::Fail(_) if self.port.is_ending() => {
+                self.told.notify_one();
+                Reply::Done
+            }
             Wish::Take { begins, after, ack, wait } => self.take(carrier, begins, after, ack, wait).await,
             Wish::Push { from, messages, ack, wait } => self.push(from, messages, ack, wait).await,
-            Wish::Close(end) => {
+            Wish::Close(end) | Wish::CloseCarrier(end) => {
                 self.inbox.close(end.into());
                 self.told.notify_one();
                 Reply::Done
@@ -116,9 +124,7 @@ impl Lasting {
                 Reply::Done
             }
             Wish::Leave => {
-                if self.carrier.get() == carrier {
-                    self.take_over(0);
-                }
+                self.take_over(0);
                 Reply::Done
             }
         }
@@ -133,7 +139,7 @@ impl Lasting {
             return Reply::Bad(format!("message {} was never sent", after.max(ack)));
         }
         self.carried().kept_mut().acknowledge(ack);
-        if after < self.carried().kept().forgotten() {
+        if self.has_forgotten(after) {
             return Reply::Gone;
         }
         if begins {
@@ -145,7 +151,7 @@ impl Lasting {
             if self.carrier.get() != carrier {
                 return Poll::Ready(Reply::TakenOver);
             }
-            if after < self.carried().kept().forgotten() {
+            if self.has_forgotten(after) {
                 return Poll::Ready(Reply::Gone);
             }
             self.collect(after, task);
@@ -156,6 +162,17 @@ impl Lasting {
             Poll::Pending
         })
         .await
+    }
+
+    /// Whether the message behind this one is not kept any more, because what came later needed the room. The client has
+    /// come too late: what it misses is counted.
+    fn has_forgotten(&self, after: u64) -> bool {
+        let forgotten = after < self.carried().kept().forgotten();
+        if forgotten {
+            let missed = self.carried().kept_mut().missed(after);
+            self.port.drop_slow(missed);
+        }
+        forgotten
     }
 
     /// A new carrier: what the old one waits for is over.
@@ -225,9 +242,9 @@ impl Lasting {
         if messages.is_empty() {
             return Reply::Taken(self.inbox.taken());
         }
-        let taken = self.inbox.taken();
-        if from == 0 || from > taken + 1 {
-            return Reply::Bad(format!("the next message is {}", taken + 1));
+        let next = self.inbox.last() + 1;
+        if from == 0 || from > next {
+            return Reply::Bad(format!("the next message is {next}"));
         }
         let limit = self.port.config.max_message_size;
         if messages.iter().any(|Said(message)| message.len() > limit) {
@@ -237,19 +254,18 @@ impl Lasting {
         }
         let last = from + messages.len() as u64 - 1;
         let messages: Vec<_> = messages.into_iter().map(|Said(message)| message).collect();
-        let some_taken = async {
-            loop {
-                // Of a session that ends nobody reads any more: what comes to it is not confirmed, so the client still has it.
+        let all_taken = async {
+            while self.inbox.taken() < last {
+                // Of a session that ends nobody reads any more.
                 if self.port.phase() == Phase::Open && !self.port.is_ending() {
-                    self.inbox.take(from, &messages);
+                    self.inbox.push(from, &messages);
                 }
-                if self.inbox.taken() > taken || self.inbox.taken() >= last {
-                    return self.inbox.taken();
-                }
-                self.inbox.room().await;
+                self.inbox.moved().await;
             }
         };
-        Reply::Taken(tokio::time::timeout(wait, some_taken).await.unwrap_or(self.inbox.taken()))
+        // What waits is not confirmed, so that the client still has it should the session end.
+        let _ = tokio::time::timeout(wait, all_taken).await;
+        Reply::Taken(self.inbox.taken())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{ChannelName, Close, CloseCode, EventError, Layer, LayerError, SendEr
 /// How long another process may take to answer, besides what it is asked to wait. It is asked twice, and a client that opens
 /// must hear in less than its own 5 s that its session is gone.
 const PATIENCE: Duration = Duration::from_millis(1_500);
-/// How long it is asked to wait at once: so it is soon known that a process has gone.
+/// How long it is asked to wait at once: so an answer that is lost is soon asked for again.
 const SLICE: Duration = Duration::from_secs(10);
 /// How soon a full channel is tried again, at most.
 const PAUSE: u64 = 20;
@@ -35,8 +35,11 @@ pub(super) async fn listen(home: Weak<Home>, layer: Layer, channel: ChannelName)
         };
         let layer = layer.clone();
         actix_rt::spawn(async move {
-            let key = ask.key;
-            let mut reply = home.answer(ask).await;
+            let key = ask.as_ref().map(|ask| ask.key);
+            let mut reply = match ask {
+                Some(ask) => home.answer(ask).await,
+                None => Reply::Done,
+            };
             let Some(reply_to) = reply_to else { return };
             while let Err(error) = layer.send(&reply_to, Replied { reply: reply.clone() }).await {
                 let Some(limit) = most(&error) else {
@@ -49,7 +52,9 @@ pub(super) async fn listen(home: Weak<Home>, layer: Layer, channel: ChannelName)
                         let close =
                             Close::new(CloseCode::MESSAGE_TOO_BIG, format!("the message is over {limit} bytes"));
                         let end = Some(End::from(&close));
-                        home.end(key, close);
+                        if let Some(key) = key {
+                            home.end(key, close);
+                        }
                         Reply::Given(Given { from, messages: Vec::new(), close: end, taken, subprotocol })
                     }
                     _ => return tracing::warn!(%error, "an answer to another process could not be sent"),
@@ -70,7 +75,7 @@ fn most(error: &SendError) -> Option<usize> {
 
 /// Asks the process that has this channel, and once more if nothing comes back: the numbers see to it that nothing is
 /// done twice.
-pub(super) async fn ask(layer: &Layer, home: &ChannelName, ask: Ask, wait: Duration) -> Reply {
+pub(super) async fn ask(layer: &Layer, home: &ChannelName, ask: Option<Ask>, wait: Duration) -> Reply {
     for _ in 0..2 {
         if let Some(reply) = ask_once(layer, home, &ask, wait).await {
             return reply;
@@ -81,7 +86,7 @@ pub(super) async fn ask(layer: &Layer, home: &ChannelName, ask: Ask, wait: Durat
 }
 
 /// `None` when there is no answer in time.
-async fn ask_once(layer: &Layer, home: &ChannelName, ask: &Ask, wait: Duration) -> Option<Reply> {
+async fn ask_once(layer: &Layer, home: &ChannelName, ask: &Option<Ask>, wait: Duration) -> Option<Reply> {
     let Ok(reply_to) = layer.new_channel().await else { return Some(Reply::Unreachable) };
     let deadline = Instant::now() + PATIENCE;
     while let Err(error) = layer.send(home, Asked { reply_to: Some(reply_to.to_string()), ask: ask.clone() }).await {
@@ -107,7 +112,7 @@ async fn ask_once(layer: &Layer, home: &ChannelName, ask: &Ask, wait: Duration) 
 
 /// Tells the process that has this channel something that it does not answer.
 pub(super) async fn tell(layer: &Layer, home: &ChannelName, ask: Ask) {
-    if let Err(error) = layer.send(home, Asked { reply_to: None, ask }).await {
+    if let Err(error) = layer.send(home, Asked { reply_to: None, ask: Some(ask) }).await {
         tracing::debug!(%error, "a session of another process could not be told");
     }
 }

@@ -116,7 +116,7 @@ impl Port {
         written
     }
 
-    fn drop_slow(&self, messages: u64) {
+    pub(in crate::session) fn drop_slow(&self, messages: u64) {
         self.dropped.set(self.dropped.get() + messages);
         self.stats.count(|counts| counts.dropped_slow += messages);
     }
