@@ -9,10 +9,10 @@ use channels::{
 };
 
 use super::{
-    server::{Authority, RedisServer, Sentinel},
+    server::{Authority, RedisServer, Sentinel, encrypted_cluster, prefix},
     until_ready,
 };
-use crate::support::within;
+use crate::{logs, support::within};
 
 async fn works(options: RedisOptions) {
     let layers = [
@@ -38,6 +38,38 @@ async fn a_password_a_database_and_a_unix_socket() {
     let wrong = Layer::new(RedisLayer::new(server.url().as_str()).unwrap());
     let error = wrong.group_send("room", event!({"type": "numbered"})).await.unwrap_err();
     assert_eq!(error.to_string(), format!("broker `{}` failed", server.url()));
+}
+
+#[tokio::test]
+async fn a_user_of_its_own_needs_what_the_page_says() {
+    let user = ["--user", "app", "on", ">a/secret", "~asgi*", "&*", "+@all", "-@admin"];
+    let server = RedisServer::with(&[user.as_slice(), &["--user", "default", "off"]].concat());
+    works(RedisOptions::from(format!("redis://app:a%2Fsecret@127.0.0.1:{}", server.port))).await;
+    logs::keep();
+    let prefix = prefix();
+    let refused = async |who: &str, said: &[&str]| {
+        let options = RedisOptions::from(format!("redis://{who}127.0.0.1:{}", server.port)).prefix(&prefix);
+        let layer = Layer::new(RedisLayer::new(options).unwrap());
+        let error = layer.group_send("room", event!({"type": "numbered"})).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("broker `{}` failed", server.url()), "without a password");
+        logs::wait_for(said).await;
+        assert!(!layer.is_ready());
+    };
+    let url = server.url();
+    let wrong = [url.as_str(), "the broker refuses the command; trying again", "Password authentication failed"];
+    refused("app:wrong@", &wrong).await;
+    refused("other:a%2Fsecret@", &wrong).await;
+    refused("", &[prefix.as_str(), "the broker refuses the command", "NOAUTH"]).await;
+}
+
+#[tokio::test]
+async fn what_a_user_may_not_is_said_with_the_key() {
+    logs::keep();
+    let server = RedisServer::with(&["--user", "app", "on", ">secret", "~shop*", "&*", "+@all"]);
+    let url = format!("redis://app:secret@127.0.0.1:{}", server.port);
+    let layer = Layer::new(RedisLayer::new(RedisOptions::from(url).prefix("elsewhere")).unwrap());
+    layer.send("work", event!({"type": "numbered"})).await.unwrap_err();
+    logs::wait_for(&["elsewherework", "the broker refuses the command", "permission"]).await;
 }
 
 #[tokio::test]
@@ -81,6 +113,25 @@ async fn encrypted_connections_may_believe_an_authority_of_their_own_and_show_wh
     let host = Host::sentinel([("127.0.0.1", port)], "main").db(1).tls(known.clone()).sentinel_tls(known);
     works(RedisOptions::from(host)).await;
     drop(server);
+}
+
+#[tokio::test]
+async fn an_encrypted_cluster_is_believed_by_its_authority() {
+    let authority = Authority::new();
+    let (_nodes, url) = encrypted_cluster(&authority);
+    let trusting = Tls::default().authority(std::fs::read(authority.certificate()).unwrap());
+    let layer = Layer::new(RedisLayer::new(Host::from(url.as_str()).tls(trusting)).unwrap());
+    until_ready(&layer, true).await;
+    // In slots of all of them.
+    for n in 0..10 {
+        let (mine, group) = (layer.new_channel().await.unwrap(), format!("room-{n}"));
+        layer.group_add(group.as_str(), &mine).await.unwrap();
+        layer.group_send(group.as_str(), event!({"type": "numbered", "n": n})).await.unwrap();
+        assert_eq!(within(layer.receive(&mine)).await.unwrap().decode::<RawEvent>().unwrap()["n"], n);
+        assert_eq!(layer.group_size(group.as_str()).await.unwrap(), 1);
+    }
+    let stranger = Layer::new(RedisLayer::new(url.as_str()).unwrap());
+    assert!(stranger.group_send("room", event!({"type": "numbered"})).await.is_err(), "it does not know the authority");
 }
 
 /// Where the broker of the test below is, for its child.

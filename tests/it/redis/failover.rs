@@ -10,7 +10,7 @@ use channels::{
 use tokio::time::sleep;
 
 use super::{
-    server::{SixNodes, Trio},
+    server::{RedisServer, Sentinel, SixNodes, Trio},
     supervision::{Load, member, told},
     until_ready,
 };
@@ -129,6 +129,49 @@ async fn the_core_layer_goes_on_with_the_master_that_the_sentinels_choose() {
 #[channels::actix_web::test]
 async fn the_pubsub_layer_goes_on_with_the_master_that_the_sentinels_choose() {
     resumes_with_sentinels(RedisPubSubChannelLayer::new, false).await;
+}
+
+/// A process may learn by one of its connections that another node is the master, while the old one answers the others still.
+async fn moves_as_a_whole<L: ChannelLayer, E: std::fmt::Debug>(make: fn(RedisOptions) -> Result<L, E>) {
+    let (old, new) = (RedisServer::start(), RedisServer::start());
+    let sentinel = Sentinel::of(&old);
+    let options = RedisOptions::from(Host::sentinel([("127.0.0.1", sentinel.port)], "main"));
+    let options = options.on_disconnect("broker.lost").on_reconnect("broker.back");
+    let layer = Layer::new(make(options).unwrap());
+    until_ready(&layer, true).await;
+    let mut client = member(&layer).await;
+    let reader = tokio::spawn({
+        let layer = layer.clone();
+        async move { layer.receive("work").await }
+    });
+    sentinel.names(&new);
+    old.end_connections_that_wait_for_nothing();
+    let told = async {
+        while told(&mut client).await != "back" {
+            send(&layer, 1).await;
+        }
+    };
+    tokio::join!(send(&layer, 1), told);
+    reaches_all(&layer, std::slice::from_mut(&mut client), &mut 1).await;
+    assert_eq!(layer.group_size("room").await.unwrap(), 1);
+    layer.send("work", event!({"type": "work"})).await.unwrap();
+    assert_eq!(crate::support::within(reader).await.unwrap().unwrap().name(), "work");
+    old.is_left();
+}
+
+#[channels::actix_web::test]
+async fn our_own_layer_moves_to_another_master_as_a_whole() {
+    moves_as_a_whole(RedisLayer::new).await;
+}
+
+#[channels::actix_web::test]
+async fn the_core_layer_moves_to_another_master_as_a_whole() {
+    moves_as_a_whole(RedisChannelLayer::new).await;
+}
+
+#[channels::actix_web::test]
+async fn the_pubsub_layer_moves_to_another_master_as_a_whole() {
+    moves_as_a_whole(RedisPubSubChannelLayer::new).await;
 }
 
 #[channels::actix_web::test]

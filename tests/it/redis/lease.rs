@@ -8,7 +8,7 @@ use channels::{
     testing::StubBroker,
 };
 
-use super::{server::RedisServer, until_ready};
+use super::{node::Node, server::RedisServer, until_ready};
 use crate::support::within;
 
 const LEASE: Duration = Duration::from_millis(300);
@@ -87,15 +87,11 @@ async fn a_member_that_the_broker_has_lost_is_put_back() {
     .await;
 }
 
-/// Where the broker of the test below is, for its child.
-const NODE: &str = "CHANNELS_TEST_NODE";
-
 /// What the child does: it joins, and waits for its end.
 #[tokio::test]
 #[ignore = "the child of the next test"]
 async fn a_node_that_will_be_killed() {
-    let url = std::env::var(NODE).expect("it is started by a test");
-    let layer = Layer::new(RedisLayer::new(RedisOptions::from(url).lease(Duration::from_secs(1))).unwrap());
+    let layer = Layer::new(RedisLayer::new(RedisOptions::from(Node::broker()).lease(Duration::from_secs(1))).unwrap());
     let channel = layer.new_channel().await.unwrap();
     layer.group_add("room", &channel).await.unwrap();
     std::future::pending::<()>().await;
@@ -107,12 +103,7 @@ async fn members_of_a_process_that_is_killed_are_gone_with_its_lease() {
     let layer = Layer::new(RedisLayer::new(server.url()).unwrap());
     let mine = layer.new_channel().await.unwrap();
     layer.group_add("room", &mine).await.unwrap();
-    let mut node = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["redis::lease::a_node_that_will_be_killed", "--exact", "--ignored"])
-        .env(NODE, server.url())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+    let node = Node::start("redis::lease::a_node_that_will_be_killed", &server);
     let becomes = async |size: usize| {
         within(async {
             while layer.group_size("room").await.unwrap() != size {
@@ -122,8 +113,7 @@ async fn members_of_a_process_that_is_killed_are_gone_with_its_lease() {
         .await;
     };
     becomes(2).await;
-    node.kill().unwrap(); // SIGKILL
-    node.wait().unwrap();
+    node.kill();
     let killed = std::time::Instant::now();
     becomes(1).await;
     assert!(killed.elapsed() < Duration::from_secs(3), "the lease is a second");

@@ -13,6 +13,7 @@ use channels::{
 use tokio::sync::oneshot;
 
 use super::{
+    node::Node,
     server::{RedisServer, SixNodes, Trio},
     until_ready,
 };
@@ -175,15 +176,11 @@ async fn a_join_is_published_once_however_many_are_present() {
     }
 }
 
-/// Where the broker of the test below is, for its child.
-const NODE: &str = "CHANNELS_TEST_PRESENCE";
-
 /// What the child does: two connections are present, and wait for their end.
 #[channels::actix_web::test]
 #[ignore = "the child of the next test"]
 async fn a_node_that_will_be_killed() {
-    let url = std::env::var(NODE).expect("it is started by a test");
-    let layer = ready(RedisOptions::from(url).lease(Duration::from_secs(2))).await;
+    let layer = ready(RedisOptions::from(Node::broker()).lease(Duration::from_secs(2))).await;
     let _here = (guest(&layer, "who=ada&kind=tablet").await, guest(&layer, "who=bob&kind=phone").await);
     std::future::pending::<()>().await;
 }
@@ -194,19 +191,13 @@ async fn who_was_in_a_process_that_is_killed_is_gone_with_its_lease() {
     let (near, far) = (ready(server.url().into()).await, ready(server.url().into()).await);
     let mut watchers = [guest(&near, "").await, guest(&far, "").await];
     let _ada = guest(&near, "who=ada&kind=phone").await;
-    let mut node = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["redis::presence::a_node_that_will_be_killed", "--exact", "--ignored"])
-        .env(NODE, server.url())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+    let node = Node::start("redis::presence::a_node_that_will_be_killed", &server);
     for watcher in &mut watchers {
         for expected in [r#"[["+ada"],0]"#, "[[],1]", r#"[["+bob"],0]"#] {
             assert_eq!(told(watcher).await, expected);
         }
     }
-    node.kill().unwrap(); // SIGKILL
-    node.wait().unwrap();
+    node.kill();
     let killed = Instant::now();
     let elsewhere = ready(server.url().into()).await;
     becomes(&elsewhere, &[somebody("ada", &["phone"])]).await;
@@ -220,17 +211,11 @@ async fn members_are_told_of_a_killed_process_when_its_lease_ends() {
     let options = || RedisOptions::from(server.url()).lease(lease);
     let (near, far) = (ready(options()).await, ready(options()).await);
     let mut watchers = [guest(&near, "").await, guest(&far, "").await];
-    let mut node = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["redis::presence::a_node_that_will_be_killed", "--exact", "--ignored"])
-        .env(NODE, server.url())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+    let node = Node::start("redis::presence::a_node_that_will_be_killed", &server);
     for watcher in &mut watchers {
         assert_eq!([told(watcher).await, told(watcher).await], [r#"[["+ada"],0]"#, r#"[["+bob"],0]"#]);
     }
-    node.kill().unwrap(); // SIGKILL
-    node.wait().unwrap();
+    node.kill();
     let killed = Instant::now();
     for watcher in &mut watchers {
         let (mut went, _): (Vec<String>, usize) = serde_json::from_str(&told(watcher).await).unwrap();

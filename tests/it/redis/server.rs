@@ -4,7 +4,10 @@ use std::{
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::LazyLock,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU16, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -56,6 +59,32 @@ impl RedisServer {
         assert!(sent.expect("there is such a program").success());
     }
 
+    /// Ends those that neither wait in a command nor are for subscriptions.
+    pub(crate) fn end_connections_that_wait_for_nothing(&self) {
+        let clients: String = ask(self.port, &["CLIENT", "LIST"]).expect("it can");
+        for client in clients.lines().filter(|client| client.contains(" flags=N ") && !client.contains(" cmd=client")) {
+            let id = client.split(['=', ' ']).nth(1).expect("it begins with `id=`");
+            let _: u64 = ask(self.port, &["CLIENT", "KILL", "ID", id]).expect("it can");
+        }
+    }
+
+    /// Waits until nobody is connected.
+    pub(crate) fn is_left(&self) {
+        wait_until("somebody is still connected", || {
+            ask::<String>(self.port, &["CLIENT", "LIST"]).expect("it can").lines().count() == 1
+        });
+    }
+
+    /// Has a command that waits for a message end with an error.
+    pub(crate) fn unblock(&self) {
+        wait_until("nobody waits", || {
+            let clients: String = ask(self.port, &["CLIENT", "LIST"]).expect("it can");
+            let Some(client) = clients.lines().find(|client| client.contains(" cmd=bzpopmin ")) else { return false };
+            let id = client.split(['=', ' ']).nth(1).expect("it begins with `id=`");
+            ask::<bool>(self.port, &["CLIENT", "UNBLOCK", id, "ERROR"]).expect("it can")
+        });
+    }
+
     /// Starts it again, on its port, with nothing in it.
     pub(crate) fn restart(&mut self) {
         self.child = spawn(self.port, &self.directory, &self.options);
@@ -76,9 +105,16 @@ fn redis_server() -> Command {
     Command::new(std::env::var_os("CHANNELS_TEST_REDIS").unwrap_or_else(|| "redis-server".into()))
 }
 
+/// A port that nobody has, below those that the system gives to connections: what is free when it is asked for is free still when a
+/// server takes it. Each is given once by this process, and others most likely begin elsewhere.
 fn free_port() -> u16 {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    free.local_addr().expect("it has one").port()
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(fastrand::u16(..12_000)));
+    loop {
+        let port = 20_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 12_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Asks a server, as `redis-cli` does.
@@ -127,6 +163,40 @@ impl Trio {
     }
 }
 
+/// Nodes that are a cluster, once all of them know it.
+fn cluster(count: usize, options: impl Fn() -> Vec<String>, create: &[&str]) -> Vec<RedisServer> {
+    let node = |_| {
+        let bus = free_port().to_string();
+        let mut all: Vec<_> = ["--cluster-enabled", "yes", "--cluster-port", &bus].map(str::to_owned).to_vec();
+        all.extend(options());
+        RedisServer::with(&all.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let nodes: Vec<_> = (0..count).map(node).collect();
+    let mut command = Command::new("redis-cli");
+    command.args(["--cluster", "create"]).args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)));
+    command.args(create).arg("--cluster-yes").stdout(Stdio::null());
+    assert!(command.status().expect("redis-cli, of Debian's package redis-tools").success());
+    for node in &nodes {
+        wait_until("the cluster is not there", || says(node.port, &["CLUSTER", "INFO"], "cluster_state:ok"));
+    }
+    nodes
+}
+
+/// A cluster of three masters, reached through TLS too: where that is.
+pub(crate) fn encrypted_cluster(authority: &Authority) -> (Vec<RedisServer>, String) {
+    let ports = std::cell::RefCell::new(Vec::new());
+    let options = || {
+        let port = free_port();
+        ports.borrow_mut().push(port);
+        let mut options = authority.options_at(port);
+        options.extend(["--tls-cluster".to_owned(), "yes".to_owned()]);
+        options
+    };
+    let nodes = cluster(3, options, &[]);
+    let url = format!("rediss+cluster://127.0.0.1:{},127.0.0.1:{}", ports.borrow()[0], ports.borrow()[2]);
+    (nodes, url)
+}
+
 /// A cluster of three masters with a replica each.
 pub(crate) struct SixNodes(Vec<RedisServer>);
 
@@ -137,26 +207,9 @@ impl SixNodes {
     }
 
     fn with_node_timeout(milliseconds: &str) -> Self {
-        let node = |_| {
-            let bus = free_port().to_string();
-            RedisServer::with(&[
-                "--cluster-enabled",
-                "yes",
-                "--cluster-node-timeout",
-                milliseconds,
-                "--cluster-port",
-                &bus,
-                "--repl-diskless-sync-delay",
-                "0",
-            ])
-        };
-        let nodes: Vec<_> = (0..6).map(node).collect();
-        let mut create = Command::new("redis-cli");
-        create.args(["--cluster", "create"]).args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)));
-        create.args(["--cluster-replicas", "1", "--cluster-yes"]).stdout(Stdio::null());
-        assert!(create.status().expect("redis-cli, of Debian's package redis-tools").success());
+        let options = ["--cluster-node-timeout", milliseconds, "--repl-diskless-sync-delay", "0"].map(str::to_owned);
+        let nodes = cluster(6, || options.to_vec(), &["--cluster-replicas", "1"]);
         for node in &nodes {
-            wait_until("the cluster is not there", || says(node.port, &["CLUSTER", "INFO"], "cluster_state:ok"));
             wait_until("a replica has no master", || {
                 says(node.port, &["INFO"], "role:master") || says(node.port, &["INFO"], "master_link_status:up")
             });
@@ -237,8 +290,12 @@ impl Authority {
     }
 
     pub(crate) fn options(&self) -> Vec<String> {
+        self.options_at(self.port)
+    }
+
+    fn options_at(&self, port: u16) -> Vec<String> {
         let file = |name: &str| self.directory.join(name).display().to_string();
-        let options = ["--tls-port", &self.port.to_string(), "--tls-auth-clients", "no", "--tls-cert-file"];
+        let options = ["--tls-port", &port.to_string(), "--tls-auth-clients", "no", "--tls-cert-file"];
         let mut options: Vec<_> = options.map(str::to_owned).to_vec();
         options.extend([file("server.crt"), "--tls-key-file".to_owned(), file("server.key")]);
         options.extend(["--tls-ca-cert-file".to_owned(), file("ca.crt")]);
@@ -300,6 +357,13 @@ impl Sentinel {
             std::thread::sleep(Duration::from_millis(5));
         }
         Self { port, directory, child }
+    }
+
+    /// Has it say that the master is another server.
+    pub(crate) fn names(&self, server: &RedisServer) {
+        let _: () = ask(self.port, &["SENTINEL", "REMOVE", "main"]).expect("it can");
+        let monitor = ["SENTINEL", "MONITOR", "main", "127.0.0.1", &server.port.to_string(), "1"];
+        let _: () = ask(self.port, &monitor).expect("it can");
     }
 }
 

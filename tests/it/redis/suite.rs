@@ -63,7 +63,7 @@ on! {
     stub_pubsub: |limits| twice(stub(1), &limits, RedisPubSubChannelLayer::new).broadcasts();
     own: |limits| twice(real(1), &limits, RedisLayer::new);
     own_of_two_hosts: |limits| twice(real(2), &limits, RedisLayer::new).spread();
-    own_of_a_cluster: |limits| twice(cluster(), &limits, RedisLayer::new);
+    own_of_a_cluster: |limits| twice(cluster(), &limits, RedisLayer::new).apart();
     core: |limits| twice(real(1), &limits, RedisChannelLayer::new);
     core_of_two_hosts: |limits| twice(real(2), &limits, RedisChannelLayer::new).spread();
     core_encrypted_json: |limits| {

@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{server::RedisServer, until_ready};
+use super::{proxy::Proxy, server::RedisServer, until_ready};
 use crate::support::{DEADLINE, Socket, serve, within};
 
 /// Delivery resumes within this time of the broker's return.
@@ -230,6 +230,18 @@ async fn the_core_layer_is_back_when_it_has_taken_what_waited_for_it() {
     assert_eq!([told(&mut client).await, told(&mut client).await, told(&mut client).await], ["lost", "7", "back"]);
 }
 
+/// A master that becomes a replica ends so what waits there.
+#[channels::actix_web::test]
+async fn a_mailbox_that_the_broker_lets_nobody_wait_for_is_a_broker_that_is_lost() {
+    let server = RedisServer::start();
+    let options = RedisOptions::from(server.url()).on_disconnect("broker.lost").on_reconnect("broker.back");
+    let layer = Layer::new(RedisChannelLayer::new(options).unwrap());
+    until_ready(&layer, true).await;
+    let mut client = member(&layer).await;
+    server.unblock();
+    assert_eq!([told(&mut client).await, told(&mut client).await], ["lost", "back"]);
+}
+
 #[channels::actix_web::test]
 async fn our_own_layer_survives_its_broker() {
     survives(RedisLayer::new, true).await;
@@ -293,6 +305,38 @@ async fn until_lag(layer: &Layer, least: Duration) {
         }
     };
     within(lags).await;
+}
+
+/// What a layer has heard nothing of for too long it makes anew. A connection that waits for a message would hear of nothing for
+/// six seconds.
+async fn hears_again<L: ChannelLayer, E: std::fmt::Debug>(make: fn(RedisOptions) -> Result<L, E>) {
+    let server = RedisServer::start();
+    let proxy = Proxy::to(server.port).await;
+    let options = RedisOptions::from(format!("redis://127.0.0.1:{}", proxy.port)).timeout(Duration::from_secs(1));
+    let options = options.on_disconnect("broker.lost").on_reconnect("broker.back");
+    let layer = Layer::new(make(options.probe_interval(Duration::from_millis(200))).unwrap());
+    until_ready(&layer, true).await;
+    let mut client = member(&layer).await;
+    proxy.silence();
+    assert_eq!(told(&mut client).await, "lost");
+    let lost = Instant::now();
+    assert_eq!(told(&mut client).await, "back");
+    assert!(lost.elapsed() < 2 * RESUMES, "back after {:?}", lost.elapsed());
+}
+
+#[channels::actix_web::test]
+async fn our_own_layer_makes_a_connection_anew_that_carries_nothing() {
+    hears_again(RedisLayer::new).await;
+}
+
+#[channels::actix_web::test]
+async fn the_core_layer_makes_a_connection_anew_that_carries_nothing() {
+    hears_again(RedisChannelLayer::new).await;
+}
+
+#[channels::actix_web::test]
+async fn the_pubsub_layer_makes_a_connection_anew_that_carries_nothing() {
+    hears_again(RedisPubSubChannelLayer::new).await;
 }
 
 /// A broker that stands still with its connections open is as bad as one that is gone.

@@ -74,6 +74,11 @@ impl Base {
         })
     }
 
+    /// Whether a channel is one of this process's connections.
+    pub(super) fn is_own(&self, channel: &str) -> bool {
+        channel.starts_with(self.hub.head())
+    }
+
     /// The event for this process, as one that came from elsewhere.
     pub(super) fn decode(&self, key: &str, body: &[u8]) -> Option<Mail> {
         match self.codec.decode(body) {
@@ -86,14 +91,14 @@ impl Base {
     }
 
     pub(super) fn note_bad_body(&self, key: &str, error: &BodyError) {
-        self.bad.note(key, error.kind(), error);
+        self.bad.dropped(key, error.kind(), error);
     }
 
     /// The names in `texts` that are channels'; others are logged.
     pub(super) fn names(&self, key: &str, texts: &[String]) -> Vec<ChannelName> {
         let (names, wrong) = names(texts);
         if let Some(Err(error)) = wrong.map(ChannelName::new) {
-            self.bad.note(key, "name", &error as &NameError);
+            self.bad.dropped(key, "name", &error as &NameError);
         }
         names
     }
@@ -123,8 +128,7 @@ impl Base {
         message: Push,
     ) -> Result<(), SendError> {
         let (key, capacity) = (message.key.clone(), message.capacity);
-        let taken = self.judge(driver, &key, driver.push(vec![message]).await)?;
-        if taken == [true] {
+        if self.judge(driver, &key, push_one(driver, message).await)? {
             return Ok(());
         }
         self.hub.count_full(1);
@@ -140,7 +144,7 @@ impl Base {
     ) -> Result<T, LayerError> {
         answer.map_err(|error| {
             if let DriverError::Refused(_) = error {
-                self.bad.note(key, "refused", &error);
+                self.bad.refused(key, &error);
             }
             LayerError::Broker { broker: driver.name().to_owned(), source: Box::new(error) }
         })
@@ -148,9 +152,7 @@ impl Base {
 
     /// A message whose sender gets this error: counts it when a broker did not take it.
     pub(super) fn note_lost(&self, error: &LayerError) {
-        if let LayerError::Broker { source, .. } = error
-            && let Some(DriverError::Lost(_)) = source.downcast_ref()
-        {
+        if is_lost(error) {
             self.hub.count_lost(1);
         }
     }
@@ -167,7 +169,7 @@ impl Base {
     /// The members of a group that are of this process.
     pub(super) async fn own_members(&self, group: &GroupName) -> Vec<String> {
         let members = self.hub.group_channels(group).await;
-        members.into_iter().filter(|name| name.starts_with(self.hub.head())).map(|name| name.to_string()).collect()
+        members.into_iter().filter(|name| self.is_own(name)).map(|name| name.to_string()).collect()
     }
 
     /// Puts members of this process into the set of their group, and takes out again who has left meanwhile.
@@ -185,6 +187,19 @@ impl Base {
         let here: HashSet<String> = self.own_members(group).await.into_iter().collect();
         let left: Vec<_> = members.into_iter().filter(|name| !here.contains(name)).collect();
         if left.is_empty() { Ok(()) } else { driver.leave(key, left).await }
+    }
+
+    /// Takes a member out of a set: when the broker is away, once it is back.
+    pub(super) async fn take_out(&self, broker: usize, key: String, channel: &ChannelName) -> Result<(), LayerError> {
+        let driver = &self.shards.all()[broker];
+        if self.health.is_up(broker) {
+            match driver.leave(&key, vec![channel.to_string()]).await {
+                Err(DriverError::Lost(_)) => {}
+                answer => return self.judge(driver, &key, answer),
+            }
+        }
+        self.departed.note(broker, key, channel.to_string());
+        Ok(())
     }
 
     /// Puts the members of this process into the sets of all their groups at a broker. A set that is none is passed over.
@@ -206,7 +221,7 @@ impl Base {
     pub(super) fn pass_over(&self, key: &str, answer: Result<(), DriverError>) -> Result<(), DriverError> {
         match answer {
             Err(error @ DriverError::Refused(_)) => {
-                self.bad.note(key, "refused", &error);
+                self.bad.refused(key, &error);
                 Ok(())
             }
             answer => answer,
@@ -237,6 +252,16 @@ impl Base {
         let names = self.names(key, &mail.to);
         self.hub.send_to_each(&names, Arc::new(mail.event)).await
     }
+}
+
+/// Whether the broker is away, and does not refuse.
+pub(super) fn is_lost(error: &LayerError) -> bool {
+    matches!(error, LayerError::Broker { source, .. } if matches!(source.downcast_ref(), Some(DriverError::Lost(_))))
+}
+
+/// Puts one message into its mailbox; whether that had room.
+pub(super) async fn push_one(driver: &Arc<dyn Driver>, message: Push) -> Result<bool, DriverError> {
+    driver.push(vec![message]).await?.pop().unwrap_or(Ok(false))
 }
 
 fn named(event: &str) -> Result<Envelope, EventError> {
@@ -286,7 +311,7 @@ pub(super) async fn listen<M: Mode>(mode: Arc<M>, broker: usize) {
                 };
                 if let Err(error) = back {
                     if let DriverError::Refused(_) = error {
-                        mode.base().bad.note(&mode.own_channel(), "refused", &error);
+                        mode.base().bad.refused(&mode.own_channel(), &error);
                     }
                     tracing::debug!(broker = driver.name(), %error, "lost again before it was joined");
                     // Not to be lost twice: what is there now is as good as nothing.
@@ -339,5 +364,68 @@ pub(super) async fn renew<M: Mode>(mode: Arc<M>) {
                 tracing::debug!(broker = driver.name(), %error, "memberships could not be renewed");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::layer::redis::{SerializerFormat, driver::StubBroker};
+
+    /// Receives as many messages as it is let.
+    struct Slow {
+        base: Base,
+        began: Semaphore,
+        let_in: Semaphore,
+    }
+
+    impl Mode for Slow {
+        fn base(&self) -> &Base {
+            &self.base
+        }
+
+        fn own_channel(&self) -> String {
+            "here".to_owned()
+        }
+
+        async fn receive(&self, _: usize, _: &str, _: &[u8]) {
+            self.began.add_permits(1);
+            self.let_in.acquire().await.unwrap().forget();
+        }
+
+        async fn rejoin(&self, _: usize) -> Result<(), DriverError> {
+            Ok(())
+        }
+
+        async fn probe(&self, _: usize, _: u64) -> Result<(), DriverError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_when_16_384_messages_wait_is_dropped_and_counted() {
+        let (broker, format) = (StubBroker::default(), SerializerFormat::default());
+        let mut options = RedisOptions::default();
+        options.drivers = Some(vec![broker.driver()]);
+        let codec = Codec { format, crypt: None, random_prefix: 0, ttl: None, limit: 1 << 20 };
+        let hub = Hub::new(options.limits.clone());
+        let base = Base::new(options, hub.clone(), codec).unwrap();
+        let slow = Arc::new(Slow { base, began: Semaphore::new(0), let_in: Semaphore::new(0) });
+        let listening = tokio::spawn(listen(slow.clone(), 0));
+        slow.base.shards.all()[0].subscribe("here").await.unwrap();
+        let sender = broker.driver();
+        sender.publish("here", Vec::new()).await.unwrap();
+        // One is being received, and none waits.
+        slow.began.acquire().await.unwrap().forget();
+        for _ in 0..NOTICES + 7 {
+            sender.publish("here", Vec::new()).await.unwrap();
+        }
+        assert_eq!(hub.dropped().full, 7);
+        slow.let_in.add_permits(1 + NOTICES);
+        slow.began.acquire_many(NOTICES as u32).await.unwrap().forget();
+        assert_eq!(hub.dropped().full, 7, "the others are received");
+        listening.abort();
     }
 }

@@ -390,10 +390,13 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_grows_to_a_second_and_never_is_the_same_for_all() {
-        for attempt in 0..100 {
-            let wait = backoff(attempt);
-            assert!(wait >= Duration::from_millis(25) && wait <= Duration::from_millis(800), "{wait:?}");
+    fn the_wait_doubles_up_to_a_bound_and_half_of_it_is_chance() {
+        for (attempt, least) in [(0, 25), (1, 50), (2, 100), (3, 200), (4, 400), (5, 400), (u32::MAX, 400)] {
+            let waits: Vec<_> = (0..1_000).map(|_| backoff(attempt).as_millis()).collect();
+            let (shortest, longest) = (*waits.iter().min().unwrap(), *waits.iter().max().unwrap());
+            assert!(least <= shortest && longest <= 2 * least, "{attempt}: {shortest} to {longest} ms");
+            // Of a thousand, none in a fifth of the range is as good as impossible: 0.8¹⁰⁰⁰.
+            assert!(longest - shortest > least * 3 / 5, "{attempt}: {shortest} to {longest} ms is hardly by chance");
         }
     }
 }

@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-/// For each key: drops what is too old; adds the body unless the mailbox is full; renews the mailbox's own end.
-/// Channels' `group_send` does the same in a transaction, a script and its own clock.
+/// For each key: drops what is too old; adds the body unless the mailbox is full; renews the mailbox's own end. What is wrong with
+/// one key concerns no other: its error is its answer. Channels' `group_send` does the same in a transaction, a script and its own
+/// clock.
 pub(super) const PUSH: &str = r"
 local taken = {}
 for i = 1, #KEYS do
     local at = 4 * (i - 1)
     local body, capacity, sent, expiry = ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3], tonumber(ARGV[at + 4])
-    redis.call('ZREMRANGEBYSCORE', KEYS[i], 0, math.floor(tonumber(sent)) - expiry)
-    if redis.call('ZCARD', KEYS[i]) < capacity then
+    local trimmed = redis.pcall('ZREMRANGEBYSCORE', KEYS[i], 0, math.floor(tonumber(sent)) - expiry)
+    if type(trimmed) == 'table' then
+        taken[i] = trimmed
+    elseif redis.call('ZCARD', KEYS[i]) < capacity then
         redis.call('ZADD', KEYS[i], sent, body)
         redis.call('EXPIRE', KEYS[i], expiry)
         taken[i] = 1

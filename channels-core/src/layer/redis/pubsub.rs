@@ -108,8 +108,7 @@ impl PubSub {
     }
 
     async fn group_add(&self, group: &GroupName, channel: &ChannelName) -> Result<(), LayerError> {
-        let is_own = channel.starts_with(self.base.hub.head()) || self.named.contains(channel);
-        if !is_own {
+        if !self.base.is_own(channel) && !self.named.contains(channel) {
             return Err(LayerError::Foreign { channel: channel.clone() });
         }
         let subscription = self.group_channel(group);
@@ -121,6 +120,14 @@ impl PubSub {
         let subscription = self.group_channel(group);
         let driver = self.base.shards.of(&subscription);
         self.groups.discard(&self.base, driver, group, channel, &subscription).await;
+    }
+
+    async fn leave_empty_groups(&self) {
+        for (group, _) in self.groups.all() {
+            let subscription = self.group_channel(&group);
+            let driver = self.base.shards.of(&subscription);
+            self.groups.leave_if_empty(&self.base, driver, &group, &subscription).await;
+        }
     }
 }
 
@@ -168,11 +175,7 @@ impl Mode for PubSub {
 async fn sweep(pubsub: Arc<PubSub>) {
     loop {
         sleep(SWEEP).await;
-        for (group, _) in pubsub.groups.all() {
-            let subscription = pubsub.group_channel(&group);
-            let driver = pubsub.base.shards.of(&subscription);
-            pubsub.groups.leave_if_empty(&pubsub.base, driver, &group, &subscription).await;
-        }
+        pubsub.leave_empty_groups().await;
         pubsub.named.sweep(&pubsub.base).await;
     }
 }
@@ -205,7 +208,7 @@ impl ChannelLayer for RedisPubSubChannelLayer {
 
     fn receive<'a>(&'a self, channel: &'a ChannelName) -> LayerFuture<'a, Result<Arc<Envelope>, LayerError>> {
         Box::pin(async move {
-            if !channel.starts_with(self.hub().head()) {
+            if !self.pubsub.base.is_own(channel) {
                 let (pubsub, name) = (self.pubsub.clone(), channel.clone());
                 self.io.run(async move { pubsub.named.listen_to(&pubsub.base, &name).await }).await?;
             }
@@ -263,11 +266,7 @@ impl ChannelLayer for RedisPubSubChannelLayer {
         let pubsub = self.pubsub.clone();
         Box::pin(self.io.run(async move {
             pubsub.base.hub.flush().await;
-            for (group, _) in pubsub.groups.all() {
-                let subscription = pubsub.group_channel(&group);
-                let driver = pubsub.base.shards.of(&subscription);
-                pubsub.groups.leave_if_empty(&pubsub.base, driver, &group, &subscription).await;
-            }
+            pubsub.leave_empty_groups().await;
             Ok(())
         }))
     }

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::{
     RedisOptions, RedisOptionsError,
-    base::{Base, Mode, come_back, probe, renew},
+    base::{Base, Mode, come_back, probe, push_one, renew},
     body::{Codec, To, non_local},
     driver::{DriverError, Popped, tell},
     host::backoff,
@@ -91,10 +91,6 @@ impl RedisChannelLayer {
 }
 
 impl Queue {
-    fn is_own(&self, channel: &str) -> bool {
-        channel.starts_with(self.base.hub.head())
-    }
-
     /// The key of a channel's mailbox: what comes behind the `!` is the process's own business.
     fn mailbox(&self, channel: &str) -> String {
         format!("{}{}", self.base.options.prefix, non_local(channel))
@@ -105,7 +101,7 @@ impl Queue {
     }
 
     async fn send(&self, channel: &ChannelName, event: Arc<Envelope>) -> Result<(), SendError> {
-        if self.is_own(channel) {
+        if self.base.is_own(channel) {
             return self.base.hub.send(channel, event).await;
         }
         if !channel.contains('!') {
@@ -122,13 +118,13 @@ impl Queue {
         self.base.departed.forget(broker, &key, channel);
         let joined = driver.join(&key, vec![channel.to_string()], now(), expiry).await;
         if let Err(DriverError::Lost(_)) = joined
-            && self.is_own(channel)
+            && self.base.is_own(channel)
         {
             // It may be in the set for all that.
             self.base.departed.note(broker, key.clone(), channel.to_string());
         }
         self.base.judge(driver, &key, joined)?;
-        if self.is_own(channel) {
+        if self.base.is_own(channel) {
             self.base.hub.group_add(group, channel).await;
         }
         Ok(())
@@ -136,16 +132,7 @@ impl Queue {
 
     async fn group_discard(&self, group: &GroupName, channel: &ChannelName) -> Result<(), LayerError> {
         self.base.hub.group_discard(group, channel).await;
-        let (key, broker) = (self.group_key(group), self.base.shards.index_of(group));
-        if self.base.health.is_up(broker) {
-            let driver = &self.base.shards.all()[broker];
-            match driver.leave(&key, vec![channel.to_string()]).await {
-                Err(DriverError::Lost(_)) => {}
-                answer => return self.base.judge(driver, &key, answer),
-            }
-        }
-        self.base.departed.note(broker, key, channel.to_string());
-        Ok(())
+        self.base.take_out(self.base.shards.index_of(group), self.group_key(group), channel).await
     }
 
     /// Everybody in a group, as the broker knows them, and how many were in it for too long.
@@ -173,7 +160,7 @@ impl Queue {
         let groups: Vec<_> = audience.groups().map(|group| self.group_key(group)).collect();
         let key = groups.join(", ");
         let (expired, members) = self.listeners(audience).await?;
-        let (own, others): (Vec<_>, Vec<_>) = members.into_iter().partition(|name| self.is_own(name));
+        let (own, others): (Vec<_>, Vec<_>) = members.into_iter().partition(|name| self.base.is_own(name));
         let mut report = GroupReport { expired, ..GroupReport::default() };
         // One message for each mailbox, whatever the number of members behind it.
         let mut mailboxes: HashMap<String, Vec<String>> = HashMap::new();
@@ -187,22 +174,27 @@ impl Queue {
             report.processes += usize::from(mailbox.contains('!'));
             by_broker.entry(self.base.shards.index_of(&mailbox)).or_default().push((channels.len(), message));
         }
+        let mut refused = None;
         for (broker, messages) in by_broker {
             let driver = &self.base.shards.all()[broker];
-            let (counts, messages): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
+            let (sent, messages): (Vec<_>, Vec<_>) =
+                messages.into_iter().map(|(count, message)| ((count, message.key.clone()), message)).unzip();
             let taken = self.base.judge(driver, &key, driver.push(messages).await)?;
-            for (count, taken) in counts.into_iter().zip(taken) {
-                if taken {
-                    report.delivered += count;
-                } else {
-                    report.full += count;
-                    self.base.hub.count_full(count);
+            for ((count, mailbox), taken) in sent.into_iter().zip(taken) {
+                match self.base.judge(driver, &mailbox, taken) {
+                    Ok(true) => report.delivered += count,
+                    Ok(false) => {
+                        report.full += count;
+                        self.base.hub.count_full(count);
+                    }
+                    Err(error) => refused = Some(error),
                 }
             }
         }
         let own = self.base.names(&key, &own);
         report += self.base.hub.send_to_each(&own, event).await;
-        Ok(report)
+        // All others have got it.
+        refused.map_or(Ok(report), Err)
     }
 
     /// Delivers what was in this process's mailbox.
@@ -243,7 +235,7 @@ impl Mode for Queue {
         let Ok(Ok(body)) = event.map(|event| self.base.encode(&event, To::One(&self.probe))) else { return Ok(()) };
         let mut message = self.base.message(self.own_channel(), &self.probe, body);
         message.capacity = usize::MAX;
-        self.base.shards.all()[broker].push(vec![message]).await.map(drop)
+        push_one(&self.base.shards.all()[broker], message).await.map(drop)
     }
 }
 
@@ -289,7 +281,7 @@ async fn read_mailbox(queue: Arc<Queue>, broker: usize) {
                 tell(driver.name(), failures, &error);
                 base.set_up(broker, false).await;
             }
-            DriverError::Refused(_) => base.bad.note(&key, "refused", &error),
+            DriverError::Refused(_) => base.bad.refused(&key, &error),
         }
         sleep(backoff(failures)).await;
         failures += 1;
@@ -319,15 +311,7 @@ impl ChannelLayer for RedisChannelLayer {
     }
 
     fn receive<'a>(&'a self, channel: &'a ChannelName) -> LayerFuture<'a, Result<Arc<Envelope>, LayerError>> {
-        Box::pin(async move {
-            if self.queue.is_own(channel) {
-                Ok(self.hub().receive(channel).await)
-            } else if channel.contains('!') {
-                Err(LayerError::Foreign { channel: channel.clone() })
-            } else {
-                Ok(readers::receive(&self.queue.base, &self.io, channel).await)
-            }
-        })
+        Box::pin(readers::receive(&self.queue.base, &self.io, channel))
     }
 
     fn new_channel(&self) -> LayerFuture<'_, Result<ChannelName, LayerError>> {

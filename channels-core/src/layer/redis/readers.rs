@@ -1,4 +1,4 @@
-//! Named channels that somebody in this process waits on.
+//! Channels that somebody in this process waits on; what named ones have is fetched from the brokers.
 
 use std::{
     collections::HashMap,
@@ -12,13 +12,16 @@ use tokio::{
 };
 
 use super::{
-    base::Base,
+    base::{Base, push_one},
     driver::{Driver, DriverError, Popped, Push},
     host::backoff,
     io::Io,
     mailbox::now,
 };
-use crate::{event::Envelope, layer::ChannelName};
+use crate::{
+    event::Envelope,
+    layer::{ChannelName, LayerError},
+};
 
 /// How long one question for a message lasts. When nobody waits any more, it is asked no further.
 const WAIT: Duration = Duration::from_secs(1);
@@ -73,18 +76,24 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Waits for the next event of a named channel, which any broker may have.
+/// Waits for the next event of a channel of this process, or of a named one, which any broker may have.
 ///
-/// Tasks of the layer fetch it, as many as somebody waits for: when a caller gives up, what was fetched for it goes to the next
-/// who waits here, or back to the broker.
-pub(super) async fn receive(base: &Arc<Base>, io: &Io, channel: &ChannelName) -> Arc<Envelope> {
+/// What a named one has, tasks of the layer fetch, as many as somebody waits for: when a caller gives up, what was fetched for it
+/// goes to the next who waits here, or back to the broker.
+pub(super) async fn receive(base: &Arc<Base>, io: &Io, channel: &ChannelName) -> Result<Arc<Envelope>, LayerError> {
+    if base.is_own(channel) {
+        return Ok(base.hub.receive(channel).await);
+    }
+    if channel.contains('!') {
+        return Err(LayerError::Foreign { channel: channel.clone() });
+    }
     if let Some(waiting) = base.readers.wait(channel) {
         for driver in base.shards.all() {
             io.spawn(fetch(base.clone(), driver.clone(), channel.clone(), waiting.clone()));
         }
     }
     let _waiting = Waiting { readers: &base.readers, channel };
-    base.hub.receive(channel).await
+    Ok(base.hub.receive(channel).await)
 }
 
 /// Fetches what one broker has for a channel, while somebody waits for it.
@@ -109,7 +118,7 @@ async fn fetch(base: Arc<Base>, driver: Arc<dyn Driver>, channel: ChannelName, m
             }
             Err(error) => {
                 if let DriverError::Refused(_) = error {
-                    base.bad.note(&key, "refused", &error);
+                    base.bad.refused(&key, &error);
                 }
                 sleep(backoff(failures)).await;
                 failures += 1;
@@ -132,7 +141,7 @@ async fn take(
     if !is_wanted {
         let back =
             Push { sent: popped.sent, capacity: usize::MAX, ..base.message(key.to_owned(), channel, popped.body) };
-        if let Err(error) = driver.push(vec![back]).await {
+        if let Err(error) = push_one(driver, back).await {
             tracing::warn!(%channel, %error, "an event that was fetched for somebody who gave up is lost");
             base.hub.count_gone(1);
         }

@@ -66,13 +66,14 @@ pub struct Subject {
     far: Layer,
     broadcasts: bool,
     is_ordered: bool,
+    is_apart: bool,
 }
 
 impl Subject {
     /// One layer in two processes; a layer of one process is given twice.
     #[must_use]
     pub fn new(near: Layer, far: Layer) -> Self {
-        Self { near, far, broadcasts: false, is_ordered: true }
+        Self { near, far, broadcasts: false, is_ordered: true, is_apart: false }
     }
 
     /// The layer only hands on what is sent: a named channel is no queue but heard by all who listen, nothing is ever full, and
@@ -83,11 +84,19 @@ impl Subject {
         self
     }
 
-    /// Named channels are spread over several hosts, and so keep no order.
+    /// A group may be on one node of a cluster and its members' processes on another: what comes to a connection by its name and what
+    /// comes by its group keep an order each, and no common one.
+    #[must_use]
+    pub fn apart(mut self) -> Self {
+        self.is_apart = true;
+        self
+    }
+
+    /// The same over several hosts; and a named channel is spread over them, and so keeps no order.
     #[must_use]
     pub fn spread(mut self) -> Self {
         self.is_ordered = false;
-        self
+        self.apart()
     }
 
     fn crosses(&self) -> bool {

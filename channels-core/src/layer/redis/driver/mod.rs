@@ -1,5 +1,6 @@
 //! What a layer asks of one broker.
 
+mod calls;
 mod cluster;
 mod link;
 mod roll;
@@ -127,9 +128,9 @@ pub trait Driver: Send + Sync + 'static {
     /// The broker's address, for the log: without a password.
     fn name(&self) -> &str;
 
-    /// Adds each message to its mailbox unless that is full; whether it was added. Messages that are older than they may be are
-    /// removed from these mailboxes.
-    fn push(&self, messages: Vec<Push>) -> DriverFuture<'_, Vec<bool>>;
+    /// Adds each message to its mailbox unless that is full; for each whether it was added, or why the broker refuses that mailbox.
+    /// Messages that are older than they may be are removed from these mailboxes.
+    fn push(&self, messages: Vec<Push>) -> DriverFuture<'_, Vec<Result<bool, DriverError>>>;
 
     /// Takes the oldest messages out of a mailbox, at most `most`; waits for the first at most `wait`, in whole seconds, and not at
     /// all when that is zero.

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use redis::{Cmd, Value, cmd};
 
-use super::{DriverError, RollChange, RollState, RollStep, link};
+use super::{DriverError, RollChange, RollState, RollStep, calls};
 use crate::layer::redis::mailbox::seconds;
 
 /// Sets an entry, or takes some out; if that changed something: numbers it, renews the roll's end, and publishes. A roll whose last
@@ -76,7 +76,7 @@ pub(super) fn state(answer: Value) -> Result<Option<RollState>, DriverError> {
     if answer == Value::Nil {
         return Ok(None);
     }
-    let mut fields: HashMap<String, Vec<u8>> = link::read(answer)?;
+    let mut fields: HashMap<String, Vec<u8>> = calls::read(answer)?;
     let mut number = |field: &str| {
         let number = fields.remove(field).and_then(|digits| String::from_utf8(digits).ok());
         number.and_then(|digits| digits.parse().ok()).unwrap_or_default()

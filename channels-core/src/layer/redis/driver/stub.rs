@@ -193,7 +193,7 @@ impl Driver for StubDriver {
         "stub"
     }
 
-    fn push(&self, messages: Vec<Push>) -> DriverFuture<'_, Vec<bool>> {
+    fn push(&self, messages: Vec<Push>) -> DriverFuture<'_, Vec<Result<bool, DriverError>>> {
         Box::pin(async move {
             let mut state = self.broker.state()?;
             let taken = messages.into_iter().map(|message| {
@@ -202,7 +202,7 @@ impl Driver for StubDriver {
                 if !full && message.capacity > 0 {
                     state.add(&message.key, message.sent, message.body);
                 }
-                !full && message.capacity > 0
+                Ok(!full && message.capacity > 0)
             });
             let taken = taken.collect();
             drop(state);

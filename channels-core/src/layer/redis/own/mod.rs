@@ -1,21 +1,17 @@
 //! Our own layer: one message of the broker for each process and group message.
 
+mod members;
 mod mirror;
 mod presence;
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::{StreamExt, TryStreamExt, future::join_all, stream};
-use tokio::time::sleep;
 
 use self::mirror::Mirror;
 use super::{
     RedisOptions, RedisOptionsError,
-    base::{AT_ONCE, Base, Mode, hears, listen, probe, renew},
+    base::{AT_ONCE, Base, Mode, hears, is_lost, listen, probe, renew},
     body::{BodyError, Codec, Except, To},
     driver::DriverError,
     groups::Groups,
@@ -88,18 +84,14 @@ impl RedisLayer {
         }
         io.spawn(probe(own.clone()));
         io.spawn(renew(own.clone()));
-        io.spawn(keep_lease(own.clone()));
-        io.spawn(keep_groups(own.clone()));
+        io.spawn(members::keep_lease(own.clone()));
+        io.spawn(members::keep_groups(own.clone()));
         io.spawn(presence::watch(own.clone()));
         Ok(Self { own, io })
     }
 }
 
 impl Own {
-    fn is_own(&self, channel: &str) -> bool {
-        channel.starts_with(self.base.hub.head())
-    }
-
     fn node_channel(&self, node: &str) -> String {
         format!("{}:node:{node}", self.base.options.prefix)
     }
@@ -123,13 +115,18 @@ impl Own {
         format!("{}:{{{group}}}:queues", self.base.options.prefix)
     }
 
+    /// The set that a channel is in.
+    fn set_key(&self, group: &str, channel: &str) -> String {
+        if channel.contains('!') { self.members_key(group) } else { self.queues_key(group) }
+    }
+
     /// A body behind the name of this process, which knows its own messages by it. So nothing else need be read of them.
     fn frame(&self, body: &[u8]) -> Vec<u8> {
         [self.base.hub.node().as_bytes(), body].concat()
     }
 
     async fn send(&self, channel: &ChannelName, event: Arc<Envelope>) -> Result<(), SendError> {
-        if self.is_own(channel) {
+        if self.base.is_own(channel) {
             return self.base.hub.send(channel, event).await;
         }
         let Some(node) = node_of(channel) else { return self.base.send_to_queue(channel, &event).await };
@@ -144,9 +141,9 @@ impl Own {
     async fn group_add(&self, group: &GroupName, channel: &ChannelName) -> Result<(), LayerError> {
         let broker = self.base.shards.index_of(group);
         let (driver, expiry) = (&self.base.shards.all()[broker], self.base.hub.limits().group_expiry);
-        let key = if channel.contains('!') { self.members_key(group) } else { self.queues_key(group) };
+        let key = self.set_key(group, channel);
         let mut mirror = None;
-        if self.is_own(channel) {
+        if self.base.is_own(channel) {
             mirror = Some(self.groups.add(&self.base, driver, group, channel, &self.group_channel(group)).await?);
             self.base.departed.forget(broker, &key, channel);
         } else if channel.contains('!') {
@@ -163,7 +160,7 @@ impl Own {
         let joined = self.base.judge(driver, &key, joined).and(loaded);
         if joined.is_err() {
             self.groups.discard(&self.base, driver, group, channel, &self.group_channel(group)).await;
-            if self.is_own(channel) {
+            if self.base.is_own(channel) {
                 // It may be in the set for all that.
                 self.base.departed.note(broker, key.clone(), channel.to_string());
             }
@@ -173,20 +170,12 @@ impl Own {
 
     async fn group_discard(&self, group: &GroupName, channel: &ChannelName) -> Result<(), LayerError> {
         let broker = self.base.shards.index_of(group);
-        let driver = &self.base.shards.all()[broker];
-        if self.is_own(channel) {
+        if self.base.is_own(channel) {
             self.unset_present(group, channel).await?;
+            let driver = &self.base.shards.all()[broker];
             self.groups.discard(&self.base, driver, group, channel, &self.group_channel(group)).await;
         }
-        let key = if channel.contains('!') { self.members_key(group) } else { self.queues_key(group) };
-        if self.base.health.is_up(broker) {
-            match driver.leave(&key, vec![channel.to_string()]).await {
-                Err(DriverError::Lost(_)) => {}
-                answer => return self.base.judge(driver, &key, answer),
-            }
-        }
-        self.base.departed.note(broker, key, channel.to_string());
-        Ok(())
+        self.base.take_out(broker, self.set_key(group, channel), channel).await
     }
 
     /// One message for each group. Who is in several of them gets the first one's: the others' leave the members of those before
@@ -206,13 +195,19 @@ impl Own {
                     (self.group_channel(group), self.queues_key(group), self.base.shards.of(group));
                 let (heard, queues) = tokio::join!(driver.publish(&channel, body?), driver.members(&key, oldest));
                 let heard = self.base.judge(driver, &channel, heard)?;
-                let (expired, queues) = self.base.judge(driver, &key, queues)?;
                 let others = heard.saturating_sub(usize::from(self.groups.get(group).is_some()));
-                Ok::<_, LayerError>((others, expired, self.base.names(&key, &queues)))
+                match self.base.judge(driver, &key, queues) {
+                    Ok((expired, queues)) => Ok((others, expired, self.base.names(&key, &queues), None)),
+                    // The connections get it for all that.
+                    Err(error) if !is_lost(&error) => Ok((others, 0, Vec::new(), Some(error))),
+                    Err(error) => Err(error),
+                }
             }
         });
+        let mut refused = None;
         for sent in join_all(sent.collect::<Vec<_>>()).await {
-            let (others, expired, queues) = sent?;
+            let (others, expired, queues, error) = sent?;
+            refused = refused.or(error);
             // A process that has members of several groups is one.
             report.processes = report.processes.max(others);
             report.expired += expired;
@@ -223,91 +218,18 @@ impl Own {
             match self.base.send_to_queue(&queue, &event).await {
                 Ok(()) => report.delivered += 1,
                 Err(SendError::ChannelFull { .. }) => report.full += 1,
-                Err(SendError::Layer(error)) => return Err(error),
+                Err(SendError::Layer(error)) if is_lost(&error) => return Err(error),
+                Err(SendError::Layer(error)) => refused = Some(error),
                 Err(other) => tracing::debug!(%queue, error = %other, "a member of a group got nothing"),
             }
         }
-        Ok(report)
+        refused.map_or(Ok(report), Err)
     }
 
     /// The members of a group that a message of another process is for.
     fn part(&self, key: &str, group: GroupName, (without, except): &Except) -> Audience {
         let without = without.iter().filter_map(|name| GroupName::new(name.as_str()).ok()).collect();
         Audience::part(group, without, self.base.names(key, except))
-    }
-
-    /// Everybody in a group whose process lives. Those of dead processes are taken out.
-    async fn members(&self, group: &GroupName) -> Result<Vec<ChannelName>, LayerError> {
-        let driver = self.base.shards.of(group);
-        let (members, queues) = (self.members_key(group), self.queues_key(group));
-        let oldest = now() - self.base.hub.limits().group_expiry.as_secs_f64();
-        let (_, connections) = self.base.judge(driver, &members, driver.members(&members, oldest).await)?;
-        let (_, named) = self.base.judge(driver, &queues, driver.members(&queues, oldest).await)?;
-
-        let mut by_node: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for channel in connections {
-            let node = node_of(&channel).unwrap_or_default().to_owned();
-            by_node.entry(node).or_default().push(channel);
-        }
-        let mut living = named;
-        living.extend(by_node.remove(self.base.hub.node()).unwrap_or_default());
-        let leases = self.leases(by_node.keys().cloned().collect()).await?;
-        let mut dead = Vec::new();
-        for (node, channels) in by_node {
-            if leases.contains_key(&node) { living.extend(channels) } else { dead.extend(channels) }
-        }
-        if !dead.is_empty() {
-            self.base.judge(driver, &members, driver.leave(&members, dead).await)?;
-        }
-        Ok(self.base.names(&members, &living))
-    }
-
-    /// Which of these processes live, and for how long that is believed without another sign of them.
-    async fn leases(&self, nodes: BTreeSet<String>) -> Result<HashMap<String, Duration>, LayerError> {
-        // A lease is on the broker that its node's name is on.
-        let mut brokers: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-        for node in nodes {
-            brokers.entry(self.base.shards.index_of(&node)).or_default().push(node);
-        }
-        let mut leases = HashMap::new();
-        for (broker, nodes) in brokers {
-            let keeper = &self.base.shards.all()[broker];
-            let keys: Vec<_> = nodes.iter().map(|node| self.lease_key(node)).collect();
-            let left = self.base.judge(keeper, &self.lease_key(&nodes[0]), keeper.leases(keys).await)?;
-            leases.extend(nodes.into_iter().zip(left).filter_map(|(node, left)| Some((node, left?))));
-        }
-        Ok(leases)
-    }
-
-    async fn renew_lease(&self) -> Result<(), DriverError> {
-        let node = self.base.hub.node();
-        self.base.shards.of(node).lease(&self.lease_key(node), self.base.options.lease).await
-    }
-
-    /// Has the brokers know who of this process is in which group: takes those out that ended without leaving, and puts
-    /// those in that they have lost.
-    async fn sweep(&self) -> Result<(), DriverError> {
-        let swept = stream::iter(self.groups.all()).map(|(group, mirror)| async move {
-            let key = self.members_key(&group);
-            let swept = self.sweep_group(&group, &mirror, &key).await;
-            self.base.pass_over(&key, swept)
-        });
-        swept.buffer_unordered(AT_ONCE).try_collect().await
-    }
-
-    async fn sweep_group(&self, group: &GroupName, mirror: &Mirror, key: &str) -> Result<(), DriverError> {
-        let driver = self.base.shards.of(group);
-        self.groups.leave_if_empty(&self.base, driver, group, &self.group_channel(group)).await;
-        let (_, listed) = driver.members(key, 0.0).await?;
-        // Asked after the broker: who joins meanwhile is here, or is not there yet.
-        let here: BTreeSet<String> = self.base.own_members(group).await.into_iter().collect();
-        self.sweep_roll(group, mirror).await?;
-        let listed: BTreeSet<String> = listed.into_iter().filter(|name| self.is_own(name)).collect();
-        let gone: Vec<_> = listed.difference(&here).cloned().collect();
-        if !gone.is_empty() {
-            driver.leave(key, gone).await?;
-        }
-        self.base.put(driver, group, key, here.difference(&listed).cloned().collect()).await
     }
 }
 
@@ -373,26 +295,6 @@ impl Mode for Own {
     }
 }
 
-/// Says that this process lives, three times in the time that others believe it.
-async fn keep_lease(own: Arc<Own>) {
-    loop {
-        if let Err(error) = own.renew_lease().await {
-            tracing::debug!(%error, "the lease could not be renewed");
-        }
-        sleep(own.base.options.lease / 3).await;
-    }
-}
-
-/// Looks through the groups as often, beside it: with many of them that takes its time.
-async fn keep_groups(own: Arc<Own>) {
-    loop {
-        sleep(own.base.options.lease / 3).await;
-        if let Err(error) = own.sweep().await {
-            tracing::debug!(%error, "groups could not be looked through");
-        }
-    }
-}
-
 impl ChannelLayer for RedisLayer {
     fn hub(&self) -> &Hub {
         &self.own.base.hub
@@ -416,15 +318,7 @@ impl ChannelLayer for RedisLayer {
     }
 
     fn receive<'a>(&'a self, channel: &'a ChannelName) -> LayerFuture<'a, Result<Arc<Envelope>, LayerError>> {
-        Box::pin(async move {
-            if self.own.is_own(channel) {
-                Ok(self.hub().receive(channel).await)
-            } else if channel.contains('!') {
-                Err(LayerError::Foreign { channel: channel.clone() })
-            } else {
-                Ok(readers::receive(&self.own.base, &self.io, channel).await)
-            }
-        })
+        Box::pin(readers::receive(&self.own.base, &self.io, channel))
     }
 
     fn new_channel(&self) -> LayerFuture<'_, Result<ChannelName, LayerError>> {

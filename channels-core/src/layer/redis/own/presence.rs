@@ -239,7 +239,7 @@ impl Own {
         let Some(roll) = roll else { return Ok(Vec::new()) };
         let (epoch, version) = (roll.epoch, roll.version);
         let mut diffs = Diffs::new(group);
-        let is_own = |channel: &str| self.is_own(channel);
+        let is_own = |channel: &str| self.base.is_own(channel);
         let repairs = state.take_over(epoch, self.entries(&key, roll), is_own, self.base.options.lease, &mut diffs);
         // At first there is nobody here who knows less.
         if std::mem::replace(&mut state.loaded, true) {
@@ -262,7 +262,7 @@ impl Own {
         match mail.event.decode::<Said>() {
             Ok(Said { set, unset }) => Some(Said { set: set.clone(), unset: unset.clone() }),
             Err(error) => {
-                self.base.bad.note(key, "presence", &error);
+                self.base.bad.dropped(key, "presence", &error);
                 None
             }
         }
@@ -356,7 +356,7 @@ impl Own {
             state.give_up(&mut diffs);
             self.told(&group, diffs).await;
             wait = wait.min(state.gives_up_at().map_or(wait, |at| at.saturating_duration_since(Instant::now())));
-            for channel in state.roll.channels().filter(|channel| !self.is_own(channel)) {
+            for channel in state.roll.channels().filter(|channel| !self.base.is_own(channel)) {
                 let node = node_of(channel).unwrap_or_default().to_owned();
                 nodes.entry(node).or_default().push((group.clone(), channel.clone()));
             }
