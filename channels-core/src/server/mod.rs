@@ -32,6 +32,7 @@ pub use self::tls::{TlsError, tls_from_pem};
 pub(crate) use self::{
     addresses::Guest,
     config::Change,
+    report::serving,
     run::check_layers,
     runtime::{is_running, within_runtime},
     shutdown::signal,

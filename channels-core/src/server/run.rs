@@ -100,7 +100,7 @@ impl Server {
             drop(halt);
         };
         let worker = Worker::new(self.app.clone()).layers(self.layers.clone()).config(self.config.clone());
-        let working = worker.run_until(async {
+        let working = worker.work(async {
             // The sender is dropped: by `stop`, or with the server.
             let _ = halted.await;
         });
