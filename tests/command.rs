@@ -43,7 +43,7 @@ fn a_mistake_is_told_in_one_line() {
         ),
         (
             &["send", "pigeon://coop", "news", EVENT],
-            "layer: no channel layer has the scheme `pigeon://` (there are: memory://, redis://, rediss://, \
+            "layer: `url` has the scheme `pigeon://`, which no channel layer has (there are: memory://, redis://, rediss://, \
              redis+cluster://, rediss+cluster://, unix://)",
         ),
     ] {

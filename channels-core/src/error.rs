@@ -164,13 +164,17 @@ impl From<Error> for Box<dyn StdError> {
 }
 
 impl fmt::Display for Error {
-    /// The error and, after colons, what caused it.
+    /// The error and, after colons, what caused it. A cause that says the same again is left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.source.fmt(f)?;
+        let mut said = self.0.source.to_string();
+        f.write_str(&said)?;
         let mut cause = self.0.source.source();
         while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
+            let text = error.to_string();
+            if text != said {
+                write!(f, ": {text}")?;
+            }
+            (said, cause) = (text, error.source());
         }
         Ok(())
     }
@@ -210,6 +214,21 @@ mod tests {
         }
         let error = main().unwrap_err();
         assert!(error.downcast_ref::<std::num::ParseIntError>().is_some(), "{error}");
+    }
+
+    #[test]
+    fn an_error_says_what_caused_it_and_nothing_twice() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the second")]
+        struct Second(#[source] Text);
+
+        #[derive(Debug, thiserror::Error)]
+        #[error("the first")]
+        struct First(#[source] Second);
+
+        let caused_by = |text: &str| Error::from(First(Second(Text(text.to_owned())))).to_string();
+        assert_eq!(caused_by("the third"), "the first: the second: the third");
+        assert_eq!(caused_by("the second"), "the first: the second");
     }
 
     #[test]

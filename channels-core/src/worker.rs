@@ -7,9 +7,9 @@ use tokio::{sync::watch, time::timeout};
 
 use crate::{
     ChannelName, Close, CloseCode, Config, Context, Layers, ProtocolTypeRouter, Scope,
-    routing::{Application, Outcome, RouteList},
+    routing::{Application, Outcome, RouteInfo, RouteList},
     scope::Protocol,
-    server::{ConfigError, check_layers, signal, within_runtime},
+    server::{ConfigError, check_layers, serving, signal, within_runtime},
     session::{Line, Port, Stats, note_places},
     transport::channel::ChannelReader,
 };
@@ -98,14 +98,20 @@ impl Worker {
     /// [`ConfigError`]: a consumer names a layer that there is not; [`only`](Self::only) names a channel that no consumer
     /// reads; or it is awaited outside of a runtime.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), ConfigError> {
-        within_runtime(self.work(stop)).await?
+        serving(&self.routes()?);
+        self.work(stop).await
     }
 
-    async fn work(self, stop: impl Future<Output = ()>) -> Result<(), ConfigError> {
+    /// The same without a word in the log: the server has said it.
+    pub(crate) async fn work(self, stop: impl Future<Output = ()>) -> Result<(), ConfigError> {
+        within_runtime(self.read(stop)).await?
+    }
+
+    /// The channels that it reads.
+    fn routes(&self) -> Result<Vec<RouteInfo>, ConfigError> {
         let routes = self.app.application(Protocol::Channel).map(|channels| RouteList::of(&**channels));
         let routes = routes.unwrap_or_default();
         check_layers(&routes, &self.layers)?;
-        note_places();
         let mut routes = routes.routes().to_vec();
         if let Some(only) = &self.only {
             if let Some(channel) = only.iter().find(|name| routes.iter().all(|route| route.pattern != **name)) {
@@ -114,6 +120,12 @@ impl Worker {
             }
             routes.retain(|route| only.contains(&route.pattern));
         }
+        Ok(routes)
+    }
+
+    async fn read(self, stop: impl Future<Output = ()>) -> Result<(), ConfigError> {
+        let routes = self.routes()?;
+        note_places();
         let (stopping, stopped) = watch::channel(false);
         let readers = routes.iter().flat_map(|route| std::iter::repeat_n(&route.pattern, route.at_once));
         let serving = join_all(readers.map(|channel| self.serve(channel, stopped.clone())));

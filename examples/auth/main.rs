@@ -8,14 +8,12 @@ mod app;
 #[path = "../chatroom/args.rs"]
 mod args;
 
-use std::error::Error;
-
-use channels::Layer;
+use channels::{Layer, Result};
 use tracing_subscriber::EnvFilter;
 
 use self::args::Args;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).init();
 

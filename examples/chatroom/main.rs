@@ -13,8 +13,6 @@ mod args;
 mod chat;
 mod page;
 
-use std::error::Error;
-
 use channels::{
     Layer,
     Transport::{EventStream, LongPoll, WebSocket},
@@ -24,7 +22,7 @@ use tracing_subscriber::EnvFilter;
 
 use self::{args::Args, chat::ChatConsumer};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).init();
 

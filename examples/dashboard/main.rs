@@ -7,14 +7,14 @@
 mod app;
 mod args;
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
-use channels::{InMemoryChannelLayer, actix_web::rt::spawn};
+use channels::{InMemoryChannelLayer, Result, actix_web::rt::spawn};
 use tracing_subscriber::EnvFilter;
 
 use self::args::Args;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).init();
 

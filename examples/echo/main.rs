@@ -8,7 +8,7 @@
 //! socket.onopen = () => socket.send("hello");
 //! ```
 
-use std::{env, error::Error};
+use std::env;
 
 use channels::prelude::*;
 use tracing_subscriber::EnvFilter;
@@ -26,7 +26,7 @@ impl Consumer for Echo {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).init();
 

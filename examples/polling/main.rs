@@ -9,14 +9,12 @@ mod app;
 #[path = "../chatroom/args.rs"]
 mod args;
 
-use std::error::Error;
-
-use channels::Layer;
+use channels::{Layer, Result};
 use tracing_subscriber::EnvFilter;
 
 use self::{app::Patience, args::Args};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<()> {
     // Without the access log, which has a line for each poll.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,channels::access=warn"));
     tracing_subscriber::fmt().with_env_filter(filter).init();

@@ -15,8 +15,6 @@
 mod args;
 mod primes;
 
-use std::error::Error;
-
 use channels::{
     ChannelNameRouter, Layer, Worker,
     actix_web::{HttpResponse, web::get},
@@ -29,7 +27,7 @@ use self::{
     primes::{Counter, Desk},
 };
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).init();
 
@@ -46,7 +44,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let app = match args.part {
         Part::Work => {
             let app = ProtocolTypeRouter::new().channel(work);
-            return Ok(channels::run(Worker::new(app).layers(layer).run())?);
+            channels::run(Worker::new(app).layers(layer).run())?;
+            return Ok(());
         }
         Part::Web => web,
         Part::Both => web.channel(work),

@@ -1,8 +1,8 @@
 //! The command `channels`: sends an event to a group, or to a channel, from a shell.
 
-use std::{error::Error, process::ExitCode};
+use std::process::ExitCode;
 
-use channels::{GroupReport, IntoEvent, Layer, RawEvent};
+use channels::{Error, GroupReport, IntoEvent, Layer, RawEvent, Result};
 use lexopt::{Arg, Parser, ValueExt};
 
 const USAGE: &str = r#"usage: channels send <layer url> <group> <event>
@@ -27,34 +27,26 @@ enum To {
     Channel(String),
 }
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
-
 fn main() -> ExitCode {
     let command = match read(Parser::from_env()) {
         Ok(command) => command,
-        Err(error) => return fail(&*error, "\nsee: channels --help"),
+        Err(error) => return fail(&error, "\nsee: channels --help"),
     };
     match run(command) {
         Ok(said) => {
             println!("{said}");
             ExitCode::SUCCESS
         }
-        Err(error) => fail(&*error, ""),
+        Err(error) => fail(&error, ""),
     }
 }
 
-fn fail(error: &dyn Error, hint: &str) -> ExitCode {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    eprintln!("channels: {text}{hint}");
+fn fail(error: &Error, hint: &str) -> ExitCode {
+    eprintln!("channels: {error}{hint}");
     ExitCode::FAILURE
 }
 
-fn read(mut arguments: Parser) -> Outcome<Command> {
+fn read(mut arguments: Parser) -> Result<Command> {
     let (mut words, mut channel) = (Vec::new(), false);
     while let Some(argument) = arguments.next()? {
         match argument {
@@ -67,36 +59,36 @@ fn read(mut arguments: Parser) -> Outcome<Command> {
     let mut words = words.into_iter();
     match words.next().as_deref() {
         Some("send") => {}
-        Some(other) => return Err(format!("there is no command `{other}`; there is `send`").into()),
-        None => return Err("a command is missing; there is `send`".into()),
+        Some(other) => return Err(Error::msg(format!("there is no command `{other}`; there is `send`"))),
+        None => return Err(Error::msg("a command is missing; there is `send`")),
     }
     let to = if channel { "the channel" } else { "the group" };
-    let mut next = |what: &str| words.next().ok_or_else(|| format!("{what} is missing"));
+    let mut next = |what: &str| words.next().ok_or_else(|| Error::msg(format!("{what} is missing")));
     let (url, to, event) = (next("the layer's URL")?, next(to)?, next("the event")?);
     if let Some(more) = words.next() {
-        return Err(format!("`{more}` is one argument too many; the event is to be in quotes").into());
+        return Err(Error::msg(format!("`{more}` is one argument too many; the event is to be in quotes")));
     }
     Ok(Command::Send { url, to: if channel { To::Channel(to) } else { To::Group(to) }, event })
 }
 
-fn run(command: Command) -> Outcome<String> {
+fn run(command: Command) -> Result<String> {
     let Command::Send { url, to, event } = command else { return Ok(USAGE.trim_end().to_owned()) };
     if url.starts_with("memory://") {
         let text = "a layer in memory ends at its process, and this is another one: nobody would hear of the event; \
                     give the URL of a layer that both reach, as redis://127.0.0.1:6379/0";
-        return Err(text.into());
+        return Err(Error::msg(text));
     }
     let event = parse(&event)?;
     channels::run(send(&Layer::from_url(&url)?, to, event))
 }
 
-fn parse(event: &str) -> Outcome<RawEvent> {
-    let json = serde_json::from_str(event).map_err(|error| format!("the event is not JSON: {error}"))?;
+fn parse(event: &str) -> Result<RawEvent> {
+    let json = serde_json::from_str(event).map_err(|error| Error::msg(format!("the event is not JSON: {error}")))?;
     Ok(RawEvent::from_json(json)?)
 }
 
 /// Sends it, and says what became of it.
-async fn send(layer: &Layer, to: To, event: impl IntoEvent) -> Outcome<String> {
+async fn send(layer: &Layer, to: To, event: impl IntoEvent) -> Result<String> {
     match to {
         To::Group(group) => {
             let report = layer.group_send(group, event).report().await?;
@@ -134,7 +126,7 @@ mod tests {
             assert_eq!(layer.receive("reader").await?.decode::<RawEvent>()?["text"], "rain");
             assert_eq!(send(&layer, To::Channel("reader".to_owned()), parse(event)?).await?, "sent");
             assert_eq!(layer.receive("reader").await?.name(), "news.flash");
-            Ok::<(), Box<dyn Error>>(())
+            Ok::<(), Error>(())
         })
         .unwrap_or_else(|error| panic!("{error}"));
     }

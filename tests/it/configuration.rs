@@ -80,7 +80,7 @@ fn a_layer_without_settings_for_tests_is_an_error_where_they_are_asked_for() {
 
 #[test]
 fn every_mistake_is_named_with_its_line() {
-    let known = "capacity, channel_capacity, expiry, group_expiry, presence_capacity, url";
+    let known = "capacity, channel_capacity, expiry, group_expiry, hosts, presence_capacity, url";
     for (text, error) in [
         ("[layers.x\n", "line 1: this is not TOML: unclosed table, expected `]`".to_owned()),
         ("\n[layer.x]\n", "line 2: there is no setting `layer` (there are: layers)".to_owned()),
@@ -113,7 +113,7 @@ fn every_mistake_is_named_with_its_line() {
         ),
         (
             "[layers.x]\nchannel_capacity = [1]\nurl = 'memory://'",
-            "line 2: `layers.x.channel_capacity` is to be a table of patterns and numbers, not a list".to_owned(),
+            "line 2: `layers.x.channel_capacity` is to be a table of patterns and numbers, not a list with 1".to_owned(),
         ),
         (
             "[layers.x]\nurl = 'memory://'\n[layers.x.channel_capacity]\n'a[' = 1",
@@ -126,16 +126,32 @@ fn every_mistake_is_named_with_its_line() {
         ("[layers.x]\nurl = 7", "line 2: `layers.x.url` is to be a text, not 7".to_owned()),
         (
             "[layers.x]\nurl = 'secret@host'",
-            "line 1: `layers.x.url` is to be a URL, as `memory://`, not a text without `://`".to_owned(),
+            "line 2: `layers.x.url` is to be a URL, as `memory://`, not a text without `://`".to_owned(),
         ),
         (
             "[layers.x]\nurl = 'memory://host'",
-            "line 1: `layers.x.url` is to be `memory://` and nothing behind it, not `memory://host`".to_owned(),
+            "line 2: `layers.x.url` is to be `memory://` and nothing behind it, not `memory://host`".to_owned(),
         ),
         (
             "[layers.x]\nurl = 'pigeon://secret@host'",
-            "line 1: no channel layer has the scheme `pigeon://` (there are: memory://, redis://, rediss://, \
-             redis+cluster://, rediss+cluster://, unix://)"
+            "line 2: `layers.x.url` has the scheme `pigeon://`, which no channel layer has (there are: memory://, redis://, \
+             rediss://, redis+cluster://, rediss+cluster://, unix://)"
+                .to_owned(),
+        ),
+        ("[layers.x]\nhosts = []", "line 2: `layers.x.hosts` is to be a list of URLs, not an empty one".to_owned()),
+        ("[layers.x]\nhosts = [7]", "line 2: `layers.x.hosts` is to be a list of texts, not a list with 7".to_owned()),
+        (
+            "[layers.x]\nurl = 'redis://h'\nhosts = ['redis://g']",
+            "line 3: `layers.x.hosts` is to be in the place of `url`, not beside it".to_owned(),
+        ),
+        (
+            "[layers.x]\nhosts = ['redis://h', 'secret@host']",
+            "line 2: `layers.x.hosts` is to be a URL, as `memory://`, not a text without `://`".to_owned(),
+        ),
+        (
+            "[layers.x]\nhosts = ['redis://h', 'pigeon://g']",
+            "line 2: `layers.x.hosts` has the scheme `pigeon://`, which no channel layer has (there are: memory://, \
+             redis://, rediss://, redis+cluster://, rediss+cluster://, unix://)"
                 .to_owned(),
         ),
     ] {
@@ -162,9 +178,9 @@ fn a_file_is_named_with_its_line() {
     let layers = LayersConfig::from_vars([over, named]).unwrap().layers().unwrap();
     assert_eq!(capacity(layers.get("default").unwrap(), "jobs"), 3);
 
-    std::fs::write(&path, "[layers.default]\nurl = 'memory://'\nhosts = 4").unwrap();
+    std::fs::write(&path, "[layers.default]\nurl = 'memory://'\nhost = 4").unwrap();
     let error = LayersConfig::read(&path).unwrap().layers().unwrap_err().to_string();
-    assert!(error.starts_with(&format!("{}:3: there is no setting `layers.default.hosts`", path.display())), "{error}");
+    assert!(error.starts_with(&format!("{}:3: there is no setting `layers.default.host`", path.display())), "{error}");
     std::fs::remove_file(&path).unwrap();
     let error = LayersConfig::read(&path).unwrap_err();
     assert_eq!(error.to_string(), format!("cannot read the channel layers from {}", path.display()));

@@ -41,6 +41,8 @@ async fn people_register_log_in_are_greeted_talk_and_log_out() {
         let refused = again.post(home, "/login", wrong).await;
         assert_eq!((refused.status, refused.body.contains("Wrong name or password.")), (403, true));
     }
+    let reloaded = again.get(home, "/login").await;
+    assert_eq!((reloaded.status, reloaded.header("location")), (303, Some("/")), "its address is no page");
     assert_eq!(again.post(home, "/login", "name=ann&password=correct+horse").await.status, 303);
     bob.post(home, "/register", "name=bob&password=battery+staple").await;
 

@@ -266,6 +266,7 @@ fn a_worker_reads_the_channels_that_it_is_told_and_refuses_those_that_nobody_rea
         let error = Worker::new(app.clone()).only(["mail", "mial"]).run_until(stopped).await.unwrap_err();
         assert_eq!(error.to_string(), "no consumer reads the channel `mial` (there are: jobs, mail, maps)");
 
+        logs::keep();
         let (stop, stopped) = oneshot::channel::<()>();
         let worker = rt::spawn(Worker::new(app).only(["mail", "maps"]).run_until(async {
             let _ = stopped.await;
@@ -273,6 +274,7 @@ fn a_worker_reads_the_channels_that_it_is_told_and_refuses_those_that_nobody_rea
         let mut both = [within(said.recv()).await.unwrap(), within(said.recv()).await.unwrap()];
         both.sort();
         assert_eq!(both, ["connect mail", "connect maps"]);
+        logs::wait_for(&["INFO serving route=maps consumer=it::worker::Jobs", r#"events=["job.run"]"#]).await;
         drop(stop);
         within(worker).await.unwrap().unwrap();
     });

@@ -113,7 +113,8 @@ impl Middleware for OriginValidator {
 pub struct AllowedHosts(OriginValidator);
 
 impl<const N: usize> From<[&str; N]> for AllowedHosts {
-    /// Allows these hosts, with any scheme and port; `.example.com` allows the hosts below it too, `*` everybody.
+    /// Allows these hosts, with any scheme and port; `.example.com` allows the hosts below it too, `*` everybody. As in
+    /// Channels, one with a scheme is a pattern of [`OriginValidator`]'s. What is none allows nobody, and the log says so.
     fn from(hosts: [&str; N]) -> Self {
         hosts.into_iter().collect()
     }
@@ -121,8 +122,12 @@ impl<const N: usize> From<[&str; N]> for AllowedHosts {
 
 impl<'a> FromIterator<&'a str> for AllowedHosts {
     fn from_iter<I: IntoIterator<Item = &'a str>>(hosts: I) -> Self {
-        let pattern = |host: &str| if host == "*" { Pattern::Any } else { Pattern::Host(Host::parse(host)) };
-        Self(OriginValidator(hosts.into_iter().map(pattern).collect()))
+        let pattern = |host| {
+            Pattern::parse(host)
+                .inspect_err(|error| tracing::warn!(%error, "a host of `AllowedHosts` allows nobody"))
+                .ok()
+        };
+        Self(OriginValidator(hosts.into_iter().filter_map(pattern).collect()))
     }
 }
 
@@ -137,6 +142,9 @@ impl Pattern {
         let wrong = |why| OriginError { pattern: pattern.to_owned(), why };
         if pattern == "*" {
             return Ok(Self::Any);
+        }
+        if pattern.contains('*') {
+            return Err(wrong("`*` stands alone; all hosts below a domain are `.example.com`"));
         }
         let Some((scheme, rest)) = pattern.split_once("://") else {
             let (host, _) = host_and_port(pattern).ok_or_else(|| wrong("its port is not a number"))?;
@@ -259,6 +267,16 @@ mod tests {
     }
 
     #[test]
+    fn allowed_hosts_are_the_same_patterns() {
+        let allows = |host, origin| AllowedHosts::from([host]).0.allows(Some(origin));
+        assert!(allows("example.com:8000", "https://example.com"), "the port counts only behind a scheme");
+        assert!(allows("https://example.com", "https://example.com"));
+        assert!(!allows("https://example.com", "http://example.com"));
+        assert!(!allows("*.example.com", "http://a.example.com"));
+        assert!(allows("*", "http://a.example.com"));
+    }
+
+    #[test]
     fn no_origin_is_allowed_only_to_everybody() {
         let nobody: [&str; 0] = [];
         assert!(!OriginValidator::new(nobody).unwrap().allows(Some("http://example.com")));
@@ -289,5 +307,9 @@ mod tests {
         assert_eq!(why("http://a:b"), "`http://a:b` is not an origin: its port is not a number");
         assert_eq!(why("http://a/b"), "`http://a/b` is not an origin: an origin has no path");
         assert_eq!(why(""), "`` is not an origin: it has no host");
+        assert_eq!(
+            why("*.allowed-domain.com"),
+            "`*.allowed-domain.com` is not an origin: `*` stands alone; all hosts below a domain are `.example.com`"
+        );
     }
 }

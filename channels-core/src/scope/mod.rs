@@ -6,57 +6,31 @@ mod demands;
 mod extensions;
 mod headers;
 mod owner;
+mod protocol;
+mod request;
 mod url_route;
 
 use std::net::SocketAddr;
 
-use actix_web::{
-    cookie::Cookie,
-    http::{
-        Method,
-        header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL},
-    },
-};
-use percent_encoding::percent_decode_str;
+use actix_web::http::Method;
 
 #[cfg(feature = "auth")]
 pub(crate) use self::demands::{Join, Still};
+use self::request::path_and_query;
 pub(crate) use self::{
     answer::Answer,
     deadline::{Alarm, Deadline},
     demands::Demands,
     owner::{Owner, PageAllowed},
+    request::decode,
 };
 pub use self::{
     extensions::Extensions,
     headers::Headers,
+    protocol::Protocol,
     url_route::{ArgError, UrlRoute},
 };
 use crate::{routing::Transports, server::Change};
-
-/// The kind of a connection; [`ProtocolTypeRouter`](crate::ProtocolTypeRouter) chooses by it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub enum Protocol {
-    /// A WebSocket.
-    Websocket,
-    /// An HTTP request.
-    Http,
-    /// A named channel that a worker serves.
-    Channel,
-}
-
-impl Protocol {
-    /// The name that Channels gives it: `websocket`, `http`, `channel`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Websocket => "websocket",
-            Self::Http => "http",
-            Self::Channel => "channel",
-        }
-    }
-}
 
 /// What is known of a connection: protocol, path, headers, addresses, URL arguments.
 ///
@@ -207,100 +181,16 @@ impl Scope {
         self
     }
 
-    /// The method of the request; that of a handshake is `GET`.
-    #[must_use]
-    pub fn method(&self) -> &Method {
-        &self.method
-    }
-
     /// The kind of the connection.
     #[must_use]
     pub fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    /// The path, percent-decoded, with its leading slash and with the root path.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// The path as the client wrote it.
-    #[must_use]
-    pub fn raw_path(&self) -> &str {
-        &self.raw_path
-    }
-
-    /// The query without its `?`, as the client wrote it; empty when there is none.
-    #[must_use]
-    pub fn query_string(&self) -> &str {
-        &self.query_string
-    }
-
-    /// The first value of `name` in the query, decoded as a form's field (`application/x-www-form-urlencoded`).
-    #[must_use]
-    pub fn query(&self, name: &str) -> Option<String> {
-        let pairs: Vec<(String, String)> = serde_urlencoded::from_str(&self.query_string).ok()?;
-        pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
-    }
-
     /// Where the application is mounted; empty at the top.
     #[must_use]
     pub fn root_path(&self) -> &str {
         &self.root_path
-    }
-
-    /// The request's headers.
-    #[must_use]
-    pub fn headers(&self) -> &Headers {
-        &self.headers
-    }
-
-    /// The first value of a header, if it is visible ASCII.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)
-    }
-
-    /// The cookies the client sent, percent-decoded; those that do not parse are left out.
-    pub fn cookies(&self) -> impl Iterator<Item = Cookie<'_>> {
-        self.headers
-            .get_all("Cookie")
-            .flat_map(|value| value.split(';'))
-            .filter_map(|cookie| Cookie::parse_encoded(cookie.trim()).ok())
-    }
-
-    /// The value of the first cookie of this name.
-    #[must_use]
-    pub fn cookie(&self, name: &str) -> Option<String> {
-        self.cookies().find(|cookie| cookie.name() == name).map(|cookie| cookie.value().to_owned())
-    }
-
-    /// Sets a cookie in the client, with the answer to the handshake: an acceptance, or a refusal by `connect`. Once that
-    /// is out, it does nothing. Channels' `CookieMiddleware.set_cookie`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use channels_core as channels;
-    /// # use channels::{Context, Result};
-    /// # async fn connect(cx: &mut Context) -> Result<()> {
-    /// use channels::actix_web::cookie::{Cookie, SameSite};
-    ///
-    /// let cookie = Cookie::build("theme", "dark").path("/").http_only(true).same_site(SameSite::Lax).finish();
-    /// cx.scope().set_cookie(&cookie);
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// When path or domain have characters that a header may not have; name and value are percent-encoded.
-    #[track_caller]
-    pub fn set_cookie(&self, cookie: &Cookie<'_>) {
-        match HeaderValue::try_from(cookie.encoded().to_string()) {
-            Ok(header) => self.answer.push(header),
-            Err(error) => panic!("cookie `{}` cannot be a header: {error}", cookie.name()),
-        }
     }
 
     /// The address of the client: of its end of the socket, or where that is a
@@ -346,27 +236,6 @@ impl Scope {
     #[must_use]
     pub fn server(&self) -> Option<SocketAddr> {
         self.server
-    }
-
-    /// The subprotocols the client offers, in its order of preference.
-    #[must_use]
-    pub fn subprotocols(&self) -> &[String] {
-        &self.subprotocols
-    }
-
-    /// Takes the first subprotocol with this prefix out of those that are offered, and out of the headers: what follows
-    /// the prefix is a secret, and must not be chosen as a subprotocol by mistake.
-    pub(crate) fn take_subprotocol(&mut self, prefix: &str) -> Option<String> {
-        let at = self.subprotocols.iter().position(|name| name.starts_with(prefix))?;
-        let taken = self.subprotocols.remove(at).split_off(prefix.len());
-        let offered = SEC_WEBSOCKET_PROTOCOL;
-        let others = self.headers.iter().filter(|(name, _)| **name != offered);
-        let mut headers: Vec<_> = others.map(|(name, value)| (name.clone(), value.clone())).collect();
-        if let Ok(left) = HeaderValue::try_from(self.subprotocols.join(", ")) {
-            headers.push((offered, left));
-        }
-        self.headers = headers.into_iter().collect();
-        Some(taken)
     }
 
     /// Values that middleware leaves for the consumer, by their type.
@@ -440,29 +309,6 @@ impl Scope {
             extensions: self.extensions.clone(),
         }
     }
-
-    /// Says whose connection this is, for a session over several requests
-    /// ([`Route::transports`](crate::routing::Route::transports)): the requests of somebody else, or of nobody, do not reach it
-    /// and are answered with 410. Middleware that finds out by itself who a client is calls it for every request;
-    /// [`AuthMiddleware`](crate::auth::AuthMiddleware) does.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use channels_core as channels;
-    /// # use channels::{Deny, Scope};
-    /// # struct ByKey;
-    /// # impl channels::Middleware for ByKey {
-    /// async fn before(&self, scope: Scope) -> Result<Scope, Deny> {
-    ///     let key = scope.header("X-Api-Key").map(str::to_owned).ok_or_else(Deny::forbidden)?;
-    ///     scope.set_owner(key);
-    ///     Ok(scope)
-    /// }
-    /// # }
-    /// ```
-    pub fn set_owner(&self, owner: impl Into<String>) {
-        self.owner.set(Some(owner.into()));
-    }
 }
 
 impl std::fmt::Debug for Scope {
@@ -474,56 +320,5 @@ impl std::fmt::Debug for Scope {
             .field("client", &self.client)
             .field("url_route", &self.url_route)
             .finish_non_exhaustive()
-    }
-}
-
-/// The path and the query of a request's target, which may be a whole URL (RFC 9112, section 3.2.2).
-fn path_and_query(uri: &str) -> (&str, &str) {
-    let uri = uri.split_once('#').map_or(uri, |(uri, _)| uri);
-    let (before, query) = uri.split_once('?').unwrap_or((uri, ""));
-    let path = match before.split_once("://") {
-        Some((scheme, rest)) if !scheme.contains('/') => rest.find('/').map_or("/", |at| &rest[at..]),
-        _ => before,
-    };
-    (path, query)
-}
-
-pub(crate) fn decode(raw: &str) -> String {
-    percent_decode_str(raw).decode_utf8().map_or_else(|_| raw.to_owned(), std::borrow::Cow::into_owned)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers<const N: usize>(pairs: [(&'static str, &'static str); N]) -> Headers {
-        pairs.into_iter().collect()
-    }
-
-    #[test]
-    fn path_is_decoded_and_query_is_not() {
-        let scope = Scope::websocket("/ws/a%20b/?x=%20&y=2");
-        assert_eq!((scope.path(), scope.raw_path(), scope.query_string()), ("/ws/a b/", "/ws/a%20b/", "x=%20&y=2"));
-        assert_eq!(scope.query("x").as_deref(), Some(" "));
-    }
-
-    #[test]
-    fn a_path_that_is_not_utf8_stays_as_it_was_written() {
-        assert_eq!(Scope::websocket("/%ff/").path(), "/%ff/");
-    }
-
-    #[test]
-    fn subprotocols_keep_the_clients_order_over_several_headers() {
-        let headers = headers([("sec-websocket-protocol", "chat, superchat"), ("sec-websocket-protocol", "last")]);
-        let scope = Scope::websocket("/").with_headers(headers);
-        assert_eq!(scope.subprotocols(), ["chat", "superchat", "last"]);
-    }
-
-    #[test]
-    fn cookies_are_parsed_and_broken_ones_left_out() {
-        let scope = Scope::websocket("/").with_headers(headers([("cookie", "a=1; broken; b=%E8%AF%BB")]));
-        assert_eq!(scope.cookie("a").as_deref(), Some("1"));
-        assert_eq!(scope.cookie("b").as_deref(), Some("读"));
-        assert_eq!(scope.cookies().count(), 2);
     }
 }

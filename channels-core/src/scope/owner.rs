@@ -5,6 +5,8 @@ use std::{
     rc::Rc,
 };
 
+use super::Scope;
+
 /// Who a session over several requests belongs to: only their requests reach it.
 #[derive(Clone, Default)]
 pub(crate) struct Owner(Rc<RefCell<Option<String>>>);
@@ -39,5 +41,30 @@ impl PageAllowed {
 
     pub(crate) fn is_allowed(&self) -> bool {
         self.0.get()
+    }
+}
+
+impl Scope {
+    /// Says whose connection this is, for a session over several requests
+    /// ([`Route::transports`](crate::routing::Route::transports)): the requests of somebody else, or of nobody, do not reach it
+    /// and are answered with 410. Middleware that finds out by itself who a client is calls it for every request;
+    /// [`AuthMiddleware`](crate::auth::AuthMiddleware) does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{Deny, Scope};
+    /// # struct ByKey;
+    /// # impl channels::Middleware for ByKey {
+    /// async fn before(&self, scope: Scope) -> Result<Scope, Deny> {
+    ///     let key = scope.header("X-Api-Key").map(str::to_owned).ok_or_else(Deny::forbidden)?;
+    ///     scope.set_owner(key);
+    ///     Ok(scope)
+    /// }
+    /// # }
+    /// ```
+    pub fn set_owner(&self, owner: impl Into<String>) {
+        self.owner.set(Some(owner.into()));
     }
 }

@@ -36,13 +36,13 @@ impl Asked {
 impl Drop for Asked {
     fn drop(&mut self) {
         let Self { method, path, peer, status, .. } = self;
-        let duration = self.at.elapsed();
+        let (duration, peer) = (self.at.elapsed(), peer.map(tracing::field::display));
         match status {
             Some(status) => {
-                tracing::info!(target: "channels::access", method, path, status, ?duration, ?peer, "http");
+                tracing::info!(target: "channels::access", method, path, status, ?duration, peer, "http");
             }
             None => {
-                tracing::info!(target: "channels::access", method, path, ?duration, ?peer, "http, given up by the client");
+                tracing::info!(target: "channels::access", method, path, ?duration, peer, "http, given up by the client");
             }
         }
     }

@@ -6,7 +6,10 @@ use actix_web::{
     http::header::{self, HeaderMap, HeaderValue},
 };
 
-use super::proxies::{Said, TrustedProxies};
+use super::{
+    Server,
+    proxies::{Said, TrustedProxies},
+};
 use crate::{
     Scope,
     scope::{Protocol, decode},
@@ -71,4 +74,46 @@ fn mounted_at(request: &HttpRequest) -> String {
     let root = matched.as_str();
     // actix-web leaves some characters encoded.
     decode(root[..root.len().saturating_sub(tail)].trim_end_matches('/'))
+}
+
+impl Server {
+    /// Believes these proxies when they say whose connection they pass on: [`Scope::client`](crate::Scope::client),
+    /// [`scheme`](crate::Scope::scheme), [`host`](crate::Scope::host), `peer_addr` of HTTP requests, the limit for each address
+    /// and the access log follow. Without it no such header is believed.
+    ///
+    /// actix-web's own `ConnectionInfo` reads the same headers and believes everybody: ask for `peer_addr`.
+    pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
+        self.front.proxies = Some(proxies);
+        self
+    }
+
+    /// The path below which a proxy shows the application, and which it leaves in the requests:
+    /// [`Scope::root_path`](crate::Scope::root_path), which the routers strip, as daphne's `--root-path`. HTTP services see the whole path.
+    ///
+    /// A [trusted proxy](Self::trusted_proxies) may say it for a request in the header `Daphne-Root-Path`; where the
+    /// application is [mounted](Self::mount), the place where it is mounted counts.
+    ///
+    /// # Panics
+    ///
+    /// When it is not empty and does not start with `/`.
+    #[track_caller]
+    pub fn root_path(mut self, path: impl Into<String>) -> Self {
+        let path = path.into();
+        assert!(path.is_empty() || path.starts_with('/'), "a root path starts with `/`, as `/chat`; it is `{path}`");
+        self.front.root_path = path;
+        self
+    }
+
+    /// What every answer says in its header `Server`. Without it there is no such header: strangers need not know what
+    /// serves them.
+    ///
+    /// # Panics
+    ///
+    /// When it has characters that a header may not have.
+    #[track_caller]
+    pub fn server_name(mut self, name: &str) -> Self {
+        let name = HeaderValue::from_str(name);
+        self.front.name = Some(name.expect("a server's name has no control characters"));
+        self
+    }
 }

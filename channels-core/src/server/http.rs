@@ -14,7 +14,7 @@ use actix_service::{IntoServiceFactory as _, ServiceFactory, ServiceFactoryExt a
 use actix_web::{dev::AppConfig, web::ServiceConfig};
 use tokio_util::sync::CancellationToken;
 
-use super::{Front, Listener, Socket, service, takeover::Io};
+use super::{Front, Listener, Socket, mount::service, takeover::Io};
 use crate::ProtocolTypeRouter;
 
 /// What is served on every address.

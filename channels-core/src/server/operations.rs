@@ -7,7 +7,7 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
-use super::{inspect, shutdown::Keepers};
+use super::{Server, inspect, shutdown::Keepers};
 use crate::Layers;
 
 /// The paths of what operators ask; none unless said.
@@ -45,5 +45,72 @@ impl Operations {
         if let Some(path) = &self.inspection {
             inspect::serve(service, path, keepers.clone(), layers.clone());
         }
+    }
+}
+
+impl Server {
+    /// Answers at this path with 200 as long as the process runs: for a supervisor's liveness probe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{ProtocolTypeRouter, Server};
+    /// # let app = ProtocolTypeRouter::new();
+    /// let server = Server::new(app).health("/healthz").readiness("/readyz").inspection("/inspect/");
+    /// ```
+    pub fn health(mut self, path: impl Into<String>) -> Self {
+        self.operations.health = Some(path.into());
+        self
+    }
+
+    /// Answers at this path with 200 while new connections are welcome and with 503 while the server
+    /// [drains](Self::drain): for a load balancer.
+    pub fn readiness(mut self, path: impl Into<String>) -> Self {
+        self.operations.readiness = Some(path.into());
+        self
+    }
+
+    /// Serves at this path `channels.js`, the client for browsers: `import { ChannelsSocket } from "/channels.js"`. See
+    /// [`client_script`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use channels_core as channels;
+    /// # use channels::{ProtocolTypeRouter, Server};
+    /// # let app = ProtocolTypeRouter::new();
+    /// let server = Server::new(app).client("/channels.js");
+    /// ```
+    pub fn client(mut self, path: impl Into<String>) -> Self {
+        self.operations.client = Some(path.into());
+        self
+    }
+
+    /// Answers at this path with the metrics in Prometheus' text format.
+    #[cfg(feature = "metrics")]
+    pub fn metrics(mut self, path: impl Into<String>, prometheus: crate::metrics::Prometheus) -> Self {
+        self.operations.metrics = Some((path.into(), prometheus));
+        self
+    }
+
+    /// Shows at this path, which ends with `/`, a page of connections, groups, members and queues of this process, which refreshes
+    /// itself, and at `data.json` behind it the same as JSON: 100 rows of each list, and others on demand, as the
+    /// guide's page *Deploying* says.
+    ///
+    /// # Untrusted input
+    ///
+    /// It tells paths, addresses and channel names to whoever asks. Keep it from strangers: serve it on an address of its
+    /// own, or deny the path in the proxy.
+    ///
+    /// # Panics
+    ///
+    /// When the path does not end with `/`.
+    #[track_caller]
+    pub fn inspection(mut self, path: impl Into<String>) -> Self {
+        let path = path.into();
+        assert!(path.ends_with('/'), "the path of the inspection page ends with `/`, as `/inspect/`; it is `{path}`");
+        self.operations.inspection = Some(path);
+        self
     }
 }

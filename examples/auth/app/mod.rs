@@ -5,8 +5,6 @@ mod pages;
 mod store;
 mod users;
 
-use std::error::Error;
-
 use actix_session::SessionMiddleware;
 use channels::{
     actix_web::cookie::Key,
@@ -21,7 +19,7 @@ use self::{
     users::{User, Users},
 };
 
-pub(crate) fn server(layer: Layer) -> Result<Server, Box<dyn Error>> {
+pub(crate) fn server(layer: Layer) -> Result<Server> {
     let users = Users::new()?;
     let layers = Layers::from(layer.clone());
 

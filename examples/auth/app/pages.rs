@@ -31,7 +31,9 @@ pub(crate) fn serve(config: &mut ServiceConfig, sessions: SessionMiddleware<Memo
         .route("/", get().to(home))
         .route("/register", post().to(register))
         .route("/login", post().to(log_in))
-        .route("/logout", post().to(log_out));
+        .route("/logout", post().to(log_out))
+        // Who loads the answer to a form again, by its address.
+        .route("/{form:register|login|logout}", get().to(async || to_home()));
     config.service(pages);
 }
 

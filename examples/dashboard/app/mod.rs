@@ -5,15 +5,13 @@ mod page;
 mod sampler;
 mod viewer;
 
-use std::error::Error;
-
 use channels::prelude::*;
 
 pub(crate) use self::sampler::Sampler;
 use self::{sampler::History, viewer::Viewer};
 
 /// The server, and what runs beside it.
-pub(crate) fn server(layer: Layer) -> Result<(Server, Sampler), Box<dyn Error>> {
+pub(crate) fn server(layer: Layer) -> Result<(Server, Sampler)> {
     let history = History::default();
     let viewer = {
         let history = history.clone();

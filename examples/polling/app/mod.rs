@@ -13,7 +13,7 @@ mod long_poll;
 mod page;
 mod visitors;
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 use channels::prelude::*;
 
@@ -38,7 +38,7 @@ impl Default for Patience {
     }
 }
 
-pub(crate) fn server(layer: Layer, patience: Patience) -> Result<Server, Box<dyn Error>> {
+pub(crate) fn server(layer: Layer, patience: Patience) -> Result<Server> {
     let visitors = Visitors::new(patience.away);
     let poll = |window| {
         let visitors = visitors.clone();

@@ -20,6 +20,7 @@ use channels::{
 };
 
 use crate::{
+    logs,
     store::Store,
     support::{Served, Socket, serve},
     visitor::Visitor,
@@ -348,6 +349,7 @@ async fn a_session_from_before_a_new_password_or_of_a_user_who_is_gone_is_a_stra
 
 #[test]
 fn what_needs_a_middleware_says_which_and_where_it_goes() {
+    logs::keep();
     channels::run(async {
         // No `AuthMiddleware`.
         let make = || Doorman(Users::default());
@@ -368,10 +370,45 @@ fn what_needs_a_middleware_says_which_and_where_it_goes() {
             "{said}"
         );
 
-        // Neither, where somebody must be logged in.
-        let mut client = WebsocketCommunicator::new(require_auth::<User>().wrap(make), "/");
+        // One for other users than those who are to be let in.
+        let other = require_auth::<String>().wrap(make);
+        let mut client = WebsocketCommunicator::new(AuthMiddleware::new(Users::default()).wrap(other), "/other-users/");
         assert_eq!(client.connect().await.unwrap().status, 500);
+        logs::wait_for(&["ERROR nobody can be let in", "`alloc::string::String` (but of type", "/other-users/"]).await;
+
+        // Neither, where somebody must be logged in: nobody is let in, and the log says it once.
+        let mut private = ProtocolTypeRouter::new();
+        private = private.websocket(require_auth::<User>().wrap(make));
+        for _ in 0..2 {
+            let mut client = WebsocketCommunicator::new(private.clone(), "/no-middleware/");
+            assert_eq!(client.connect().await.unwrap().status, 401);
+        }
+        let said = logs::with(&["nobody was let in so far", "put the middleware `AuthMiddleware`", "/no-middleware/"]);
+        assert_eq!(said.len(), 1, "{said:?}");
     });
+}
+
+#[channels::test]
+async fn strangers_are_401_behind_a_middleware_of_ones_own_too() {
+    struct RemoteUser;
+
+    impl Middleware for RemoteUser {
+        async fn before(&self, mut scope: Scope) -> Result<Scope, Deny> {
+            if let Some(name) = scope.header("X-Remote-User").map(str::to_owned) {
+                let user = User { id: name.clone(), password: String::new() };
+                scope.set_user(name, user).map_err(|_| Deny::forbidden())?;
+            }
+            Ok(scope)
+        }
+    }
+
+    let app = || (RemoteUser, require_auth::<User>()).wrap(|| Doorman(Users::default()));
+    let answer = WebsocketCommunicator::new(app(), "/").connect().await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.headers.get("WWW-Authenticate")), (401, Some("Bearer")));
+    let mut client = WebsocketCommunicator::new(app(), "/").header(("X-Remote-User", "dora"));
+    assert!(client.connect().await.unwrap().accepted);
+    client.send_to("who").await.unwrap();
+    assert_eq!(client.receive_text_from().await.unwrap(), "dora");
 }
 
 #[channels::test]

@@ -215,7 +215,88 @@ fn a_file_says_what_the_options_say() {
     let text = |keys| format!("[layers.x]\nurl = 'redis://127.0.0.1:1'\nsymmetric_encryption_keys = {keys}");
     assert!(LayersConfig::parse(&text("['new', 'old']")).unwrap().layers().is_ok());
     let error = LayersConfig::parse(&text("['new', 7]")).unwrap().layers().err().unwrap();
-    assert_eq!(error.to_string(), "line 3: `layers.x.symmetric_encryption_keys` is to be a list of texts, not a list");
+    assert_eq!(
+        error.to_string(),
+        "line 3: `layers.x.symmetric_encryption_keys` is to be a list of texts, not a list with 7"
+    );
+}
+
+#[cfg(feature = "toml")]
+#[tokio::test]
+async fn a_file_may_name_several_hosts() {
+    use channels::layer::LayersConfig;
+
+    let (first, second) = (RedisServer::start(), RedisServer::with(&["--requirepass", "secret"]));
+    let hosts = [first.url(), format!("unix://{}?pass=secret&db=2", second.socket().display())];
+    let file = format!("[layers.default]\nhosts = {hosts:?}\nmode = 'core'\nprefix = 'shop'");
+    let by_file = LayersConfig::parse(&file).unwrap().layers().unwrap().get("default").unwrap().clone();
+    let options = RedisOptions::hosts(hosts.clone()).prefix("shop");
+    let by_options = Layer::new(RedisChannelLayer::new(options).unwrap());
+    let channels = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    for channel in channels {
+        by_file.send(channel, event!({"type": "told"})).await.unwrap();
+    }
+    for (host, database) in [(&hosts[0], "db0:keys="), (&hosts[1], "db2:keys=")] {
+        let mut connection = redis::Client::open(host.as_str()).unwrap().get_connection().unwrap();
+        let keys: String = redis::cmd("INFO").arg("keyspace").query(&mut connection).unwrap();
+        assert!(keys.contains(database), "the channels are spread over both: {keys}");
+    }
+    for channel in channels {
+        assert_eq!(within(by_options.receive(channel)).await.unwrap().name(), "told");
+    }
+}
+
+#[cfg(feature = "toml")]
+#[test]
+fn what_is_wrong_in_a_file_is_said_with_its_key_and_line() {
+    use std::error::Error;
+
+    use channels::layer::LayersConfig;
+
+    for (settings, text, cause) in [
+        (
+            "hosts = ['redis://127.0.0.1:1', 'redis://127.0.0.1:2?mode=core']",
+            "line 2: there is no setting `layers.x.hosts[1].mode` (there are: none)",
+            None,
+        ),
+        (
+            "hosts = ['unix:///run/redis.sock?database=1']",
+            "line 2: there is no setting `layers.x.hosts[0].database` (there are: db, pass, user)",
+            None,
+        ),
+        (
+            "mode = 'core'\nhosts = [\n'redis://127.0.0.1:1',\n'redis+cluster://:secret@127.0.0.1:2']",
+            "line 3: `layers.x.hosts` makes no layer over redis",
+            Some(
+                "`redis+cluster://127.0.0.1:2` is a cluster, which only `RedisLayer` can use; name single brokers for this \
+                 layer",
+            ),
+        ),
+        (
+            "mode = 'core'\nurl = 'redis://:secret@127.0.0.1:port'",
+            "line 3: `layers.x.url` makes no layer over redis",
+            Some("`redis://127.0.0.1:port` is not the address of a redis host, as redis://127.0.0.1:6379 is"),
+        ),
+        (
+            "url = 'redis://127.0.0.1:1'\nmode = 'pubsub'\nprefix = 'two words'",
+            "line 4: `layers.x.prefix` makes no layer over redis",
+            Some("prefix `two words` cannot begin a channel's name: at most 16 ASCII letters, digits, `-`, `_`, `.`"),
+        ),
+        (
+            "url = 'redis://127.0.0.1:1'\nmode = 'fast'",
+            "line 3: `layers.x.mode` is to be `own`, `core` or `pubsub`, not `fast`",
+            None,
+        ),
+        (
+            "hosts = ['memory://', 'memory://']",
+            "line 2: `layers.x.hosts` is to be of several brokers, not of a layer in \
+          memory, which is in this process alone",
+            None,
+        ),
+    ] {
+        let error = LayersConfig::parse(&format!("[layers.x]\n{settings}")).unwrap().layers().err().unwrap();
+        assert_eq!((error.to_string().as_str(), error.source().map(ToString::to_string).as_deref()), (text, cause));
+    }
 }
 
 #[test]
@@ -235,7 +316,7 @@ fn a_layer_is_made_from_a_url() {
     let error = Layer::from_url("amqp://x").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "layer: no channel layer has the scheme `amqp://` (there are: memory://, redis://, rediss://, \
+        "layer: `url` has the scheme `amqp://`, which no channel layer has (there are: memory://, redis://, rediss://, \
          redis+cluster://, rediss+cluster://, unix://)"
     );
 }

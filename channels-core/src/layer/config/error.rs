@@ -1,6 +1,6 @@
 //! What can be wrong in a configuration of layers.
 
-use std::{error::Error, io, path::PathBuf};
+use std::{io, path::PathBuf};
 
 use thiserror::Error;
 
@@ -64,10 +64,12 @@ pub enum LayersConfigError {
         got: String,
     },
     /// No layer has this scheme: correct the URL.
-    #[error("{place}: no channel layer has the scheme `{scheme}://` (there are: {known})")]
+    #[error("{place}: `{key}` has the scheme `{scheme}://`, which no channel layer has (there are: {known})")]
     UnknownScheme {
         /// Where.
         place: String,
+        /// The key of the URL.
+        key: String,
         /// What stands before `://`.
         scheme: String,
         /// The schemes that there are.
@@ -78,20 +80,10 @@ pub enum LayersConfigError {
     MissingFeature {
         /// Where.
         place: String,
-        /// A file, or a scheme.
+        /// A file, or the key of a URL and its scheme.
         what: String,
         /// The feature.
         feature: &'static str,
-    },
-    /// The layer cannot be made of its settings.
-    #[error("{place}: the layer `{alias}` cannot be made")]
-    Layer {
-        /// Where.
-        place: String,
-        /// The layer's alias.
-        alias: String,
-        /// What the layer says.
-        source: Box<dyn Error + Send + Sync>,
     },
     /// The layer has no settings for tests: add a table `[layers.<alias>.test]`, or the variable.
     #[error(
@@ -104,10 +96,12 @@ pub enum LayersConfigError {
     },
     /// The Redis layer cannot be made: its source says what to correct.
     #[cfg(feature = "redis")]
-    #[error("{place}: a layer over redis cannot be made")]
+    #[error("{place}: `{key}` makes no layer over redis")]
     Redis {
         /// Where it stands.
         place: String,
+        /// The key.
+        key: String,
         /// What is wrong.
         source: crate::layer::redis::RedisOptionsError,
     },

@@ -53,6 +53,9 @@ const FILE_VARIABLE: &str = "CHANNEL_LAYERS";
 /// symmetric_encryption_keys = ["a new secret", "an old one"] # a URL has one
 /// serializer_format = "msgpack"      # or json
 /// random_prefix_length = 12          # bytes
+///
+/// [layers.shards]
+/// hosts = ["redis://10.0.0.1:6379/1", "redis://10.0.0.2:6379/1"] # several brokers: Channels' hosts, in its order
 /// ```
 ///
 /// # The environment
@@ -111,7 +114,7 @@ impl LayersConfig {
     /// assert_eq!(
     ///     config.layers().unwrap_err().to_string(),
     ///     "line 3: there is no setting `layers.default.capcity` \
-    ///      (there are: capacity, channel_capacity, expiry, group_expiry, presence_capacity, url)"
+    ///      (there are: capacity, channel_capacity, expiry, group_expiry, hosts, presence_capacity, url)"
     /// );
     /// # Ok::<(), channels::layer::LayersConfigError>(())
     /// ```
@@ -225,7 +228,7 @@ impl Layer {
     ///
     /// let layer = Layer::from_url("memory://?capacity=500&expiry=10")?;
     /// let error = Layer::from_url("carrier-pigeon://").unwrap_err();
-    /// assert!(error.to_string().contains("no channel layer has the scheme `carrier-pigeon://`"));
+    /// assert!(error.to_string().contains("the scheme `carrier-pigeon://`, which no channel layer has"));
     /// # Ok::<(), channels::layer::LayersConfigError>(())
     /// ```
     ///

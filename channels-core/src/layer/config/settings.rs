@@ -27,7 +27,10 @@ impl Value {
             Self::Number(number) => number.clone(),
             Self::Bool(bool) => bool.to_string(),
             Self::Table(_) => "a table".to_owned(),
-            Self::List(_) => "a list".to_owned(),
+            Self::List(values) => match values.iter().find(|value| !matches!(value, Self::Text(_))) {
+                Some(value) => format!("a list with {}", value.describe()),
+                None => "a list".to_owned(),
+            },
             Self::Other(what) => (*what).to_owned(),
         }
     }
@@ -69,8 +72,13 @@ impl Settings {
         })
     }
 
+    /// Where a key stands that is still there.
+    pub(super) fn place_of(&self, key: &str) -> String {
+        let setting = self.settings.iter().find(|setting| setting.key == key);
+        setting.map_or(&self.place, |setting| &setting.place).clone()
+    }
+
     /// Texts; a URL has one.
-    #[cfg(feature = "redis")]
     pub(super) fn texts(&mut self, key: &'static str) -> Result<Option<Vec<String>>, LayersConfigError> {
         let text = |value: &Value| match value {
             Value::Plain(text) | Value::Text(text) => Some(text.clone()),
@@ -167,7 +175,7 @@ impl Settings {
             return Err(LayersConfigError::Twice { place, key });
         }
         self.known.sort_unstable();
-        let known = self.known.join(", ");
+        let known = if self.known.is_empty() { "none".to_owned() } else { self.known.join(", ") };
         Err(LayersConfigError::UnknownKey { place, key, known })
     }
 }

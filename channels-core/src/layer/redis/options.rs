@@ -170,8 +170,8 @@ impl RedisOptions {
         self
     }
 
-    /// How many random bytes tell equal messages apart, 12 unless said otherwise; only
-    /// [`RedisChannelLayer`](super::RedisChannelLayer) has them.
+    /// How many random bytes tell equal messages apart, 12 unless said otherwise: equal ones that wait in one queue of the
+    /// broker would be one. [`RedisPubSubChannelLayer`](super::RedisPubSubChannelLayer) has no queues there, and does without.
     pub fn random_prefix_length(mut self, bytes: usize) -> Self {
         self.random_prefix_length = bytes;
         self

@@ -28,6 +28,19 @@ pub async fn what_is_sent_to_a_channel_is_received_there_once(make: Make) {
     assert!(waiting(&subject.far, &subject.near, &second).await.is_empty());
 }
 
+/// Events that are equal are as many events as were sent.
+pub async fn equal_events_are_told_apart(make: Make) {
+    let subject = ready(&make, small()).await;
+    let channel = channel(&subject, "test-channel-4").await;
+    for sender in [&subject.far, &subject.far, &subject.near] {
+        sender.send(channel.as_str(), numbered(7)).await.expect("there is room");
+    }
+    for _ in 0..3 {
+        assert_eq!(next(&subject.near, &channel).await, 7);
+    }
+    assert!(waiting(&subject.far, &subject.near, &channel).await.is_empty());
+}
+
 #[derive(Serialize, Deserialize, PartialEq, Clone, Debug)]
 struct TestMessage {
     text: String,

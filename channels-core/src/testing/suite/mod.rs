@@ -26,8 +26,8 @@ pub use self::{
     },
     delivery::{
         a_flushed_layer_has_forgotten_events_and_groups, a_typed_event_arrives_as_what_it_was,
-        events_of_one_sender_arrive_in_order, handles_work_on_threads_that_know_nothing_of_actix,
-        what_is_sent_to_a_channel_is_received_there_once,
+        equal_events_are_told_apart, events_of_one_sender_arrive_in_order,
+        handles_work_on_threads_that_know_nothing_of_actix, what_is_sent_to_a_channel_is_received_there_once,
     },
     groups::{
         a_group_tells_its_members, nothing_that_is_sent_after_a_join_is_missed,
@@ -203,6 +203,7 @@ macro_rules! layer_suite {
             what_is_sent_to_a_channel_is_received_there_once
             a_typed_event_arrives_as_what_it_was
             events_of_one_sender_arrive_in_order
+            equal_events_are_told_apart
             handles_work_on_threads_that_know_nothing_of_actix
             a_flushed_layer_has_forgotten_events_and_groups
             what_is_sent_to_a_group_reaches_its_members_and_nobody_else

@@ -71,7 +71,7 @@ impl RedisLayer {
         let codec = Codec {
             format: options.serializer_format,
             crypt: options.crypt.clone(),
-            random_prefix: 0,
+            random_prefix: options.random_prefix_length,
             ttl: None,
             limit: options.max_message_size,
         };
