@@ -90,7 +90,7 @@ async fn our_own_layer_drops_bodies_that_are_none() {
     let (layer, prefix) = layer(&[], RedisLayer::new).await;
     let channel = format!("{prefix}:{{room}}");
     are_logged_once(&layer, &channel, |body| {
-        let _: () = raw().publish(&channel, [&[b'f'; NODE], body].concat()).unwrap();
+        let _: () = raw().publish(&channel, [&[b'f'; NODE], random_prefix().as_slice(), body].concat()).unwrap();
     })
     .await;
     let _: () = raw().publish(&channel, b"short").unwrap();
