@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::TcpListener,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -16,7 +15,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::client_async;
 
 use super::{
-    server::{prefix, shared},
+    server::{free_port, prefix, shared},
     until_ready,
 };
 use crate::support::{Socket, within};
@@ -31,9 +30,7 @@ impl Django {
     fn start(layer: &Value) -> Self {
         let root = env!("CARGO_MANIFEST_DIR");
         let python = format!("{root}/target/django/bin/python");
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = free.local_addr().expect("it has one").port();
-        drop(free);
+        let port = free_port();
         let child = Command::new(&python)
             .args(["-m", "daphne", "-b", "127.0.0.1", "-p", &port.to_string(), "asgi:application"])
             .current_dir(format!("{root}/tests/django"))

@@ -79,7 +79,7 @@ impl RedisServer {
     pub(crate) fn unblock(&self) {
         wait_until("nobody waits", || {
             let clients: String = ask(self.port, &["CLIENT", "LIST"]).expect("it can");
-            let Some(client) = clients.lines().find(|client| client.contains(" cmd=bzpopmin ")) else { return false };
+            let Some(client) = clients.lines().find(|client| client.contains(" cmd=bzpopmin")) else { return false };
             let id = client.split(['=', ' ']).nth(1).expect("it begins with `id=`");
             ask::<bool>(self.port, &["CLIENT", "UNBLOCK", id, "ERROR"]).expect("it can")
         });
@@ -107,7 +107,7 @@ fn redis_server() -> Command {
 
 /// A port that nobody has, below those that the system gives to connections: what is free when it is asked for is free still when a
 /// server takes it. Each is given once by this process, and others most likely begin elsewhere.
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(fastrand::u16(..12_000)));
     loop {
         let port = 20_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 12_000;
@@ -123,7 +123,7 @@ fn ask<T: redis::FromRedisValue>(port: u16, command: &[&str]) -> redis::RedisRes
     redis::cmd(command[0]).arg(&command[1..]).query(&mut connection)
 }
 
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+pub(super) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + 3 * DEADLINE;
     while !is_so() {
         assert!(Instant::now() < deadline, "{what}");
@@ -160,6 +160,15 @@ impl Trio {
             wait_until("a Sentinel does not know the others", || knows("SENTINELS", 2) && knows("REPLICAS", 2));
         }
         Self { master, sentinels, _replicas: replicas }
+    }
+
+    /// Whether a Sentinel knows another master by now.
+    pub(crate) fn has_chosen(&self) -> impl Fn() -> bool + Send + use<> {
+        let sentinels: Vec<_> = self.sentinels.iter().map(|sentinel| sentinel.port).collect();
+        let old = self.master.port.to_string();
+        let address = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"];
+        let names_another = move |port| ask::<Vec<String>>(port, &address).is_ok_and(|at| at.last() != Some(&old));
+        move || sentinels.iter().any(|port| names_another(*port))
     }
 }
 
@@ -226,6 +235,16 @@ impl SixNodes {
     pub(crate) fn kill_master_of(&mut self, key: &str) {
         let master = self.0.iter_mut().find(|node| ask::<u64>(node.port, &["ZCARD", key]).is_ok());
         master.expect("a node has it").kill();
+    }
+
+    /// Whether another node serves a key by now, and all that live know that every slot is served.
+    pub(crate) fn has_chosen(&self, key: &'static str) -> impl Fn() -> bool + Send + use<> {
+        let ports: Vec<_> = self.0.iter().map(|node| node.port).collect();
+        move || {
+            let mut living = ports.iter().filter(|port| TcpStream::connect(("127.0.0.1", **port)).is_ok());
+            ports.iter().any(|port| ask::<u64>(*port, &["ZCARD", key]).is_ok())
+                && living.all(|port| says(*port, &["CLUSTER", "INFO"], "cluster_state:ok"))
+        }
     }
 
     /// Gives the slot of a key to another master, as when a cluster grows. What is in it stays behind and is lost.
