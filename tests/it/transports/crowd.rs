@@ -32,8 +32,12 @@ async fn a_thousand_long_pollers_in_one_room_receive_each_of_a_hundred_broadcast
     let routes = URLRouter::new([path("ws/", || Member).transports([LongPoll])]).unwrap();
     let layer = Layer::new(InMemoryChannelLayer::default());
     let server = Server::new(ProtocolTypeRouter::new().websocket(routes)).layers(layer.clone());
-    // Shorter than the patience of these tests: it takes a while until the last is in.
-    let config = Config { poll_window: Duration::from_secs(5), ..Config::default() };
+    // Shorter than the patience of these tests, since it takes a while until the last is in; and long enough for a busy machine.
+    let config = Config {
+        poll_window: Duration::from_secs(15),
+        handshake_timeout: Duration::from_secs(60),
+        ..Config::default()
+    };
     let server = serve(server.config(config).workers(2));
     let mut pollers = JoinSet::new();
     for _ in 0..POLLERS {
