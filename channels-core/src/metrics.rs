@@ -8,7 +8,7 @@
 //! | `channels_inputs_total` | counter | consumer | messages of clients |
 //! | `channels_events_total` | counter | consumer | events given to handlers; pure handlers' are counted as deliveries only |
 //! | `channels_deliveries_total` | counter | consumer | messages on their way to clients |
-//! | `channels_dropped_total` | counter | consumer, cause | messages and events that were dropped, as [`Counts`](crate::server::Counts) has them: `slow`, `full`, `expired`, `gone` |
+//! | `channels_dropped_total` | counter | consumer, cause | messages and events that were dropped, as [`Counts`] has them: `slow`, `full`, `expired`, `gone` |
 //! | `channels_failures_total` | counter | consumer | hooks that failed, panicked or were cancelled |
 //! | `channels_hook_seconds` | histogram | consumer, hook | how long a hook took, its waiting included |
 //! | `channels_event_lag_seconds` | histogram | consumer | how long an event was in this process before its handler began: since it was sent here, or came from the broker. Pure handlers' are not counted |
