@@ -31,9 +31,9 @@ impl Server {
     }
 
     /// Listens on one more address with TLS. HTTP/2 and HTTP/1.1 are offered (ALPN, RFC 7301), unless the configuration
-    /// names protocols itself; a WebSocket is HTTP/1.1, which browsers know. [`tls_from_pem`] makes a configuration.
+    /// names protocols itself; a WebSocket is HTTP/1.1, which browsers know. [`tls_from_pem`](super::tls_from_pem) makes a configuration.
     ///
-    /// A TLS handshake that takes longer than [`Config::handshake_timeout`] is given up.
+    /// A TLS handshake that takes longer than [`Config::handshake_timeout`](crate::Config::handshake_timeout) is given up.
     ///
     /// # Errors
     ///
@@ -62,7 +62,7 @@ impl Server {
     /// another kind. The file is removed when the server has stopped.
     ///
     /// A connection has no address there, neither the client's nor the server's, unless the proxy is
-    /// [trusted](TrustedProxies::unix_sockets) and names the client.
+    /// [trusted](super::TrustedProxies::unix_sockets) and names the client.
     ///
     /// # Examples
     ///

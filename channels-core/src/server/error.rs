@@ -63,7 +63,7 @@ pub enum ConfigError {
     /// `#[actix_web::main]`, or an actix-web server.
     #[error("this thread has no runtime for sessions; run it with `channels::run(…)` or `#[actix_web::main]`")]
     NoRuntime,
-    /// The server was told no address: call [`Server::bind`].
+    /// The server was told no address: call [`Server::bind`](crate::Server::bind).
     #[error("the server has no address; call `.bind(\"127.0.0.1:8000\")`")]
     NoAddress,
     /// The server failed while it ran.

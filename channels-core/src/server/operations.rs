@@ -72,7 +72,7 @@ impl Server {
     }
 
     /// Serves at this path `channels.js`, the client for browsers: `import { ChannelsSocket } from "/channels.js"`. See
-    /// [`client_script`].
+    /// [`client_script`](super::client_script).
     ///
     /// # Examples
     ///
