@@ -6,6 +6,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![allow(rustdoc::private_intra_doc_links, reason = "this page is a map of the private modules, too")]
 
+mod after;
 mod close;
 mod frame;
 mod once;

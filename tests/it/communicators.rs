@@ -164,6 +164,23 @@ async fn an_application_that_does_not_answer_is_a_timeout_and_can_still_be_disco
     client.vanish().await.unwrap();
 }
 
+/// Never decides.
+struct Undecided;
+
+impl Middleware for Undecided {
+    async fn before(&self, _: Scope) -> Result<Scope, Deny> {
+        std::future::pending().await
+    }
+}
+
+#[actix_web::test]
+async fn middleware_that_does_not_decide_is_a_timeout() {
+    tokio::time::pause();
+    let mut client = WebsocketCommunicator::new(Undecided.wrap(|| Dead), "/");
+    let error = tokio::time::timeout(Duration::from_secs(60), client.connect()).await.expect("in time").unwrap_err();
+    assert_eq!(error.to_string(), "nothing came within 1s");
+}
+
 /// Says how it sees its connection.
 struct ScopeOf;
 

@@ -63,7 +63,7 @@ async fn seen(served: &Served, headers: &[(&'static str, &str)]) -> String {
 // daphne: test_websocket, test_http_request (X-Forwarded-For ignored)
 #[tokio::test]
 async fn headers_of_an_untrusted_peer_change_nothing() {
-    for server in [mirror(), mirror().trusted_proxies(trusting(&["10.0.0.0/8"]).unix_sockets())] {
+    for server in [mirror(), mirror().trusted_proxies(trusting(&["10.0.0.0/8"]).unix_sockets().root_path())] {
         let served = serve(server);
         for headers in [
             &[("x-forwarded-for", "203.0.113.7"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "evil.example")]
@@ -173,6 +173,11 @@ async fn plain_http_sees_the_client_as_its_peer() {
 #[tokio::test]
 async fn the_root_path_is_the_servers_unless_a_trusted_proxy_has_another() {
     let served = serve(mirror().root_path("/app").trusted_proxies(trusting(&["127.0.0.1"])));
+    assert_eq!(seen(&served, &[("daphne-root-path", "/evil")]).await, "loopback ws 127.0.0.1 /app");
+    served.stop().await;
+    let served = serve(mirror().root_path("/app").trusted_proxies(trusting(&["127.0.0.1"]).root_path()));
+    let two = [("daphne-root-path", "/evil"), ("daphne-root-path", "/shown")];
+    assert_eq!(seen(&served, &two).await, "loopback ws 127.0.0.1 /shown");
     assert_eq!(seen(&served, &[]).await, "loopback ws 127.0.0.1 /app");
     assert_eq!(seen(&served, &[("daphne-root-path", "/caf%C3%A9")]).await, "loopback ws 127.0.0.1 /café");
     assert_eq!(seen(&served, &[("daphne-root-path", "no-slash")]).await, "loopback ws 127.0.0.1 /app");

@@ -12,6 +12,8 @@ use channels::{
     testing::WebsocketCommunicator,
 };
 
+use futures_util::FutureExt;
+
 use crate::{
     store::Store,
     support::{Served, Socket, serve, within},
@@ -44,6 +46,10 @@ impl Consumer for Clerk {
                 Ok("removed".to_owned())
             }
             ["keys"] => Ok(session.keys().join(" ")),
+            ["give-up"] => Ok(match session.save().now_or_never() {
+                Some(_) => "saved at once".to_owned(),
+                None => "given up".to_owned(),
+            }),
             ["save"] => session.save().await.map(|()| "saved".to_owned()),
             ["reload"] => session.reload().await.map(|()| "reloaded".to_owned()),
             ["renew"] => {
@@ -261,6 +267,28 @@ async fn a_store_that_fails_is_tried_again() {
     store.is_broken(false);
     assert_eq!(asked(&mut socket, "save").await, "saved");
     assert_eq!(visitor.get(served.address, "/session/get/name").await.body, "bob");
+}
+
+#[tokio::test]
+async fn what_was_being_saved_when_nobody_waited_any_more_is_saved_later() {
+    let store = Store::default();
+    let served = shop(&store);
+    let mut visitor = Visitor::default();
+    visitor.get(served.address, "/session/set/name/ann").await;
+    let mut socket = visitor.socket(&served, "/ws/").await.unwrap();
+    store.hang(true);
+    assert_eq!(asked(&mut socket, "set name bob").await, "set");
+    assert_eq!(asked(&mut socket, "give-up").await, "given up");
+    store.hang(false);
+    assert_eq!(asked(&mut socket, "get name").await, "bob");
+    assert_eq!(asked(&mut socket, "save").await, "saved");
+    assert_eq!(visitor.get(served.address, "/session/get/name").await.body, "bob");
+    store.hang(true);
+    assert_eq!(asked(&mut socket, "purge").await, "purged");
+    assert_eq!(asked(&mut socket, "give-up").await, "given up");
+    store.hang(false);
+    assert_eq!(asked(&mut socket, "save").await, "saved");
+    assert_eq!(store.keys(), [""; 0]);
 }
 
 #[test]

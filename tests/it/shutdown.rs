@@ -3,6 +3,7 @@
 use std::{
     env,
     process::Stdio,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,7 +11,7 @@ use channels::{Config, InMemoryChannelLayer, Layer, prelude::*};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
 };
 
 use crate::{
@@ -167,6 +168,38 @@ async fn handshakes_are_answered_with_503_while_the_server_drains() {
     }
     let disconnect = "deciding disconnect 1012 (the server restarts) by server in class, room";
     assert!(told.iter().any(|line| line == disconnect), "{told:?}");
+}
+
+/// Tells that a handshake is here, and lets it wait.
+struct Gate(mpsc::UnboundedSender<()>, Arc<Semaphore>);
+
+impl Middleware for Gate {
+    async fn before(&self, scope: Scope) -> Result<Scope, Deny> {
+        let _ = self.0.send(());
+        self.1.acquire().await.expect("it is not closed").forget();
+        Ok(scope)
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_is_in_middleware_when_the_drain_begins_is_refused() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let (ends, _ended) = mpsc::unbounded_channel();
+    let gate = Arc::new(Semaphore::new(1));
+    let app = Gate(tell, gate.clone()).wrap(move || Timed(ends.clone()));
+    let server = serve(Server::new(ProtocolTypeRouter::new().websocket(app)).workers(1));
+    let mut client = Raw::open(server.address, "/").await;
+    told.recv().await.unwrap();
+    let mut late = Raw::connect(server.address).await;
+    late.write(raw::handshake("/", "")).await;
+    within(told.recv()).await.unwrap();
+    let stopped = server.stop();
+    // Its close frame is not answered yet, so the server still drains.
+    assert_eq!(client.close().await.0, RESTART.0);
+    gate.add_permits(1);
+    assert_eq!(late.response().await.status, 503);
+    client.write(frame(FIN | CLOSE, RESTART.0.to_be_bytes())).await;
+    stopped.await;
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ pub(crate) struct Store(Arc<Shared>);
 struct Shared {
     sessions: Mutex<HashMap<String, Values>>,
     broken: AtomicBool,
+    hangs: AtomicBool,
 }
 
 impl Store {
@@ -45,6 +46,11 @@ impl Store {
         self.0.broken.store(broken, Ordering::SeqCst);
     }
 
+    /// Answers no question that comes meanwhile.
+    pub(crate) fn hang(&self, hangs: bool) {
+        self.0.hangs.store(hangs, Ordering::SeqCst);
+    }
+
     fn check(&self) -> Result<(), BoxError> {
         if self.0.broken.load(Ordering::SeqCst) { Err("out of order".into()) } else { Ok(()) }
     }
@@ -54,6 +60,9 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl SessionStore for Store {
     async fn load(&self, key: &SessionKey) -> Result<Option<Values>, LoadError> {
+        if self.0.hangs.load(Ordering::SeqCst) {
+            std::future::pending().await
+        }
         self.check().map_err(|error| LoadError::Other(anyhow::Error::from_boxed(error)))?;
         Ok(self.0.sessions.lock().unwrap().get(key.as_ref()).cloned())
     }

@@ -8,7 +8,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{Auth, AuthError, By, Credentials, Current, backend::Users, kick, proof::Proof, users, view};
-use crate::{Close, CloseCode, Context, Result, Scope, scope::Deadline};
+use crate::{Close, CloseCode, Context, Result, Scope, after::after, scope::Deadline};
 
 /// Makes this user the connection's, and the session's, which is saved at once. Channels' `login`.
 ///
@@ -68,15 +68,18 @@ async fn log_in<U: 'static>(cx: &mut Context, credentials: Credentials<U>) -> Re
 ///
 /// # Errors
 ///
-/// When the session's store fails. The connection is nobody's even then.
+/// When the channel layer fails to leave the user's group, or the session's store fails. The connection is nobody's even
+/// then, and the session is ended although the layer failed.
 pub async fn logout(cx: &mut Context) -> Result<()> {
-    leave(cx).await?;
+    let left = leave(cx).await;
     cx.scope().owner.set(None);
     if let Ok(session) = cx.scope().session().cloned() {
         session.purge();
-        session.save().await?;
+        let saved = session.save().await;
+        left?;
+        return Ok(saved?);
     }
-    Ok(())
+    left
 }
 
 /// The connection's user as the session and the backend know them now; `None` when nobody is logged in, or not any more.
@@ -154,7 +157,7 @@ pub async fn authenticate<U: 'static>(cx: &mut Context, token: &str) -> Result<b
 pub fn expect_login(cx: &mut Context, within: Duration) {
     if cx.scope().user_id().is_none() {
         let close = Close::new(CloseCode::CREDENTIALS_EXPIRED, "nobody logged in in time");
-        cx.set_deadline(Some(Deadline { at: Instant::now() + within, close }));
+        cx.set_deadline(Some(Deadline { at: after(Instant::now(), within), close }));
     }
 }
 
@@ -206,8 +209,8 @@ fn set(scope: &mut Scope, current: Option<Current>) {
 /// When credentials that hold until `expires` close the connection.
 pub(super) fn deadline(expires: SystemTime) -> Deadline {
     let left = expires.duration_since(SystemTime::now()).unwrap_or_default();
-    // What is further away than a clock can tell is as good as never.
-    let at =
-        Instant::now().checked_add(left).unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400 * 365 * 30));
-    Deadline { at, close: Close::new(CloseCode::CREDENTIALS_EXPIRED, "the credentials have expired") }
+    Deadline {
+        at: after(Instant::now(), left),
+        close: Close::new(CloseCode::CREDENTIALS_EXPIRED, "the credentials have expired"),
+    }
 }

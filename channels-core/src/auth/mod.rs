@@ -150,6 +150,7 @@ impl Scope {
         let id = id.into();
         let join = Join { group: kick::group(&id)?, still: Box::new(|_| Box::pin(async { Ok(true) })) };
         self.demands.joins.push(join);
+        self.owner.set(Some(id.clone()));
         let users = Auth::of(self).and_then(|auth| auth.users.clone());
         let current = Some(Current { user: Rc::new(user), id, by: By::Other });
         self.extensions_mut().insert(Auth { users, current });

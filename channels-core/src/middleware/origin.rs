@@ -146,19 +146,25 @@ impl Pattern {
         if pattern.contains('*') {
             return Err(wrong("`*` stands alone; all hosts below a domain are `.example.com`"));
         }
-        let Some((scheme, rest)) = pattern.split_once("://") else {
-            let (host, _) = host_and_port(pattern).ok_or_else(|| wrong("its port is not a number"))?;
+        let (scheme, rest) = match pattern.split_once("://") {
+            Some((scheme, rest)) => (Some(scheme), rest),
+            None => (None, pattern),
+        };
+        if rest.contains('/') {
+            return Err(wrong("an origin has no path"));
+        }
+        if rest.contains(['@', '\\', '?', '#']) || rest.contains(char::is_whitespace) {
+            return Err(wrong("an origin is a host, and a scheme and a port if need be"));
+        }
+        let (host, port) = host_and_port(rest).ok_or_else(|| wrong("its port is not a number"))?;
+        let Some(scheme) = scheme else {
             return match host {
                 "" => Err(wrong("it has no host")),
                 host => Ok(Self::Host(Host::parse(host))),
             };
         };
-        let (host, port) = host_and_port(rest).ok_or_else(|| wrong("its port is not a number"))?;
         if scheme.is_empty() || host.is_empty() {
             return Err(wrong("it has no scheme or no host"));
-        }
-        if host.contains('/') {
-            return Err(wrong("an origin has no path"));
         }
         let scheme = scheme.to_ascii_lowercase();
         Ok(Self::Origin { port: port.or_else(|| default_port(&scheme)), host: Host::parse(host), scheme })
@@ -302,10 +308,20 @@ mod tests {
 
     #[test]
     fn a_pattern_that_is_none_is_an_error_that_names_it() {
-        let why = |pattern| OriginValidator::new([pattern]).unwrap_err().to_string();
+        let why = |pattern: &str| OriginValidator::new([pattern]).unwrap_err().to_string();
         assert_eq!(why("http://"), "`http://` is not an origin: it has no scheme or no host");
         assert_eq!(why("http://a:b"), "`http://a:b` is not an origin: its port is not a number");
         assert_eq!(why("http://a/b"), "`http://a/b` is not an origin: an origin has no path");
+        assert_eq!(why("a/b"), "`a/b` is not an origin: an origin has no path");
+        for (before, after) in [("http://", ""), ("", ""), ("", ":80")] {
+            for host in ["x@a", "a?b", "a#b", "a\\b", "a b", " a", "a\t"] {
+                let pattern = format!("{before}{host}{after}");
+                assert!(
+                    why(&pattern).ends_with("an origin is a host, and a scheme and a port if need be"),
+                    "{pattern}"
+                );
+            }
+        }
         assert_eq!(why(""), "`` is not an origin: it has no host");
         assert_eq!(
             why("*.allowed-domain.com"),

@@ -275,12 +275,10 @@ impl Session {
         if !self.is_changed() {
             return Ok(());
         }
-        let (changes, fate, known) = {
-            let state = &mut *self.state.borrow_mut();
-            (Rc::new(std::mem::take(&mut state.changes)), std::mem::take(&mut state.fate), !state.stored.is_empty())
-        };
+        let known = !self.state.borrow().stored.is_empty();
+        let mut unsaved = Unsaved::take(&self.state);
         let passed = self.pass({
-            let changes = changes.clone();
+            let (changes, fate) = (unsaved.changes.clone(), unsaved.fate);
             Rc::new(move |session| {
                 let gone = known && fate == Fate::Kept && session.entries().is_empty();
                 if !gone {
@@ -290,13 +288,7 @@ impl Session {
             })
         });
         let result = passed.await;
-        if let Err(SessionError::Store { .. }) = result {
-            // To be tried again. What was changed since stands over it.
-            let state = &mut *self.state.borrow_mut();
-            let mut undone = HashMap::clone(&changes);
-            undone.extend(std::mem::take(&mut state.changes));
-            (state.changes, state.fate) = (undone, state.fate.max(fate));
-        }
+        unsaved.answered = !matches!(result, Err(SessionError::Store { .. }));
         result
     }
 
@@ -323,6 +315,36 @@ impl Session {
         }
         state.stored = passed.values.ok_or(SessionError::Gone)?;
         Ok(())
+    }
+}
+
+/// What is on its way to the store. Without an answer, because the store failed or nobody waited for it, it is to be saved
+/// again.
+struct Unsaved<'a> {
+    state: &'a RefCell<State>,
+    changes: Rc<HashMap<String, Option<String>>>,
+    fate: Fate,
+    answered: bool,
+}
+
+impl<'a> Unsaved<'a> {
+    fn take(state: &'a RefCell<State>) -> Self {
+        let taken = &mut *state.borrow_mut();
+        let (changes, fate) = (Rc::new(std::mem::take(&mut taken.changes)), std::mem::take(&mut taken.fate));
+        Self { state, changes, fate, answered: false }
+    }
+}
+
+impl Drop for Unsaved<'_> {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        // What was changed since stands over it.
+        let state = &mut *self.state.borrow_mut();
+        let mut undone = HashMap::clone(&self.changes);
+        undone.extend(std::mem::take(&mut state.changes));
+        (state.changes, state.fate) = (undone, state.fate.max(self.fate));
     }
 }
 

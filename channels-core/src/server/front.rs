@@ -90,8 +90,9 @@ impl Server {
     /// The path below which a proxy shows the application, and which it leaves in the requests:
     /// [`Scope::root_path`](crate::Scope::root_path), which the routers strip, as daphne's `--root-path`. HTTP services see the whole path.
     ///
-    /// A [trusted proxy](Self::trusted_proxies) may say it for a request in the header `Daphne-Root-Path`; where the
-    /// application is [mounted](Self::mount), the place where it is mounted counts.
+    /// A [trusted proxy](Self::trusted_proxies) may say it for a request in the header `Daphne-Root-Path`, after
+    /// [`TrustedProxies::root_path`](crate::server::TrustedProxies::root_path); where the application is
+    /// [mounted](Self::mount), the place where it is mounted counts.
     ///
     /// # Panics
     ///

@@ -44,6 +44,7 @@ pub struct TrustedProxies {
     networks: Arc<[IpNet]>,
     unix_sockets: bool,
     forwarded: bool,
+    root_path: bool,
 }
 
 /// What a proxy that is believed says of a client.
@@ -76,7 +77,7 @@ impl TrustedProxies {
             network.ok_or_else(|| ConfigError::Proxy { network: text.to_owned() })
         };
         let networks = networks.into_iter().map(network).collect::<Result<_, _>>()?;
-        Ok(Self { networks, unix_sockets: false, forwarded: false })
+        Ok(Self { networks, unix_sockets: false, forwarded: false, root_path: false })
     }
 
     /// The same, and whoever connects by a unix socket.
@@ -93,6 +94,15 @@ impl TrustedProxies {
         self
     }
 
+    /// The same proxies, which say in `Daphne-Root-Path` below which path they show the application:
+    /// [`Server::root_path`](crate::Server::root_path). Of several such lines the last counts, which is the nearest proxy's.
+    /// Say it only when every one of them sets the header: one that does not passes on what a client wrote there.
+    #[must_use]
+    pub fn root_path(mut self) -> Self {
+        self.root_path = true;
+        self
+    }
+
     fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.networks.iter().any(|network| network.contains(&address))
@@ -105,7 +115,7 @@ impl TrustedProxies {
         }
         let hops = if self.forwarded { forwarded(headers) } else { x_forwarded(headers) };
         let (client, hop) = self.walk(&hops);
-        let root_path = lines(headers, "daphne-root-path").next().map(decode);
+        let root_path = lines(headers, "daphne-root-path").last().filter(|_| self.root_path).map(decode);
         Some(Said {
             client,
             secure: hop.proto.and_then(secure),

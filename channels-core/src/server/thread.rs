@@ -242,6 +242,10 @@ impl ServerThread {
         port: &Rc<Port>,
         transport: Box<dyn Transport>,
     ) -> Result<Opening, Box<HttpResponse>> {
+        // It may have begun while the handshake was in middleware; who comes now would not be told.
+        if self.keepers.is_draining() {
+            return Err(unavailable("the server is stopping").into());
+        }
         let guest = self.admit(&scope, config)?;
         if endpoint.class().protocol != scope.protocol() {
             return Err(failed(endpoint, &"its route is one of another protocol").into());

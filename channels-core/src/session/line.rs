@@ -19,7 +19,7 @@ use super::{
     state::Phase,
     stats::Hook,
 };
-use crate::{Close, Deny, Message, event::Envelope, frame::Incoming, transport::Transport};
+use crate::{Close, Deny, Message, after::after, event::Envelope, frame::Incoming, transport::Transport};
 
 /// A client that broke a rule is read from for this long at most, so that the close frame which tells it so is not lost
 /// to a reset of the connection.
@@ -134,7 +134,7 @@ impl Line {
                 return Poll::Ready(done);
             }
             let Some(ending) = self.port.ending() else { return Poll::Pending };
-            let deadline = ending.at + self.port.config.hook_grace;
+            let deadline = after(ending.at, self.port.config.hook_grace);
             let grace = grace.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
             if ending.cut.get() == Cut::Now || grace.as_mut().poll(task).is_ready() {
                 return Poll::Ready(Ran::Cut);
@@ -147,7 +147,7 @@ impl Line {
     /// Runs the last hook: the connection has ended, only the hook's own time bounds it.
     pub(super) async fn run_last<T>(&mut self, hook: impl Future<Output = T>, bound: Duration) -> Ran<T> {
         let mut hook = pin!(hook);
-        let mut bound = pin!(sleep_until(Instant::now() + bound));
+        let mut bound = pin!(sleep_until(after(Instant::now(), bound)));
         let port = self.port.clone();
         let ran = poll_fn(|task| match self.poll_hook(hook.as_mut(), task) {
             Poll::Pending => bound.as_mut().poll(task).map(|()| Ran::Cut),

@@ -224,10 +224,10 @@ impl ApplicationCommunicator {
     ///
     /// # Errors
     ///
-    /// [`TestError::NoRoute`] when no consumer takes the scope, [`TestError::Refused`] when middleware refused it. Of a
-    /// consumer that has ended already it is no error.
+    /// [`TestError::NoRoute`] when no consumer takes the scope, [`TestError::Refused`] when middleware refused it,
+    /// [`TestError::Timeout`] when middleware does not decide. Of a consumer that has ended already it is no error.
     pub async fn send_input(&mut self, input: impl Into<Input>) -> Result<(), TestError> {
-        self.start().await?;
+        within(self.timeout, self.start()).await??;
         match &self.state {
             State::Running(running) | State::Closed(_, running) => {
                 running.tell(match input.into() {
@@ -260,7 +260,7 @@ impl ApplicationCommunicator {
     ///
     /// As [`receive_output`](Self::receive_output).
     pub async fn receive_output_within(&mut self, wait: Duration) -> Result<Output, TestError> {
-        self.start().await?;
+        within(wait, self.start()).await??;
         let close = match &mut self.state {
             State::Running(running) => match within(wait, next(running)).await? {
                 Output::Close(close) => close,
@@ -290,7 +290,8 @@ impl ApplicationCommunicator {
     ///
     /// [`TestError::Timeout`] when it does not end within the time that it is given, and that its hooks have.
     pub async fn wait(&mut self) -> Result<(), TestError> {
-        let patience = self.timeout + self.config.hook_grace + self.config.disconnect_timeout;
+        let patience =
+            self.timeout.saturating_add(self.config.hook_grace).saturating_add(self.config.disconnect_timeout);
         match &mut self.state {
             State::Running(running) | State::Closed(_, running) => within(patience, running.ended()).await?,
             State::Refused(..) => Ok(()),

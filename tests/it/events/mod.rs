@@ -388,6 +388,22 @@ async fn events_of_one_sender_keep_their_order_whatever_handles_them() {
 }
 
 #[tokio::test]
+async fn a_pure_handler_that_fails_for_an_event_that_waited_is_counted() {
+    quiet_panics();
+    let layer = layer();
+    let server = serve_on_two(&layer, || Mixed);
+    let mut member = server.connect("/").await;
+    layer.group_send("mixed", event!({"type": "slow", "n": 1})).await.unwrap();
+    let waits = event!({"type": "failing", "how": "error"});
+    assert_eq!(layer.group_send("mixed", waits).report().await.unwrap().delivered, 1);
+    layer.group_send("mixed", event!({"type": "slow", "n": 2})).await.unwrap();
+    for answer in ["slow 1", "slow 2"] {
+        assert_eq!(member.text().await, answer);
+    }
+    assert_eq!(layer.dropped().gone, 1);
+}
+
+#[tokio::test]
 async fn a_pure_handler_that_fails_is_logged_once_and_harms_no_member() {
     logs::keep();
     quiet_panics();

@@ -4,14 +4,18 @@ use std::sync::Mutex;
 
 use channels::{
     Layer, Middleware,
-    auth::{AuthMiddleware, Credentials, UserBackend, disconnect_user},
+    auth::{self, AuthMiddleware, AuthMiddlewareStack, Credentials, UserBackend, disconnect_user},
     layer::redis::{RedisChannelLayer, RedisLayer, RedisOptions},
+    middleware::Sessions,
     prelude::*,
-    testing::WebsocketCommunicator,
+    testing::{StubBroker, WebsocketCommunicator},
 };
 
-use super::server::{prefix, shared};
-use crate::support::DEADLINE;
+use super::{
+    server::{prefix, shared},
+    supervision::until_ready,
+};
+use crate::{store::Store, support::DEADLINE};
 
 static BANNED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -42,6 +46,38 @@ struct Quiet;
 
 #[consumer]
 impl Consumer for Quiet {}
+
+/// Logs in when it is opened, and out when it is told something.
+#[derive(Default)]
+struct Visit;
+
+#[consumer]
+impl Consumer for Visit {
+    async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+        auth::login(cx, "ann".to_owned()).await
+    }
+
+    async fn receive(&mut self, cx: &mut Context, _: Text) -> Result<()> {
+        let failed = auth::logout(cx).await.is_err();
+        cx.send(format!("{failed} {:?}", cx.scope().user_id()))
+    }
+}
+
+#[channels::actix_web::test]
+async fn a_logout_ends_the_session_while_the_broker_is_away() {
+    let (broker, store) = (StubBroker::default(), Store::default());
+    let layer = Layer::new(RedisLayer::new(RedisOptions::drivers([broker.driver()])).unwrap());
+    until_ready(&layer, true).await;
+    let app = AuthMiddlewareStack::new(Sessions::new(store.sessions()), Everybody).wrap(Visit::default);
+    let mut client = WebsocketCommunicator::new(app, "/").layers(layer.clone()).timeout(DEADLINE);
+    assert!(client.connect().await.unwrap().accepted);
+    assert_eq!(store.keys().len(), 1);
+    broker.stop();
+    until_ready(&layer, false).await;
+    client.send_to("out").await.unwrap();
+    assert_eq!(client.receive_text_from().await.unwrap(), "true None");
+    assert_eq!(store.keys(), [""; 0]);
+}
 
 async fn connected(layer: &Layer, name: &str) -> WebsocketCommunicator {
     let app = AuthMiddleware::new(Everybody).wrap(Quiet::default);

@@ -54,6 +54,30 @@ async fn a_session_is_not_reached_by_somebody_else() {
     }
 }
 
+/// Takes a client's word for which user it is.
+struct Known;
+
+impl Middleware for Known {
+    async fn before(&self, mut scope: Scope) -> Result<Scope, Deny> {
+        if let Some(name) = scope.header("X-Name").map(str::to_owned) {
+            scope.set_user(name, ()).map_err(|_| Deny::forbidden())?;
+        }
+        Ok(scope)
+    }
+}
+
+#[tokio::test]
+async fn a_session_of_a_user_whom_middleware_sets_is_not_reached_by_another() {
+    let routes = URLRouter::new([path("ws/", Known.wrap(Echo::default)).transports([LongPoll])]).unwrap();
+    let house = serve(Server::new(ProtocolTypeRouter::new().websocket(routes)).workers(2));
+    let (_, opened) = status(&house, "POST", "X-Name: ann\r\n", "").await;
+    let opened: serde_json::Value = serde_json::from_str(&opened).unwrap();
+    let session = format!("Channels-Session: {}\r\n", opened["session"].as_str().unwrap());
+    let batch = r#"{"from": 1, "messages": ["mine"]}"#;
+    assert_eq!(status(&house, "POST", &format!("{session}X-Name: bob\r\n"), batch).await.0, 410);
+    assert_eq!(status(&house, "POST", &format!("{session}X-Name: ann\r\n"), batch).await.0, 200);
+}
+
 /// Becomes somebody else's, and says so.
 #[derive(Default)]
 struct Leaver;

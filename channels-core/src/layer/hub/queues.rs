@@ -12,7 +12,7 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{Page, QueueRow};
-use crate::{event::Envelope, layer::ChannelName};
+use crate::{after::after, event::Envelope, layer::ChannelName};
 
 pub(super) struct Queues {
     expiry: Duration,
@@ -55,7 +55,7 @@ impl Queues {
     /// Adds an event, or fails when the channel holds `capacity` of them.
     pub(super) fn push(&self, channel: &ChannelName, event: Arc<Envelope>, capacity: usize) -> Result<(), ()> {
         self.swept(|state| {
-            let deadline = Instant::now() + self.expiry;
+            let deadline = after(Instant::now(), self.expiry);
             state.sweep_at.get_or_insert(deadline);
             let queue = state.queues.entry(channel.clone()).or_default();
             if queue.events.len() >= capacity {
@@ -199,6 +199,13 @@ mod tests {
 
     fn count(queues: &Queues) -> usize {
         queues.state().queues.len()
+    }
+
+    #[test]
+    fn what_expires_never_is_kept() {
+        let (queues, name) = (Queues::new(Duration::MAX), ChannelName::new("test-channel").unwrap());
+        queues.push(&name, event(), 1).unwrap();
+        assert!(queues.pop(&name).now_or_never().is_some());
     }
 
     #[test]

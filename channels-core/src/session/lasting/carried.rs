@@ -8,7 +8,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::kept::Kept;
-use crate::{Config, server::Guest};
+use crate::{Config, after::after, server::Guest};
 
 /// What is kept for a client that may come back, and since when it has been away.
 #[derive(Default)]
@@ -44,13 +44,13 @@ impl Carried {
 
     /// How long the client may be away. Whoever has opened a session and does not come for it has gone.
     pub(super) fn patience(&self, config: &Config) -> Duration {
-        let patience = config.poll_window * 3 / 2;
+        let patience = config.poll_window.saturating_mul(3) / 2;
         if self.visited.get() { patience } else { patience.min(config.handshake_timeout) }
     }
 
     /// When the client has been away for too long, if it is away.
     pub(in crate::session) fn away_until(&self, config: &Config) -> Option<Instant> {
-        self.away.get().map(|since| since + self.patience(config))
+        self.away.get().map(|since| after(since, self.patience(config)))
     }
 
     pub(in crate::session) fn bytes(&self) -> usize {

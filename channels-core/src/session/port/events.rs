@@ -92,11 +92,16 @@ impl Port {
 
     /// Sends what a pure handler makes of an event that had to wait; `false` when the consumer has none for it.
     pub(crate) fn send_pure(self: &Rc<Self>, event: &Envelope) -> bool {
-        match self.render(event) {
+        let delivery = match self.render(event) {
             Rendered::NotPure => return false,
-            Rendered::Failed => {}
-            Rendered::Made(shared) => {
-                self.write_shared(shared);
+            Rendered::Failed => Delivery::Gone,
+            Rendered::Made(shared) => self.write_shared(shared),
+        };
+        if let Some(place) = self.place.get() {
+            match delivery {
+                Delivery::Delivered => {}
+                Delivery::Gone => place.hub.count_gone(1),
+                Delivery::Full(_) | Delivery::Slow(_) => place.hub.count_full(1),
             }
         }
         true
