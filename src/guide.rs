@@ -2,8 +2,8 @@
 //!
 //! - [`tutorial`]: four parts, to be read in order. Start here.
 //! - [`topics`]: one page for each part of the framework, to be looked up.
-//! - [`reference`](mod@reference): close codes and statuses, what a channel layer promises, and where to find what Django
-//!   Channels has.
+//! - [`reference`](mod@reference): close codes and statuses, transports on the wire, what a channel layer promises, performance,
+//!   and where to find what Django Channels has.
 //! - [`architecture`]: a message's way from one client to the others, and what is bounded on it.
 //!
 //! Every block of Rust in these pages is compiled, and run where that needs no network, by `cargo test --doc`.

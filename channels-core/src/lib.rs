@@ -1,4 +1,4 @@
-//! The runtime of the [`channels`](https://docs.rs/channels) crate, which re-exports what a user needs of it.
+//! The runtime of the `channels` crate, which re-exports what a user needs of it.
 //!
 //! The modules stand in the order in which a message meets them: [`server`] accepts, [`transport`] frames, [`routing`]
 //! chooses a consumer and fills its [`scope`], a [`session`] owns it, [`event`](mod@event) dispatch calls its handlers, and the

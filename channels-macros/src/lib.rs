@@ -1,4 +1,4 @@
-//! The macros of the [`channels`](https://docs.rs/channels) crate, which re-exports them: use them from there.
+//! The macros of the `channels` crate, which re-exports them: use them from there.
 //!
 //! | macro | stands on | does |
 //! |---|---|---|

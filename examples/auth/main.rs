@@ -1,8 +1,8 @@
 //! Register, log in, talk, log out: `cargo run --example auth`, then open the address that it prints.
 //!
 //! A page greets by name, a socket refuses strangers, and logging out closes it, in every window. `HOST` and `PORT`, or
-//! `--host` and `--port`, say where it listens; 127.0.0.1:8000 unless said otherwise. With `--layer redis://…` logging out
-//! closes sockets in other processes as well.
+//! `--host` and `--port`, say where it listens; 127.0.0.1:8000 unless said otherwise. Sessions, their key and the users
+//! are this process's own: it is one process, and forgets them when it ends.
 
 mod app;
 #[path = "../chatroom/args.rs"]

@@ -45,8 +45,8 @@ impl Route {
     /// WebSocket alone. Of nested routes the inner one has the last word.
     ///
     /// All are served at the route's one path, and `channels.js` tries one after the other. A request by a transport that
-    /// the route does not offer is answered with 405. What goes over the wire is on [a page of its
-    /// own](https://docs.rs/channels/latest/channels/guide/reference/transports/).
+    /// the route does not offer is answered with 405. What goes over the wire is on a page of the
+    /// guide, `guide::reference::transports`.
     ///
     /// # Examples
     ///
