@@ -13,7 +13,7 @@ use channels::{
 
 use super::{
     server::{prefix, shared},
-    supervision::until_ready,
+    until_ready,
 };
 use crate::{store::Store, support::DEADLINE};
 
