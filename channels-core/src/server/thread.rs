@@ -48,7 +48,9 @@ pub(super) struct ServerThread {
     roster: Roster,
     flusher: Flusher,
     /// Handshakes that wait for an answer.
-    handshakes: Cell<usize>,
+    handshakes: Rc<Cell<usize>>,
+    /// Sockets that close and whose session is over, or was never there: connections that are in no roster.
+    pub(super) closing: Rc<Cell<usize>>,
 }
 
 impl ServerThread {
@@ -74,7 +76,8 @@ impl ServerThread {
             home,
             roster,
             flusher: Flusher::start(),
-            handshakes: Cell::new(0),
+            handshakes: Rc::default(),
+            closing: Rc::default(),
         })
     }
 
@@ -208,7 +211,7 @@ impl ServerThread {
         endpoint: &Endpoint,
         port: &Port,
     ) -> Result<Accept, Box<HttpResponse>> {
-        let _handshake = self.begin_handshake();
+        let _handshake = Counted::one_of(&self.handshakes);
         let timeout = port.config.handshake_timeout;
         let answer = poll_fn(|task| opening.poll_answer(task));
         let response = match tokio::time::timeout(timeout, answer).await {
@@ -246,6 +249,7 @@ impl ServerThread {
         if self.keepers.is_draining() {
             return Err(unavailable("the server is stopping").into());
         }
+        self.admit_handshake(&scope, config)?;
         let guest = self.admit(&scope, config)?;
         if endpoint.class().protocol != scope.protocol() {
             return Err(failed(endpoint, &"its route is one of another protocol").into());
@@ -257,14 +261,22 @@ impl ServerThread {
         Ok(Opening::new(port.clone(), life))
     }
 
-    /// Refuses a handshake that is over a limit.
-    fn admit(&self, scope: &Scope, config: &Config) -> Result<Option<Guest>, Box<HttpResponse>> {
+    /// Refuses a handshake that is over a limit, whatever comes of it; counts it until what is returned is dropped.
+    pub(super) fn admit_handshake(&self, scope: &Scope, config: &Config) -> Result<Counted, Box<HttpResponse>> {
         let sizes = scope.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
         if sizes.sum::<usize>() > config.max_header_size {
             let text = format!("the header fields are over {} bytes", config.max_header_size);
             return Err(HttpResponse::RequestHeaderFieldsTooLarge().body(text).into());
         }
-        if self.roster.len() >= config.max_connections || self.handshakes.get() >= config.max_handshakes {
+        if self.closing.get() >= config.max_connections || self.handshakes.get() >= config.max_handshakes {
+            return Err(unavailable("the server is full").into());
+        }
+        Ok(Counted::one_of(&self.handshakes))
+    }
+
+    /// Refuses a handshake that would make one more connection than there may be.
+    pub(super) fn admit(&self, scope: &Scope, config: &Config) -> Result<Option<Guest>, Box<HttpResponse>> {
+        if self.roster.len() + self.closing.get() >= config.max_connections {
             return Err(unavailable("the server is full").into());
         }
         let (Some(limit), Some(client)) = (config.max_connections_per_address, scope.client()) else { return Ok(None) };
@@ -273,18 +285,6 @@ impl ServerThread {
             let text = format!("your address has {limit} connections already");
             HttpResponse::TooManyRequests().insert_header((header::RETRY_AFTER, "1")).body(text).into()
         })
-    }
-
-    /// Counts a handshake until what is returned is dropped.
-    fn begin_handshake(&self) -> impl Drop + use<'_> {
-        struct Handshake<'a>(&'a Cell<usize>);
-        impl Drop for Handshake<'_> {
-            fn drop(&mut self) {
-                self.0.update(|count| count - 1);
-            }
-        }
-        self.handshakes.update(|count| count + 1);
-        Handshake(&self.handshakes)
     }
 
     /// Lets a session go on that has accepted: on the client's socket if it can be had, else as the body of the answer.
@@ -306,6 +306,22 @@ impl ServerThread {
             }
         }
         answer.set_body(BoxBody::new(opening.into_body(encoder)))
+    }
+}
+
+/// Counts one until it is dropped.
+pub(super) struct Counted(Rc<Cell<usize>>);
+
+impl Counted {
+    pub(super) fn one_of(count: &Rc<Cell<usize>>) -> Self {
+        count.update(|count| count + 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.update(|count| count - 1);
     }
 }
 

@@ -6,18 +6,22 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{DeserializeOwned, Error as _, MapAccess, Visitor},
+    de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
     ser::SerializeMap as _,
 };
 
 use crate::{Close, Message};
+
+/// How many messages a client's batch may have: each costs some bytes more than it has, and an empty one has none.
+pub(crate) const MAX_MESSAGES: usize = 1_024;
 
 /// Several messages, the first of which has this number.
 #[derive(Serialize, Deserialize, Default, Debug)]
 pub(crate) struct Batch {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) from: u64,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// What is read has one more than [`MAX_MESSAGES`] at most; what is written has as many as there are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "messages")]
     pub(crate) messages: Vec<Said>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ack: Option<u64>,
@@ -28,6 +32,31 @@ pub(crate) struct Batch {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+/// Keeps one more than there may be, so that it is known that there are too many.
+fn messages<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Said>, D::Error> {
+    struct Messages;
+
+    impl<'de> Visitor<'de> for Messages {
+        type Value = Vec<Said>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of messages")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Said>, A::Error> {
+            let mut messages = Vec::new();
+            while messages.len() <= MAX_MESSAGES {
+                let Some(said) = list.next_element()? else { return Ok(messages) };
+                messages.push(said);
+            }
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(messages)
+        }
+    }
+
+    deserializer.deserialize_seq(Messages)
 }
 
 /// A message: a text is a string, a binary message `{"b": "<base64>"}`.
@@ -153,6 +182,14 @@ mod tests {
         assert_eq!(batch.messages[1], Said(Message::from(vec![0, 1, 2])));
         assert_eq!(json(&batch), text);
         assert_eq!(json(&Batch::default()), "{}");
+    }
+
+    #[test]
+    fn of_too_many_messages_one_more_than_there_may_be_is_kept() {
+        for (count, kept) in [(1_024, 1_024), (1_025, 1_025), (400_000, 1_025)] {
+            let batch: Batch = serde_json::from_value(serde_json::json!({ "messages": vec![""; count] })).unwrap();
+            assert_eq!(batch.messages.len(), kept);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::batch::{Batch, parse};
+use super::batch::{Batch, MAX_MESSAGES, parse};
 use crate::{Close, CloseCode, Message, Scope};
 
 /// The subprotocol.
@@ -51,6 +51,10 @@ impl Frame {
         match message {
             Message::Binary(bytes) => Ok(Self::Binary(bytes)),
             Message::Text(text) => match parse::<Batch>(text.as_bytes()) {
+                Some(batch) if batch.messages.len() > MAX_MESSAGES => {
+                    let why = format!("the batch has more than {MAX_MESSAGES} messages");
+                    Err(Close::new(CloseCode::MESSAGE_TOO_BIG, why))
+                }
                 Some(batch) if !batch.messages.is_empty() || batch.ack.is_some() => Ok(Self::Batch(batch)),
                 _ => Err(Close::new(CloseCode::INVALID_PAYLOAD, "the frame is not one of `channels.v1`")),
             },

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     echo::Echo,
     raw::{FIN, Raw, TEXT, frame, handshake},
-    support::{serve, within},
+    support::{Served, serve, within},
 };
 
 const CARRIERS: [Kind; 3] = [Kind::Socket, Kind::Stream, Kind::Poll];
@@ -119,14 +119,63 @@ impl Consumer for Terse {
 }
 
 #[tokio::test]
-async fn a_frame_of_very_many_messages_costs_as_much_as_each_of_them_does() {
-    const MESSAGES: usize = 200_000;
-    let routes = URLRouter::new([path("ws/", Terse::default).transports([WebSocket])]);
+async fn a_batch_has_1024_messages_at_most() {
+    let batch = |from: u64, empty| format!(r#"{{"from":{from},"messages":[{}"last"]}}"#, r#""","#.repeat(empty));
+    let routes = URLRouter::new([path("ws/", Terse::default).transports([WebSocket, LongPoll])]);
     let house = serve(Server::new(ProtocolTypeRouter::new().websocket(routes.unwrap())).workers(1));
-    let mut client = Client::open(Kind::Socket, house.address, "/ws/").await;
-    let batch = format!(r#"{{"from":1,"messages":[{}"last"]}}"#, r#""","#.repeat(MESSAGES));
-    client.down().write(frame(FIN | TEXT, batch)).await;
-    within(client.hears("last")).await;
+    let mut socket = Client::open(Kind::Socket, house.address, "/ws/").await;
+    socket.down().write(frame(FIN | TEXT, batch(1, 1_023))).await;
+    within(socket.hears("last")).await;
+    socket.down().write(frame(FIN | TEXT, batch(1_025, 1_024))).await;
+    assert_eq!(socket.hear().await, Heard::Closed(1009, "the batch has more than 1024 messages".to_owned()));
+
+    let mut poll = Client::open(Kind::Poll, house.address, "/ws/").await;
+    assert_eq!(poll.post(&batch(1, 1_024)).await.status, 413);
+    assert_eq!(poll.post(&batch(1, 1_023)).await.status, 200);
+}
+
+/// Asks to go on with this session by a socket; the status of the answer.
+async fn resume(house: &Served, session: &str) -> (Raw, u16) {
+    let mut raw = Raw::connect(house.address).await;
+    let offer = format!("Sec-WebSocket-Protocol: channels.v1, channels.v1.resume.0.{session}\r\n");
+    raw.write(handshake("/do/as-told/", &offer)).await;
+    let status = raw.response().await.status;
+    (raw, status)
+}
+
+#[tokio::test]
+async fn a_socket_that_asks_for_a_session_that_is_not_there_counts_until_it_is_closed() {
+    let endless = Config { close_timeout: Duration::from_secs(3_600), ..Config::default() };
+    let layer = Layer::new(InMemoryChannelLayer::default());
+    let node = "0123456789abcdef0123456789abcdef";
+    for id in ["x".to_owned(), format!("specific.{node}!{node}~0.secret")] {
+        for (config, refused) in [
+            (Config { max_connections_per_address: Some(1), ..endless.clone() }, 429),
+            (Config { max_connections: 1, ..endless.clone() }, 503),
+        ] {
+            let house = serve(server(config, &layer).0.workers(1));
+            let open = || Client::try_open(Kind::Poll, house.address, "/do/as-told/", "");
+            let (stranger, status) = resume(&house, &id).await;
+            assert_eq!(status, 101);
+            assert_eq!(resume(&house, &id).await.1, refused, "{id}");
+            assert_eq!(open().await.err().map(|response| response.status), Some(refused), "{id}");
+            drop(stranger);
+            let client = async {
+                loop {
+                    if let Ok(client) = open().await {
+                        break client;
+                    }
+                }
+            };
+            // What is counted already goes on where there is room for no more.
+            let mut client = within(client).await.go_on(Kind::Socket, house.address).await;
+            client.say("back").await;
+            client.hears("back").await;
+            assert_eq!(resume(&house, &id).await.1, refused, "{id}");
+        }
+    }
+    let busy = serve(server(Config { max_handshakes: 0, ..endless }, &layer).0.workers(1));
+    assert_eq!(resume(&busy, "x").await.1, 503);
 }
 
 /// Says more than sockets hold, and tells how it ended.

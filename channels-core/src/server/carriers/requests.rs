@@ -13,7 +13,7 @@ use crate::{
         thread::{ServerThread, lost, unavailable},
     },
     session::{Given, Reply},
-    transport::batch::{Batch, End, Taken, json, parse},
+    transport::batch::{Batch, End, MAX_MESSAGES, Taken, json, parse},
 };
 
 /// How long a batch may be at least.
@@ -60,6 +60,9 @@ impl ServerThread {
         let Ok(body) = body(payload, limit, config.poll_window).await else { return too_slow() };
         let Some(body) = body else { return too_big(limit) };
         match parse(&body) {
+            Some(Batch { messages, .. }) if messages.len() > MAX_MESSAGES => {
+                HttpResponse::PayloadTooLarge().body(format!("it has more than {MAX_MESSAGES} messages"))
+            }
             Some(Batch { from, messages, ack, .. }) => answer(link.push(from, messages, ack.unwrap_or(0)).await),
             None => bad("the body is not a batch"),
         }

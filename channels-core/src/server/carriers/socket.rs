@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     pin::pin,
+    rc::Rc,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -24,7 +25,7 @@ use crate::{
     routing::{Application, Outcome},
     server::{
         Config,
-        thread::{ServerThread, failed, not_found},
+        thread::{Counted, ServerThread, failed, not_found, unavailable},
     },
     session::{Given, Link, Reply, SessionId},
     transport::{
@@ -54,6 +55,7 @@ impl ServerThread {
         };
         let config = self.config.changed(&scope.config_changes);
         let admitted = Admitted { scope, endpoint: endpoint.clone(), config: config.clone() };
+        let mut guest = None;
         let (link, after, accept, given) = match offer.resume {
             None => match self.begin_lasting(admitted).await {
                 Ok(Begun { link, accept }) => {
@@ -62,18 +64,32 @@ impl ServerThread {
                 }
                 Err(response) => return *response,
             },
-            Some((after, id)) => match SessionId::parse(&id).map(|id| self.link(&admitted, id)) {
-                None => (None, after, Accept::new(), Reply::Gone),
-                Some(Ok(link)) => {
-                    let given = link.take(true, after, after, Duration::ZERO).await;
-                    (Some(link), after, Accept::new(), given)
+            Some((after, id)) => {
+                let _handshake = match self.admit_handshake(&admitted.scope, &config) {
+                    Ok(handshake) => handshake,
+                    Err(response) => return *response,
+                };
+                let link = match SessionId::parse(&id).map(|id| self.link(&admitted, id)).transpose() {
+                    Ok(link) => link,
+                    Err(response) => return *response,
+                };
+                let given = match &link {
+                    Some(link) => link.take(true, after, after, Duration::ZERO).await,
+                    None => Reply::Gone,
+                };
+                match given {
+                    // It was counted when its session was opened.
+                    Reply::Given(_) => {}
+                    Reply::Unreachable | Reply::Stopping => return requests::answer(given),
+                    _ if self.keepers.is_draining() => return unavailable("the server is stopping"),
+                    _ => match self.admit(&admitted.scope, &config) {
+                        Ok(admitted) => guest = admitted,
+                        Err(response) => return *response,
+                    },
                 }
-                Some(Err(response)) => return *response,
-            },
+                (link, after, Accept::new(), given)
+            }
         };
-        if let Reply::Unreachable | Reply::Stopping = given {
-            return requests::answer(given);
-        }
         // A batch is longer than what is in it.
         let mut sizes = Config::clone(&config);
         sizes.max_message_size = requests::body_limit(&config);
@@ -86,8 +102,10 @@ impl ServerThread {
             Err(error) => return failed(&endpoint, &error),
         };
         let (parts, body) = Parts::new();
-        let socket = Socket { reader: RefCell::new(Box::new(reader)), writer: RefCell::new(writer), parts, config };
+        let (reader, writer): (RefCell<Box<dyn Transport>>, _) = (RefCell::new(Box::new(reader)), RefCell::new(writer));
+        let socket = Socket { reader, writer, parts, config, closing: self.closing.clone() };
         actix_rt::spawn(async move {
+            let _guest = guest;
             match (link, given) {
                 (Some(link), Reply::Given(given)) => Carrying::new(&socket, &link, after, &given).run(given).await,
                 (_, reply) => socket.end(ending(&reply)).await,
@@ -121,6 +139,7 @@ struct Socket {
     writer: RefCell<Encoder>,
     parts: mpsc::Sender<Bytes>,
     config: Arc<Config>,
+    closing: Rc<Cell<usize>>,
 }
 
 /// The socket is lost, or its client reads nothing any more.
@@ -146,6 +165,7 @@ impl Socket {
     /// Sends the close frame, and waits for the client's for a while.
     async fn end(&self, close: Option<Close>) {
         let Some(close) = close else { return };
+        let _closing = Counted::one_of(&self.closing);
         let closed = async {
             self.write(Outgoing::Close(close)).await?;
             while !matches!(self.read().await, Incoming::Close(_) | Incoming::Gone) {}
