@@ -15,7 +15,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{DriverError, Popped};
+use super::{DriverError, Popped, RollState, roll};
 use crate::layer::redis::mailbox;
 
 /// Connections for blocking commands that are kept when nobody waits.
@@ -128,6 +128,45 @@ impl<D: Dial> Calls<D> {
             }
         })
         .await
+    }
+
+    /// Adds members to a set, as of now.
+    pub(super) async fn join(
+        &self,
+        key: &str,
+        members: Vec<String>,
+        now: f64,
+        expiry: Duration,
+    ) -> Result<(), DriverError> {
+        let mut commands = pipe();
+        let add = commands.cmd("ZADD").arg(key);
+        for member in members {
+            add.arg(now).arg(member);
+        }
+        commands.cmd("EXPIRE").arg(key).arg(mailbox::seconds(expiry));
+        self.ask_all(&commands).await.map(drop)
+    }
+
+    pub(super) async fn leave(&self, key: &str, members: Vec<String>) -> Result<(), DriverError> {
+        self.ask(cmd("ZREM").arg(key).arg(members)).await
+    }
+
+    /// Takes those out of a set that joined before `oldest`: how many they were, and the others.
+    pub(super) async fn members(&self, key: &str, oldest: f64) -> Result<(usize, Vec<String>), DriverError> {
+        let mut commands = pipe();
+        commands.cmd("ZREMRANGEBYSCORE").arg(key).arg(0).arg(oldest);
+        commands.cmd("ZRANGE").arg(key).arg(0).arg(-1);
+        let mut answers = self.ask_all(&commands).await?.into_iter();
+        let mut next = || answers.next().unwrap_or(Value::Nil);
+        Ok((read(next())?, read(next())?))
+    }
+
+    pub(super) async fn lease(&self, key: &str, time: Duration) -> Result<(), DriverError> {
+        self.ask(cmd("SET").arg(key).arg(1).arg("PX").arg(time.as_millis() as u64)).await
+    }
+
+    pub(super) async fn roll(&self, key: &str, known: u64, expiry: Duration) -> Result<Option<RollState>, DriverError> {
+        roll::state(self.ask(&roll::read(key, known, expiry)).await?)
     }
 
     /// All that a call does has one deadline: to connect, to wait for one who connects, to ask. A connection that was not

@@ -5,7 +5,6 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use redis::{
     Cmd, ErrorKind, FromRedisValue, ProtocolVersion, PushInfo, PushKind, RedisError, ServerErrorKind, TlsCertificates,
-    Value,
     aio::ConnectionLike,
     cluster::{ClusterClient, ClusterClientBuilder},
     cluster_async::ClusterConnection,
@@ -20,7 +19,7 @@ use tokio::{
 use super::{
     Driver, DriverError, DriverFuture, Notice, Popped, Push, RollChange, RollState,
     calls::{Calls, Dial, Eras, error, popped, read, take},
-    link::{NotConnected, join, members, push, tell},
+    link::{NotConnected, push, tell},
     roll,
     wanted::Wanted,
 };
@@ -233,23 +232,19 @@ impl Driver for Cluster {
     }
 
     fn join<'a>(&'a self, key: &'a str, members: Vec<String>, now: f64, expiry: Duration) -> DriverFuture<'a, ()> {
-        Box::pin(async move { self.calls.ask_all(&join(key, members, now, expiry)).await.map(drop) })
+        Box::pin(self.calls.join(key, members, now, expiry))
     }
 
     fn leave<'a>(&'a self, key: &'a str, members: Vec<String>) -> DriverFuture<'a, ()> {
-        Box::pin(async move { self.calls.ask(cmd("ZREM").arg(key).arg(members)).await })
+        Box::pin(self.calls.leave(key, members))
     }
 
     fn members<'a>(&'a self, key: &'a str, oldest: f64) -> DriverFuture<'a, (usize, Vec<String>)> {
-        Box::pin(async move {
-            let mut answers = self.calls.ask_all(&members(key, oldest)).await?.into_iter();
-            let mut next = || answers.next().unwrap_or(Value::Nil);
-            Ok((read(next())?, read(next())?))
-        })
+        Box::pin(self.calls.members(key, oldest))
     }
 
     fn lease<'a>(&'a self, key: &'a str, time: Duration) -> DriverFuture<'a, ()> {
-        Box::pin(async move { self.calls.ask(cmd("SET").arg(key).arg(1).arg("PX").arg(time.as_millis() as u64)).await })
+        Box::pin(self.calls.lease(key, time))
     }
 
     fn leases(&self, keys: Vec<String>) -> DriverFuture<'_, Vec<Option<Duration>>> {
@@ -266,7 +261,7 @@ impl Driver for Cluster {
     }
 
     fn roll<'a>(&'a self, key: &'a str, known: u64, expiry: Duration) -> DriverFuture<'a, Option<RollState>> {
-        Box::pin(async move { roll::state(self.calls.ask(&roll::read(key, known, expiry)).await?) })
+        Box::pin(self.calls.roll(key, known, expiry))
     }
 
     fn publish<'a>(&'a self, channel: &'a str, body: Vec<u8>) -> DriverFuture<'a, usize> {

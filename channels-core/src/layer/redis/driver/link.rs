@@ -4,7 +4,7 @@ use std::{error::Error as _, future::Future, pin::Pin, sync::Arc, time::Duration
 
 use futures_util::StreamExt;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, Msg, Pipeline, RedisError, Value,
+    AsyncConnectionConfig, Client, Cmd, Msg, RedisError,
     aio::{MultiplexedConnection, PubSubSink, PubSubStream},
     cmd, pipe,
 };
@@ -145,23 +145,19 @@ impl Driver for Link {
     }
 
     fn join<'a>(&'a self, key: &'a str, members: Vec<String>, now: f64, expiry: Duration) -> DriverFuture<'a, ()> {
-        Box::pin(async move { self.calls.ask_all(&join(key, members, now, expiry)).await.map(drop) })
+        Box::pin(self.calls.join(key, members, now, expiry))
     }
 
     fn leave<'a>(&'a self, key: &'a str, members: Vec<String>) -> DriverFuture<'a, ()> {
-        Box::pin(async move { self.calls.ask(cmd("ZREM").arg(key).arg(members)).await })
+        Box::pin(self.calls.leave(key, members))
     }
 
     fn members<'a>(&'a self, key: &'a str, oldest: f64) -> DriverFuture<'a, (usize, Vec<String>)> {
-        Box::pin(async move {
-            let mut answers = self.calls.ask_all(&members(key, oldest)).await?.into_iter();
-            let mut next = || answers.next().unwrap_or(Value::Nil);
-            Ok((read(next())?, read(next())?))
-        })
+        Box::pin(self.calls.members(key, oldest))
     }
 
     fn lease<'a>(&'a self, key: &'a str, time: Duration) -> DriverFuture<'a, ()> {
-        Box::pin(async move { self.calls.ask(cmd("SET").arg(key).arg(1).arg("PX").arg(time.as_millis() as u64)).await })
+        Box::pin(self.calls.lease(key, time))
     }
 
     fn leases(&self, keys: Vec<String>) -> DriverFuture<'_, Vec<Option<Duration>>> {
@@ -179,7 +175,7 @@ impl Driver for Link {
     }
 
     fn roll<'a>(&'a self, key: &'a str, known: u64, expiry: Duration) -> DriverFuture<'a, Option<RollState>> {
-        Box::pin(async move { roll::state(self.calls.ask(&roll::read(key, known, expiry)).await?) })
+        Box::pin(self.calls.roll(key, known, expiry))
     }
 
     fn publish<'a>(&'a self, channel: &'a str, body: Vec<u8>) -> DriverFuture<'a, usize> {
@@ -311,21 +307,4 @@ pub(super) fn push(messages: &[Push]) -> Cmd {
         script.arg(message.sent).arg(mailbox::seconds(message.expiry));
     }
     script
-}
-
-pub(super) fn join(key: &str, members: Vec<String>, now: f64, expiry: Duration) -> Pipeline {
-    let mut commands = pipe();
-    let add = commands.cmd("ZADD").arg(key);
-    for member in members {
-        add.arg(now).arg(member);
-    }
-    commands.cmd("EXPIRE").arg(key).arg(mailbox::seconds(expiry));
-    commands
-}
-
-pub(super) fn members(key: &str, oldest: f64) -> Pipeline {
-    let mut commands = pipe();
-    commands.cmd("ZREMRANGEBYSCORE").arg(key).arg(0).arg(oldest);
-    commands.cmd("ZRANGE").arg(key).arg(0).arg(-1);
-    commands
 }
