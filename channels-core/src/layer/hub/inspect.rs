@@ -88,10 +88,10 @@ impl Hub {
 
     /// A group's row with its named channels only.
     fn queues_in(&self, group: &GroupName) -> GroupRow {
-        let queues = self.reach(group).queues;
-        let alive: Vec<_> =
-            queues.into_iter().filter(|(_, since)| !self.lapsed(*since)).map(|(name, _)| name).collect();
-        GroupRow { group: group.clone(), members: alive.len(), channels: alive.into_iter().take(NAMED).collect() }
+        let mut channels: Vec<_> = self.unlapsed(self.reach(group).queues).collect();
+        let members = channels.len();
+        channels.truncate(NAMED);
+        GroupRow { group: group.clone(), members, channels }
     }
 
     /// How many named channels there are in this process, in which something waits or for which somebody does, and a page of

@@ -199,9 +199,8 @@ impl Hub {
                 })
             }
             Address::Queue => {
-                let capacity = self.0.limits.capacity_of(channel);
-                let pushed = self.0.queues.push(channel, event, capacity);
-                Either::Right(ready(pushed.map_err(|()| {
+                let pushed = self.push(channel, event);
+                Either::Right(ready(pushed.map_err(|capacity| {
                     hub.count_full(1);
                     full(capacity)
                 })))
@@ -279,13 +278,10 @@ impl Hub {
         for channel in channels {
             match Address::parse(channel, &self.0.head) {
                 Address::Session(seat) => seats.entry(seat.thread).or_default().push(seat),
-                Address::Queue => {
-                    let capacity = self.0.limits.capacity_of(channel);
-                    match self.0.queues.push(channel, event.clone(), capacity) {
-                        Ok(()) => report.delivered += 1,
-                        Err(()) => report.full += 1,
-                    }
-                }
+                Address::Queue => match self.push(channel, event.clone()) {
+                    Ok(()) => report.delivered += 1,
+                    Err(_) => report.full += 1,
+                },
             }
         }
         let walks = seats.into_iter().map(|(thread, seats)| {
@@ -333,8 +329,7 @@ impl Hub {
             self.on(thread, move |local| local.members(&group, usize::MAX))
         };
         let listed = join_all(threads.into_iter().map(list)).await;
-        let alive = queues.into_iter().filter(|(_, since)| !self.lapsed(*since)).map(|(name, _)| name);
-        listed.into_iter().flatten().flatten().chain(alive).collect()
+        listed.into_iter().flatten().flatten().chain(self.unlapsed(queues)).collect()
     }
 
     /// How many members a group has in this process.
@@ -345,8 +340,7 @@ impl Hub {
             self.on(thread, move |local| local.size(&group))
         };
         let counted = join_all(threads.into_iter().map(count)).await;
-        let alive = queues.into_iter().filter(|(_, since)| !self.lapsed(*since)).count();
-        counted.into_iter().flatten().sum::<usize>() + alive
+        counted.into_iter().flatten().sum::<usize>() + self.unlapsed(queues).count()
     }
 
     /// Forgets all groups and all events that wait.
@@ -383,6 +377,17 @@ impl Hub {
 
     fn lapsed(&self, since: Instant) -> bool {
         since.elapsed() >= self.0.limits.group_expiry
+    }
+
+    /// Those named channels of a group that have not been in it for too long.
+    fn unlapsed(&self, queues: Vec<(ChannelName, Instant)>) -> impl Iterator<Item = ChannelName> {
+        queues.into_iter().filter(|(_, since)| !self.lapsed(*since)).map(|(name, _)| name)
+    }
+
+    /// Puts an event into a named channel, or fails with the capacity that it has.
+    fn push(&self, channel: &ChannelName, event: Arc<Envelope>) -> Result<(), usize> {
+        let capacity = self.0.limits.capacity_of(channel);
+        self.0.queues.push(channel, event, capacity).map_err(|()| capacity)
     }
 
     /// Puts an event into the named channels of an audience, once into each, and then does something for every thread that
@@ -425,10 +430,9 @@ impl Hub {
                 && !audience.without().iter().any(|group| self.has_queue_in(group, channel))
                 && filled.insert(channel.clone())
             {
-                let capacity = self.0.limits.capacity_of(channel);
-                match self.0.queues.push(channel, event.clone(), capacity) {
+                match self.push(channel, event.clone()) {
                     Ok(()) => report.delivered += 1,
-                    Err(()) => report.full += 1,
+                    Err(_) => report.full += 1,
                 }
             }
         }
