@@ -227,7 +227,7 @@ impl ApplicationCommunicator {
     /// [`TestError::NoRoute`] when no consumer takes the scope, [`TestError::Refused`] when middleware refused it,
     /// [`TestError::Timeout`] when middleware does not decide. Of a consumer that has ended already it is no error.
     pub async fn send_input(&mut self, input: impl Into<Input>) -> Result<(), TestError> {
-        within(self.timeout, self.start()).await??;
+        self.start(self.timeout).await?;
         match &self.state {
             State::Running(running) | State::Closed(_, running) => {
                 running.tell(match input.into() {
@@ -260,7 +260,7 @@ impl ApplicationCommunicator {
     ///
     /// As [`receive_output`](Self::receive_output).
     pub async fn receive_output_within(&mut self, wait: Duration) -> Result<Output, TestError> {
-        within(wait, self.start()).await??;
+        self.start(wait).await?;
         let close = match &mut self.state {
             State::Running(running) => match within(wait, next(running)).await? {
                 Output::Close(close) => close,
@@ -319,13 +319,13 @@ impl ApplicationCommunicator {
         !matches!(self.state, State::Waiting(_))
     }
 
-    /// Starts the application, if it is not started.
-    pub(super) async fn start(&mut self) -> Result<(), TestError> {
+    /// Starts the application, if it is not started. Middleware may take so long.
+    async fn start(&mut self, wait: Duration) -> Result<(), TestError> {
         if self.is_started() {
             return Ok(());
         }
         if let State::Waiting(scope) = std::mem::replace(&mut self.state, State::Failed) {
-            self.state = match Running::start(&*self.application, *scope, &self.layers, &self.config).await? {
+            self.state = match Running::start(&*self.application, *scope, &self.layers, &self.config, wait).await? {
                 Start::Running(running) => State::Running(running),
                 Start::Refused(deny) => {
                     let status = deny.status();

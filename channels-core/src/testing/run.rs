@@ -42,18 +42,19 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Leads a scope to its consumer, and starts that.
+    /// Leads a scope to its consumer, which takes middleware so long at most, and starts that.
     pub(super) async fn start(
         application: &dyn Application,
         scope: Scope,
         layers: &Layers,
         config: &Config,
+        wait: Duration,
     ) -> Result<Start, TestError> {
         if tokio::runtime::Handle::try_current().is_err() {
             let text = "a communicator needs actix's runtime: `#[channels::test]`, or `channels::run` in a plain test";
             return Err(TestError::Setup(text.to_owned()));
         }
-        let (scope, endpoint) = match application.call(scope).await {
+        let (scope, endpoint) = match within(wait, application.call(scope)).await? {
             Outcome::Run(scope, endpoint) => (scope, endpoint),
             Outcome::Refuse(deny) => return Ok(Start::Refused(deny)),
             Outcome::NoRoute(scope) => {
@@ -153,10 +154,6 @@ impl Transport for Inputs {
     }
 }
 
-/// Gives a future so much time. Where no runtime is, there is no clock either: what is started says what it lacks.
 pub(super) async fn within<T>(wait: Duration, future: impl Future<Output = T>) -> Result<T, TestError> {
-    if tokio::runtime::Handle::try_current().is_err() {
-        return Ok(future.await);
-    }
     tokio::time::timeout(wait, future).await.map_err(|_| TestError::Timeout(wait))
 }
