@@ -51,13 +51,19 @@ impl Outbox {
 
     /// Adds a message. One that is larger than the bound is taken only when nothing waits.
     pub(crate) fn push(&mut self, frame: Outgoing) -> Result<(), WriteError> {
-        if !self.has_room(frame.cost()) {
-            return Err(WriteError::Overflow { waiting: self.bytes, limit: self.limit });
+        self.offer(frame).map_err(|_| WriteError::Overflow { waiting: self.bytes, limit: self.limit })
+    }
+
+    /// The same; what is not taken is given back.
+    pub(crate) fn offer(&mut self, frame: Outgoing) -> Result<(), Outgoing> {
+        let cost = frame.cost();
+        if !self.has_room(cost) {
+            return Err(frame);
         }
         if self.frames.capacity() == 0 {
             self.frames = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
         }
-        self.bytes += frame.cost();
+        self.bytes += cost;
         self.frames.push_back(frame);
         Ok(())
     }

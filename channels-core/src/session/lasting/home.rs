@@ -90,9 +90,12 @@ impl Homes {
     /// Watches the home of another process for as long as what is returned is kept.
     pub(super) fn watch(&self, layer: &Layer, channel: &ChannelName) -> Arc<Watch> {
         let mut watches = self.0.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        watches.retain(|_, watch| watch.strong_count() > 0);
         if let Some(watch) = watches.get(channel).and_then(Weak::upgrade) {
             return watch;
+        }
+        // Those that have ended are looked for before the table would grow, not for each request.
+        if watches.len() == watches.capacity() {
+            watches.retain(|_, watch| watch.strong_count() > 0);
         }
         let watch = Watch::begin(layer.clone(), channel.clone());
         watches.insert(channel.clone(), Arc::downgrade(&watch));

@@ -81,8 +81,7 @@ pub(crate) enum Cut {
 /// One connection, as the layer's walk, the roster, the writer and the session itself share it.
 ///
 /// All of them live on one thread, so cells are enough; no borrow outlasts a method. What a delivery touches comes first and
-/// lies together: the members of a room are seldom in the processor's caches, and each line of them that has to be fetched
-/// costs as much as the rest of a delivery.
+/// lies together: the members of a room are seldom in the processor's caches, and each line of them has to be fetched.
 #[repr(C)]
 pub(crate) struct Port {
     phase: Cell<Phase>,

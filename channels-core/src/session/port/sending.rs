@@ -16,18 +16,18 @@ use crate::{
 
 impl Port {
     pub(crate) fn accept(&self, accept: Accept) -> Result<(), WriteError> {
-        self.step(Step::Accept)?;
-        self.accepted.set(true);
-        self.answer.replace(Some(Box::new(Answer::Accept(accept))));
-        self.wake_session();
-        Ok(())
+        self.agree(Answer::Accept(accept))
     }
 
     /// Begins the response to a request.
     pub(crate) fn respond(&self, response: HttpResponse) -> Result<(), WriteError> {
+        self.agree(Answer::Respond(response))
+    }
+
+    fn agree(&self, answer: Answer) -> Result<(), WriteError> {
         self.step(Step::Accept)?;
         self.accepted.set(true);
-        self.answer.replace(Some(Box::new(Answer::Respond(response))));
+        self.answer.replace(Some(Box::new(answer)));
         self.wake_session();
         Ok(())
     }
@@ -73,11 +73,13 @@ impl Port {
         if self.protocol == Protocol::Channel {
             return Err(WriteError::NoClient);
         }
-        let may_replace = matches!(self.config.slow_client, SlowClient::Coalesce(_));
-        if may_replace || !self.outbox.borrow().has_room(frame.cost()) {
+        let left = match self.config.slow_client {
+            // It may take another one's place.
+            SlowClient::Coalesce(_) => Some(frame),
+            _ => self.outbox.borrow_mut().offer(frame).err(),
+        };
+        if let Some(frame) = left {
             self.write_to_slow(frame)?;
-        } else {
-            self.outbox.borrow_mut().push(frame)?;
         }
         self.stats.count(|counts| counts.deliveries += 1);
         if let Some(carried) = self.carried.get() {
