@@ -93,6 +93,13 @@ fn shop(store: &Store) -> Served {
     serve(Server::new(app).workers(2))
 }
 
+/// A visitor whose name the shop knows.
+async fn ann(served: &Served) -> Visitor {
+    let mut visitor = Visitor::default();
+    visitor.get(served.address, "/session/set/name/ann").await;
+    visitor
+}
+
 async fn asked(socket: &mut Socket, command: &str) -> String {
     socket.send(command).await;
     socket.text().await
@@ -101,8 +108,7 @@ async fn asked(socket: &mut Socket, command: &str) -> String {
 #[tokio::test]
 async fn what_a_view_stores_a_consumer_reads_and_the_other_way_round() {
     let served = shop(&Store::default());
-    let mut visitor = Visitor::default();
-    visitor.get(served.address, "/session/set/name/ann").await;
+    let mut visitor = ann(&served).await;
     let mut socket = visitor.socket(&served, "/ws/").await.unwrap();
     assert_eq!(asked(&mut socket, "get name").await, "ann");
     assert_eq!(asked(&mut socket, "set name bob").await, "set");
@@ -118,8 +124,7 @@ async fn what_a_view_stores_a_consumer_reads_and_the_other_way_round() {
 #[tokio::test]
 async fn what_a_consumer_changed_is_saved_when_its_connection_has_ended() {
     let served = shop(&Store::default());
-    let mut visitor = Visitor::default();
-    visitor.get(served.address, "/session/set/name/ann").await;
+    let mut visitor = ann(&served).await;
     let mut socket = visitor.socket(&served, "/ws/").await.unwrap();
     assert_eq!(asked(&mut socket, "remove name").await, "removed");
     assert_eq!(asked(&mut socket, "set seen yes").await, "set");
@@ -193,8 +198,7 @@ async fn the_sessions_cookie_has_the_attributes_that_actix_session_was_told() {
 #[tokio::test]
 async fn a_tampered_cookie_is_an_anonymous_session() {
     let served = shop(&Store::default());
-    let mut visitor = Visitor::default();
-    visitor.get(served.address, "/session/set/name/ann").await;
+    let mut visitor = ann(&served).await;
     let genuine = visitor.cookies["id"].clone();
     for at in [0, genuine.len() / 2, genuine.len() - 3] {
         let mut forged = genuine.clone().into_bytes();
@@ -212,8 +216,7 @@ async fn a_tampered_cookie_is_an_anonymous_session() {
 async fn an_expired_session_is_an_anonymous_one() {
     let store = Store::default();
     let served = shop(&store);
-    let mut visitor = Visitor::default();
-    visitor.get(served.address, "/session/set/name/ann").await;
+    let mut visitor = ann(&served).await;
     store.expire();
     let mut socket = visitor.socket(&served, "/ws/").await.unwrap();
     assert_eq!(asked(&mut socket, "get name").await, "nothing");
@@ -223,8 +226,7 @@ async fn an_expired_session_is_an_anonymous_one() {
 async fn a_session_that_was_ended_meanwhile_is_not_brought_back() {
     let store = Store::default();
     let served = shop(&store);
-    let mut visitor = Visitor::default();
-    visitor.get(served.address, "/session/set/name/ann").await;
+    let mut visitor = ann(&served).await;
     let mut socket = visitor.socket(&served, "/ws/").await.unwrap();
     visitor.get(served.address, "/session/end").await;
     assert!(visitor.cookies.is_empty());
@@ -237,8 +239,7 @@ async fn a_session_that_was_ended_meanwhile_is_not_brought_back() {
 async fn a_renewed_session_has_another_key_and_a_purged_one_none() {
     let store = Store::default();
     let served = shop(&store);
-    let mut visitor = Visitor::default();
-    visitor.get(served.address, "/session/set/name/ann").await;
+    let mut visitor = ann(&served).await;
     let before = store.keys();
     let mut socket = visitor.socket(&served, "/ws/").await.unwrap();
     assert_eq!(asked(&mut socket, "renew").await, "renewed");
@@ -257,8 +258,7 @@ async fn a_renewed_session_has_another_key_and_a_purged_one_none() {
 async fn a_store_that_fails_is_tried_again() {
     let store = Store::default();
     let served = shop(&store);
-    let mut visitor = Visitor::default();
-    visitor.get(served.address, "/session/set/name/ann").await;
+    let mut visitor = ann(&served).await;
     let mut socket = visitor.socket(&served, "/ws/").await.unwrap();
     store.is_broken(true);
     assert_eq!(asked(&mut socket, "set name bob").await, "set");
@@ -273,8 +273,7 @@ async fn a_store_that_fails_is_tried_again() {
 async fn what_was_being_saved_when_nobody_waited_any_more_is_saved_later() {
     let store = Store::default();
     let served = shop(&store);
-    let mut visitor = Visitor::default();
-    visitor.get(served.address, "/session/set/name/ann").await;
+    let mut visitor = ann(&served).await;
     let mut socket = visitor.socket(&served, "/ws/").await.unwrap();
     store.hang(true);
     assert_eq!(asked(&mut socket, "set name bob").await, "set");
