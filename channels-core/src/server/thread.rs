@@ -297,7 +297,7 @@ impl ServerThread {
     ) -> HttpResponse {
         if let Some(takeover) = request.conn_data::<Takeover>() {
             tokio::task::yield_now().await;
-            if opening.may_take_over()
+            if opening.may_take_over().await
                 && let Some(socket) = takeover.take()
             {
                 self.front.sign(answer.headers_mut());

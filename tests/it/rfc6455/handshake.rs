@@ -4,7 +4,7 @@ use channels::prelude::*;
 
 use crate::{
     mirror::Mirrors,
-    raw::{Raw, Response, handshake},
+    raw::{FIN, Raw, Response, TEXT, frame, handshake},
     support::serve,
 };
 
@@ -19,6 +19,19 @@ const UPGRADE: &str = "Upgrade: websocket\r\n";
 const CONNECTION: &str = "Connection: Upgrade\r\n";
 const VERSION: &str = "Sec-WebSocket-Version: 13\r\n";
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// 4.1 forbids it; a client that does it all the same loses nothing.
+#[tokio::test]
+async fn frames_that_came_with_the_handshake_are_read() {
+    let mirrors = Mirrors::new(Default::default());
+    let said = |text: &str| frame(FIN | TEXT, text);
+    let mut client = Raw::connect(mirrors.server.address).await;
+    client.write([handshake("/", "").into_bytes(), said("one"), said("two")[..4].to_vec()].concat()).await;
+    assert_eq!(client.response().await.status, 101);
+    assert_eq!(client.text().await, "one");
+    client.write(&said("two")[4..]).await;
+    assert_eq!(client.text().await, "two");
+}
 
 #[tokio::test]
 async fn a_handshake_is_accepted_or_refused_by_section_4_2_1() {
