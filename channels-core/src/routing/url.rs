@@ -204,6 +204,7 @@ impl Step {
     fn enter(&self, scope: &mut Scope) -> bool {
         let Some(path) = scope.remaining().map(str::to_owned) else { return false };
         let Some(found) = self.pattern.find(&path, self.end) else { return false };
+        scope.is_keyed |= !(found.kwargs.is_empty() && found.args.is_empty());
         for (name, value) in &self.kwargs {
             scope.url_route.set(name, value.clone());
         }
@@ -222,18 +223,25 @@ impl Step {
 struct Before {
     url_route: UrlRoute,
     path_remaining: Option<String>,
+    is_keyed: bool,
     changes: usize,
     offered: Transports,
 }
 
 impl Before {
     fn of(scope: &Scope) -> Self {
-        let (url_route, path_remaining) = (scope.url_route.clone(), scope.path_remaining.clone());
-        Self { url_route, path_remaining, changes: scope.config_changes.len(), offered: scope.offered }
+        Self {
+            url_route: scope.url_route.clone(),
+            path_remaining: scope.path_remaining.clone(),
+            is_keyed: scope.is_keyed,
+            changes: scope.config_changes.len(),
+            offered: scope.offered,
+        }
     }
 
     fn restore(self, scope: &mut Scope) {
         (scope.url_route, scope.path_remaining) = (self.url_route, self.path_remaining);
+        scope.is_keyed = self.is_keyed;
         scope.config_changes.truncate(self.changes);
         scope.offered = self.offered;
     }
@@ -260,7 +268,9 @@ impl Application for URLRouter {
         self.routes.iter().any(|step| {
             let before = Before::of(scope);
             let serves = step.enter(scope) && step.application.serves(scope);
+            let is_keyed = serves && scope.is_keyed;
             before.restore(scope);
+            scope.is_keyed |= is_keyed;
             serves
         })
     }

@@ -69,6 +69,8 @@ pub struct Scope {
     subprotocols: Vec<String>,
     pub(crate) url_route: UrlRoute,
     pub(crate) path_remaining: Option<String>,
+    /// A route's pattern has found arguments in the path: it names one of many.
+    pub(crate) is_keyed: bool,
     pub(crate) config_changes: Vec<Change>,
     pub(crate) demands: Demands,
     /// The cookies that go with the answer to the handshake.
@@ -102,6 +104,7 @@ impl Scope {
             subprotocols: Vec::new(),
             url_route: UrlRoute::default(),
             path_remaining: None,
+            is_keyed: false,
             config_changes: Vec::new(),
             demands: Demands::default(),
             answer: Answer::default(),
@@ -299,6 +302,7 @@ impl Scope {
             subprotocols: self.subprotocols.clone(),
             url_route: self.url_route.clone(),
             path_remaining: self.path_remaining.clone(),
+            is_keyed: self.is_keyed,
             config_changes: Vec::new(),
             demands: Demands::default(),
             answer: Answer::default(),

@@ -13,6 +13,7 @@ mod inspect;
 mod listener;
 mod mount;
 mod operations;
+mod placement;
 mod proxies;
 mod report;
 mod run;

@@ -105,5 +105,5 @@ pub(super) async fn accept(
 ) -> io::Result<(Socket, Protocol)> {
     let stream = tokio::time::timeout(timeout, acceptor.accept(stream)).await??;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    Ok((Socket::Tls(Box::new(stream)), if http2 { Protocol::Http2 } else { Protocol::Http1 }))
+    Ok((stream.into(), if http2 { Protocol::Http2 } else { Protocol::Http1 }))
 }

@@ -57,8 +57,7 @@ fn plug(port: &Rc<Port>, kind: Type, flusher: &Flusher) -> UnixStream {
         socket.set_nonblocking(true).unwrap();
         UnixStream::from_std(StdStream::from(OwnedFd::from(socket))).unwrap()
     };
-    let socket = Socket::Unix(stream(server));
-    port.plug(Wire::new(socket, Bytes::from_static(HEAD), Encoder::Plain, flusher.clone()));
+    port.plug(Wire::new(stream(server).into(), Bytes::from_static(HEAD), Encoder::Plain, flusher.clone()));
     stream(client)
 }
 

@@ -1,0 +1,159 @@
+//! On which worker thread a connection is served: those of one room on one thread, so that what is said there stays there.
+
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    net::SocketAddr,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use super::socket::{Socket, Unplugged};
+use crate::{ProtocolTypeRouter, Scope, routing::Application as _};
+
+/// Bytes of a request that are read to find its path.
+const AHEAD: usize = 1024;
+/// A client that says nothing for so long is served where it is.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How many more sockets than the emptiest thread one may have and still be given those of its rooms; and an eighth.
+const SLACK: usize = 32;
+
+/// The threads that serve one listener.
+#[derive(Clone, Default)]
+pub(super) struct Threads(Arc<RwLock<Vec<Arc<Thread>>>>);
+
+/// A thread that serves a listener.
+pub(super) struct Thread {
+    sockets: AtomicUsize,
+    inbox: mpsc::UnboundedSender<Moved>,
+}
+
+/// A socket that another thread has accepted.
+pub(super) struct Moved {
+    pub(super) socket: Unplugged,
+    pub(super) peer: Option<SocketAddr>,
+    /// Told, or dropped, when its HTTP is over: the thread that has accepted it counts it until then.
+    pub(super) served: oneshot::Sender<()>,
+}
+
+/// One socket of a thread, until it is dropped.
+pub(super) struct Place(Arc<Thread>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.sockets.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Threads {
+    /// Adds this thread, and gives what others accept for it.
+    pub(super) fn enter(&self) -> (Arc<Thread>, mpsc::UnboundedReceiver<Moved>) {
+        let (inbox, arrivals) = mpsc::unbounded_channel();
+        let thread = Arc::new(Thread { sockets: AtomicUsize::new(0), inbox });
+        let mut threads = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        threads.retain(|thread| !thread.inbox.is_closed());
+        threads.push(thread.clone());
+        (thread, arrivals)
+    }
+
+    fn are_several(&self) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).len() > 1
+    }
+
+    /// The thread for this key.
+    fn home(&self, key: &str) -> Option<Arc<Thread>> {
+        let threads = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let sockets: Vec<_> = threads.iter().map(|thread| thread.sockets.load(Ordering::Relaxed)).collect();
+        Some(threads[choose(hasher.finish(), &sockets)?].clone())
+    }
+}
+
+impl Thread {
+    pub(super) fn place(self: &Arc<Self>) -> Place {
+        self.sockets.fetch_add(1, Ordering::Relaxed);
+        Place(self.clone())
+    }
+
+    /// Gives it a socket; gives it back when it has ended.
+    pub(super) fn give(&self, moved: Moved) -> Result<(), Moved> {
+        self.inbox.send(moved).map_err(|refused| refused.0)
+    }
+}
+
+/// Where the sockets that a thread accepts are served.
+pub(super) struct Placement {
+    pub(super) app: ProtocolTypeRouter,
+    pub(super) root_path: String,
+    pub(super) threads: Threads,
+    pub(super) here: Arc<Thread>,
+}
+
+impl Placement {
+    /// The thread for this socket: by the path that it asks for, if that names one of many rooms.
+    pub(super) async fn of(&self, socket: &mut Socket) -> Arc<Thread> {
+        let home = if self.threads.are_several() { self.home(socket).await } else { None };
+        home.unwrap_or_else(|| self.here.clone())
+    }
+
+    async fn home(&self, socket: &mut Socket) -> Option<Arc<Thread>> {
+        let ahead = timeout(PATIENCE, socket.read_ahead(AHEAD)).await.ok()?.ok()?;
+        let mut scope = Scope::websocket(target(ahead)?).with_root_path(self.root_path.clone());
+        (self.app.serves(&mut scope) && scope.is_keyed).then(|| self.threads.home(scope.path()))?
+    }
+}
+
+/// What a request is for, if its first line is all there (RFC 9112, section 3).
+fn target(request: &[u8]) -> Option<&str> {
+    let mut words = request.split(|byte| *byte == b' ');
+    let (_method, target, _version) = (words.next()?, words.next()?, words.next()?);
+    str::from_utf8(target).ok()
+}
+
+/// The thread of a key among those that have so many sockets: always the same, unless the emptiest has far fewer.
+fn choose(key: u64, sockets: &[usize]) -> Option<usize> {
+    let (emptiest, least) = sockets.iter().enumerate().min_by_key(|(_, sockets)| **sockets)?;
+    let home = usize::try_from(key % sockets.len() as u64).ok()?;
+    Some(if sockets[home] <= least + least / 8 + SLACK { home } else { emptiest })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_its_thread_unless_another_has_far_fewer() {
+        assert_eq!(choose(7, &[0, 0, 0]), Some(1));
+        assert_eq!(choose(7, &[9, SLACK, 0]), Some(1), "a few more are no reason");
+        assert_eq!(choose(7, &[9, 1 + SLACK, 0]), Some(2));
+        assert_eq!(choose(7, &[800, 900 + SLACK, 950]), Some(1));
+        assert_eq!(choose(7, &[800, 901 + SLACK, 950]), Some(0));
+        assert_eq!(choose(7, &[]), None);
+    }
+
+    #[test]
+    fn a_crowd_in_one_room_is_on_all_threads() {
+        let mut sockets = [0; 8];
+        for _ in 0..10_000 {
+            sockets[choose(5, &sockets).unwrap()] += 1;
+        }
+        assert!(sockets.iter().all(|count| (1_200..1_450).contains(count)), "{sockets:?}");
+    }
+
+    #[test]
+    fn a_target_is_in_the_first_line() {
+        assert_eq!(target(b"GET /ws/a/?b=1 HTTP/1.1\r\nHost: c d\r\n"), Some("/ws/a/?b=1"));
+        assert_eq!(target(b"GET /ws/a HTTP"), Some("/ws/a"));
+        assert_eq!(target(b"GET /ws/a"), None, "there may be more of it");
+        assert_eq!(target(b"GET /\xff HTTP/1.1"), None);
+        assert_eq!(target(b"\x16\x03\x01"), None);
+    }
+}
