@@ -38,6 +38,7 @@ pub(super) struct Http<M> {
     pub(super) mount: M,
     pub(super) front: Front,
     pub(super) stall_timeout: Duration,
+    pub(super) max_connections: usize,
     #[cfg(feature = "tls")]
     pub(super) tls_timeout: Duration,
     /// Connections on which no request is under way end when it is cancelled.
@@ -113,7 +114,7 @@ where
     }
 
     async fn door(self, address: SocketAddr, secure: bool, threads: Threads) -> Result<Rc<Door>, ()> {
-        let Self { app, mount, front, stopping, .. } = self;
+        let Self { app, mount, front, max_connections: limit, stopping, .. } = self;
         let root_path = front.root_path.clone();
         let services =
             service(app.clone(), mount, front).into_factory().map_err(|error: actix_web::Error| error.error_response());
@@ -127,7 +128,7 @@ where
             .finish(map_config(services, move |()| config.clone()));
         let http = rc_service(http.new_service(()).await?);
         let (here, arrivals) = threads.enter();
-        let door = Rc::new(Door { http, stopping, placement: Placement { app, root_path, threads, here } });
+        let door = Rc::new(Door { http, stopping, placement: Placement { app, root_path, limit, threads, here } });
         actix_rt::spawn(door.clone().receive(arrivals));
         Ok(door)
     }

@@ -68,12 +68,12 @@ impl Threads {
     }
 
     /// The thread for this key.
-    fn home(&self, key: &str) -> Option<Arc<Thread>> {
+    fn home(&self, key: &str, limit: usize) -> Option<Arc<Thread>> {
         let threads = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         let sockets: Vec<_> = threads.iter().map(|thread| thread.sockets.load(Ordering::Relaxed)).collect();
-        Some(threads[choose(hasher.finish(), &sockets)?].clone())
+        Some(threads[choose(hasher.finish(), &sockets, limit)?].clone())
     }
 }
 
@@ -93,6 +93,8 @@ impl Thread {
 pub(super) struct Placement {
     pub(super) app: ProtocolTypeRouter,
     pub(super) root_path: String,
+    /// Connections that a thread may have.
+    pub(super) limit: usize,
     pub(super) threads: Threads,
     pub(super) here: Arc<Thread>,
 }
@@ -107,7 +109,7 @@ impl Placement {
     async fn home(&self, socket: &mut Socket) -> Option<Arc<Thread>> {
         let ahead = timeout(PATIENCE, socket.read_ahead(AHEAD)).await.ok()?.ok()?;
         let mut scope = Scope::websocket(target(ahead)?).with_root_path(self.root_path.clone());
-        (self.app.serves(&mut scope) && scope.is_keyed).then(|| self.threads.home(scope.path()))?
+        (self.app.serves(&mut scope) && scope.is_keyed).then(|| self.threads.home(scope.path(), self.limit))?
     }
 }
 
@@ -118,11 +120,13 @@ fn target(request: &[u8]) -> Option<&str> {
     str::from_utf8(target).ok()
 }
 
-/// The thread of a key among those that have so many sockets: always the same, unless the emptiest has far fewer.
-fn choose(key: u64, sockets: &[usize]) -> Option<usize> {
+/// The thread of a key among those that have so many sockets: always the same, unless the emptiest has far fewer, or it is
+/// full.
+fn choose(key: u64, sockets: &[usize], limit: usize) -> Option<usize> {
     let (emptiest, least) = sockets.iter().enumerate().min_by_key(|(_, sockets)| **sockets)?;
     let home = usize::try_from(key % sockets.len() as u64).ok()?;
-    Some(if sockets[home] <= least + least / 8 + SLACK { home } else { emptiest })
+    let most = (least + least / 8 + SLACK).min(limit);
+    Some(if sockets[home] < most { home } else { emptiest })
 }
 
 #[cfg(test)]
@@ -131,19 +135,26 @@ mod tests {
 
     #[test]
     fn a_key_has_its_thread_unless_another_has_far_fewer() {
-        assert_eq!(choose(7, &[0, 0, 0]), Some(1));
-        assert_eq!(choose(7, &[9, SLACK, 0]), Some(1), "a few more are no reason");
-        assert_eq!(choose(7, &[9, 1 + SLACK, 0]), Some(2));
-        assert_eq!(choose(7, &[800, 900 + SLACK, 950]), Some(1));
-        assert_eq!(choose(7, &[800, 901 + SLACK, 950]), Some(0));
-        assert_eq!(choose(7, &[]), None);
+        let choose = |sockets: &[usize]| choose(7, sockets, 100_000);
+        assert_eq!(choose(&[0, 0, 0]), Some(1));
+        assert_eq!(choose(&[9, SLACK - 1, 0]), Some(1), "a few more are no reason");
+        assert_eq!(choose(&[9, SLACK, 0]), Some(2));
+        assert_eq!(choose(&[800, 899 + SLACK, 950]), Some(1));
+        assert_eq!(choose(&[800, 900 + SLACK, 950]), Some(0));
+        assert_eq!(choose(&[]), None);
+    }
+
+    #[test]
+    fn a_full_thread_is_passed_over() {
+        assert_eq!(choose(7, &[15, 19, 18], 20), Some(1));
+        assert_eq!(choose(7, &[15, 20, 18], 20), Some(0));
     }
 
     #[test]
     fn a_crowd_in_one_room_is_on_all_threads() {
         let mut sockets = [0; 8];
         for _ in 0..10_000 {
-            sockets[choose(5, &sockets).unwrap()] += 1;
+            sockets[choose(5, &sockets, 100_000).unwrap()] += 1;
         }
         assert!(sockets.iter().all(|count| (1_200..1_450).contains(count)), "{sockets:?}");
     }

@@ -79,6 +79,7 @@ impl Server {
             mount,
             front: self.front.clone(),
             stall_timeout: self.config.stall_timeout,
+            max_connections: self.config.max_connections,
             #[cfg(feature = "tls")]
             tls_timeout: self.config.handshake_timeout,
             stopping: stopping.clone(),
