@@ -103,7 +103,7 @@ impl Plan {
         match self {
             Self::Table => &[],
             // The bare loop shows what the kernel and the load program make of a size.
-            Self::Sizes => &["rooms", "epoll-delivery"],
+            Self::Sizes => &["rooms", "rooms-one", "epoll-delivery"],
             Self::Redis => &["rooms"],
         }
     }

@@ -116,6 +116,9 @@ impl Server {
 
     /// The same server with so many worker threads. Without it there is one for each processor.
     ///
+    /// Connections whose path has arguments of its route, as `ws/<slug:room>/`, are served by one thread for each path, as long
+    /// as that one has not many more than the others; other connections by each thread in turn.
+    ///
     /// # Panics
     ///
     /// When `threads` is 0.
