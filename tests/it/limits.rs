@@ -1,13 +1,16 @@
 //! How many may connect, and how much they may say before they have.
 
+use std::sync::Arc;
+
 use channels::{Compression, Config, InMemoryChannelLayer, Layer, SlowClient, path, prelude::*};
 use flate2::{Compress, FlushCompress};
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
     logs,
     puppet::Strings,
     raw::{BINARY, CLOSE, CONTINUATION, FIN, Raw, Response, TEXT, frame, handshake},
-    support::{Served, serve, within},
+    support::{Served, serve, serve_bound, within},
 };
 
 fn layer() -> Layer {
@@ -52,6 +55,58 @@ async fn so_many_handshakes_wait_for_their_consumers_at_once() {
     strings.open();
     assert_eq!(waits.response().await.status, 101);
     Raw::open(server.address, "/").await;
+}
+
+#[tokio::test]
+async fn what_a_thread_holds_is_the_same_on_all_addresses() {
+    let strings = Strings::new();
+    let config = Config { max_connections: 2, ..Config::default() };
+    let server = strings.server(&layer()).config(config).workers(1).bind("127.0.0.1:0").unwrap();
+    let server = server.bind("127.0.0.1:0").unwrap();
+    let addresses: Vec<_> = server.addresses().to_vec();
+    let _served = serve_bound(server);
+    let _open = [Raw::open(addresses[0], "/").await, Raw::open(addresses[1], "/").await];
+    for address in addresses {
+        let mut client = Raw::connect(address).await;
+        client.write(handshake("/", "")).await;
+        assert_eq!(client.response().await.status, 503);
+    }
+}
+
+/// Lets through what it is given leave for.
+struct Gate(mpsc::UnboundedSender<()>, Arc<Semaphore>);
+
+impl Middleware for Gate {
+    async fn before(&self, scope: Scope) -> Result<Scope, Deny> {
+        let _ = self.0.send(());
+        self.1.acquire().await.expect("it is not closed").forget();
+        Ok(scope)
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_is_in_flight_while_it_is_in_middleware() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let gate = Arc::new(Semaphore::new(0));
+    let routes =
+        URLRouter::new([path("one/", || Open), path("two/", || Open).config(|config| config.max_handshakes = 2)]);
+    let app = Gate(tell, gate.clone()).wrap(routes.unwrap());
+    let config = Config { max_handshakes: 1, ..Config::default() };
+    let server = serve(Server::new(ProtocolTypeRouter::new().websocket(app)).config(config).workers(1));
+    let mut waiting = Vec::new();
+    for path in ["/one/", "/two/"] {
+        let mut client = Raw::connect(server.address).await;
+        client.write(handshake(path, "")).await;
+        within(told.recv()).await.unwrap();
+        waiting.push(client);
+    }
+    for path in ["/one/", "/two/"] {
+        assert_eq!(ask(&server, path, "").await.1.status, 503);
+    }
+    gate.add_permits(2);
+    for client in &mut waiting {
+        assert_eq!(client.response().await.status, 101);
+    }
 }
 
 #[tokio::test]

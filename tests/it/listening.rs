@@ -61,17 +61,17 @@ pub(crate) fn room() -> Server {
 }
 
 /// A path for a socket, in a directory of its own that goes with it.
-struct Place(PathBuf);
+pub(crate) struct Place(PathBuf);
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let number = fastrand::u64(..);
         let directory = std::env::temp_dir().join(format!("channels-{}-{number:x}", std::process::id()));
         fs::create_dir(&directory).unwrap();
         Self(directory)
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.0.join("server.sock")
     }
 }

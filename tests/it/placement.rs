@@ -7,10 +7,11 @@ use std::{
 };
 
 use channels::prelude::*;
+use tokio_tungstenite::client_async;
 
 use crate::{
     raw::{FIN, Raw, TEXT, frame, handshake},
-    support::{Served, serve},
+    support::{Served, Socket, serve, serve_bound, within},
 };
 
 /// Says on which thread it is served, whenever it is asked.
@@ -65,6 +66,34 @@ async fn a_crowd_is_on_all_threads() {
     assert_eq!(threads.len(), 2);
     assert!(threads.values().all(|count| *count >= 70), "{threads:?}");
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_room_whose_thread_is_full_by_its_own_limit_goes_on_on_another() {
+    let few = path("few/<slug:room>/", || Where).config(|config| config.max_connections = 4);
+    let rooms = URLRouter::new([few]).unwrap();
+    let server = serve(Server::new(ProtocolTypeRouter::new().websocket(rooms)).workers(2));
+    let threads = threads(&server, "/few/a/", 8).await;
+    assert_eq!(threads.into_values().collect::<Vec<_>>(), [4, 4]);
+    server.stop().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn rooms_have_their_threads_behind_a_unix_socket_too() {
+    let place = crate::listening::Place::new();
+    let served = serve_bound(server(2).bind_uds(place.socket()).unwrap());
+    let (mut open, mut threads) = (Vec::new(), BTreeSet::new());
+    for _ in 0..6 {
+        let stream = tokio::net::UnixStream::connect(place.socket()).await.unwrap();
+        let (stream, _) = within(client_async("ws://localhost/ws/a/", stream)).await.unwrap();
+        let mut client = Socket(stream);
+        client.send("where?").await;
+        threads.insert(client.text().await);
+        open.push(client);
+    }
+    assert_eq!(threads.len(), 1);
+    served.stop().await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use channels::{Config, InMemoryChannelLayer, Layer, prelude::*};
+use channels::{Config, InMemoryChannelLayer, Layer, actix_web::web, prelude::*};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
@@ -202,6 +202,85 @@ async fn a_handshake_that_is_in_middleware_when_the_drain_begins_is_refused() {
     stopped.await;
 }
 
+/// Tells that a request is here, and answers it when it may.
+fn slow_and_rooms() -> (Server, mpsc::UnboundedReceiver<()>, Arc<Semaphore>) {
+    let (tell, told) = mpsc::unbounded_channel();
+    let gate = Arc::new(Semaphore::new(0));
+    let opened = gate.clone();
+    let slow = move || {
+        let (tell, gate) = (tell.clone(), gate.clone());
+        async move {
+            let _ = tell.send(());
+            gate.acquire().await.expect("it is not closed").forget();
+            "at last"
+        }
+    };
+    let (ends, _) = mpsc::unbounded_channel();
+    let rooms = URLRouter::new([path("ws/<slug:room>/", move || Timed(ends.clone()))]).unwrap();
+    let app = ProtocolTypeRouter::new().websocket(rooms).http(move |http| {
+        http.route("/slow/", web::get().to(slow.clone()));
+    });
+    (Server::new(app), told, opened)
+}
+
+const SLOW: &str = "GET /slow/ HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+#[tokio::test]
+async fn requests_that_are_under_way_are_answered_before_the_end_and_nothing_is_waited_for_after_it() {
+    let (server, mut told, gate) = slow_and_rooms();
+    let server = serve(server.workers(2));
+    let mut clients = Vec::new();
+    // A connection whose first request is for a room is served by the room's thread, whichever has accepted it.
+    for room in ["a", "b", "c", "d"] {
+        let mut client = Raw::connect(server.address).await;
+        client.write(format!("GET /ws/{room}/ HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+        assert_eq!(client.response().await.status, 426);
+        client.write(SLOW).await;
+        within(told.recv()).await.unwrap();
+        clients.push(client);
+    }
+    let stopped = server.stop();
+    let answered = Instant::now();
+    gate.add_permits(clients.len());
+    for client in &mut clients {
+        assert_eq!(client.response().await.body, "at last");
+    }
+    stopped.await;
+    assert!(answered.elapsed() < Duration::from_secs(4), "a connection may have five for its next request");
+}
+
+#[tokio::test]
+async fn requests_that_are_not_answered_in_time_are_cut() {
+    logs::keep();
+    let (server, mut told, _gate) = slow_and_rooms();
+    let config = Config { drain_timeout: Duration::from_millis(371), ..Config::default() };
+    let server = serve(server.config(config).workers(1));
+    let mut client = Raw::connect(server.address).await;
+    client.write(SLOW).await;
+    within(told.recv()).await.unwrap();
+    server.stop().await;
+    assert!(client.try_response().await.is_none());
+    logs::wait_for(&["WARN", "requests that were not answered in time are cut", "371ms"]).await;
+}
+
+#[tokio::test]
+async fn a_drain_that_the_program_began_and_that_of_a_stop_are_over_together() {
+    let (mut strings, layer) = (Strings::new(), layer());
+    let server = strings.server(&layer).workers(1);
+    let drain = server.drain();
+    let server = serve(server);
+    let mut client = Raw::open(server.address, "/").await;
+    let drained = tokio::spawn(drain);
+    assert_eq!(client.close().await.0, RESTART.0);
+    let stopped = server.stop();
+    let answered = Instant::now();
+    client.write(frame(FIN | CLOSE, RESTART.0.to_be_bytes())).await;
+    stopped.await;
+    within(drained).await.unwrap();
+    assert!(answered.elapsed() < Duration::from_secs(15), "they have thirty");
+    strings.told_to_the_end().await;
+}
+
 #[tokio::test]
 async fn a_disconnect_that_never_ends_is_cancelled_at_its_deadline_and_logged() {
     logs::keep();
@@ -262,7 +341,14 @@ const CHILD: &str = "CHANNELS_TEST_SERVER";
 fn a_program_that_serves_until_it_is_told_to_stop() {
     let Ok(disconnect) = env::var(CHILD) else { return };
     let consumer = move || Farewell { disconnect: disconnect.clone() };
-    let server = Server::new(ProtocolTypeRouter::new().websocket(consumer)).workers(1).bind("127.0.0.1:0").unwrap();
+    let app = ProtocolTypeRouter::new().websocket(consumer).http(|http| {
+        let slow = || async {
+            println!("\nrequest");
+            std::future::pending::<&str>().await
+        };
+        http.route("/slow/", web::get().to(slow));
+    });
+    let server = Server::new(app).workers(1).bind("127.0.0.1:0").unwrap();
     println!("\naddress={}", server.addresses()[0]);
     channels::run(server.run()).unwrap();
     println!("\nstopped");
@@ -333,6 +419,25 @@ async fn sigterm_and_ctrl_c_close_every_socket_with_1012_after_its_disconnect() 
         program.line("stopped").await;
         assert!(within(program.child.wait()).await.unwrap().success());
     }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_second_signal_ends_requests_at_once() {
+    let (mut program, address) = Program::start("ends").await;
+    let mut client = Raw::connect(address.parse().unwrap()).await;
+    client.write(SLOW).await;
+    program.line("request").await;
+    let mut socket = Raw::open(address.parse().unwrap(), "/").await;
+    program.signal("TERM").await;
+    assert_eq!(socket.close().await.0, RESTART.0);
+    socket.write(frame(FIN | CLOSE, RESTART.0.to_be_bytes())).await;
+    program.line("disconnect").await;
+    let start = Instant::now();
+    program.signal("TERM").await;
+    program.line("stopped").await;
+    assert!(within(program.child.wait()).await.unwrap().success());
+    assert!(start.elapsed() < Duration::from_secs(15), "it has thirty for its request");
 }
 
 #[cfg(unix)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::LocalBoxFuture;
 
 use super::{Application, IntoApplication, Outcome, PatternError, RouteList, Transport, Transports, pattern::Pattern};
-use crate::{Config, Scope, UrlRoute, server::Change};
+use crate::{Config, Scope, UrlRoute, scope::Served, server::Change};
 
 /// One route: a pattern, and what it leads to. [`path`] and [`re_path`] make it.
 #[must_use = "a route does nothing outside of a `URLRouter`"]
@@ -268,9 +268,11 @@ impl Application for URLRouter {
         self.routes.iter().any(|step| {
             let before = Before::of(scope);
             let serves = step.enter(scope) && step.application.serves(scope);
-            let is_keyed = serves && scope.is_keyed;
+            // A router within it has found out more.
+            if serves && step.end {
+                scope.served = Served { is_room: scope.is_keyed, config_changes: scope.config_changes.clone() };
+            }
             before.restore(scope);
-            scope.is_keyed |= is_keyed;
             serves
         })
     }

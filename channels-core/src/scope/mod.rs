@@ -72,6 +72,8 @@ pub struct Scope {
     /// A route's pattern has found arguments in the path: it names one of many.
     pub(crate) is_keyed: bool,
     pub(crate) config_changes: Vec<Change>,
+    /// What [`serves`](crate::routing::Application::serves) has found out about the route.
+    pub(crate) served: Served,
     pub(crate) demands: Demands,
     /// The cookies that go with the answer to the handshake.
     pub(crate) answer: Answer,
@@ -81,6 +83,14 @@ pub struct Scope {
     pub(crate) owner: Owner,
     pub(crate) page: PageAllowed,
     extensions: Extensions,
+}
+
+/// What is known of a route before anybody is asked.
+#[derive(Clone, Default)]
+pub(crate) struct Served {
+    /// The path has arguments: it names one of many rooms.
+    pub(crate) is_room: bool,
+    pub(crate) config_changes: Vec<Change>,
 }
 
 impl Scope {
@@ -106,6 +116,7 @@ impl Scope {
             path_remaining: None,
             is_keyed: false,
             config_changes: Vec::new(),
+            served: Served::default(),
             demands: Demands::default(),
             answer: Answer::default(),
             asked: Transports::default(),
@@ -304,6 +315,7 @@ impl Scope {
             path_remaining: self.path_remaining.clone(),
             is_keyed: self.is_keyed,
             config_changes: Vec::new(),
+            served: Served::default(),
             demands: Demands::default(),
             answer: Answer::default(),
             asked: self.asked,

@@ -24,7 +24,7 @@ pub struct Config {
     /// Connections that one worker thread holds; past it a handshake is answered with 503. 100,000, which is about 1 GiB:
     /// a bound for the machine's sake. The process needs as many files (`ulimit -n`).
     pub max_connections: usize,
-    /// Handshakes that wait for `connect` to decide, on one worker thread; past it a handshake is answered with 503, so
+    /// Handshakes in flight, in middleware or until `connect` has decided, on one worker thread; past it a handshake is answered with 503, so
     /// that a crowd that comes back at once does not make everybody wait until all give up. 1,024.
     pub max_handshakes: usize,
     /// Connections of one client address over all worker threads; past it a handshake is answered with 429. A session that

@@ -21,10 +21,10 @@ use actix_service::{
 };
 use actix_web::{dev::AppConfig, web::ServiceConfig};
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Front, Listener, Socket,
+    Config, Front, Listener, Socket,
     mount::service,
     placement::{Moved, Placement, Threads},
     takeover::Io,
@@ -37,12 +37,11 @@ pub(super) struct Http<M> {
     pub(super) app: ProtocolTypeRouter,
     pub(super) mount: M,
     pub(super) front: Front,
-    pub(super) stall_timeout: Duration,
-    pub(super) max_connections: usize,
-    #[cfg(feature = "tls")]
-    pub(super) tls_timeout: Duration,
+    pub(super) config: Arc<Config>,
     /// Connections on which no request is under way end when it is cancelled.
     pub(super) stopping: CancellationToken,
+    /// The connections that HTTP still needs.
+    pub(super) connections: TaskTracker,
 }
 
 /// What comes out of a socket that was accepted.
@@ -58,7 +57,7 @@ where
         let threads = Threads::default();
         // actix-web wants an address for every listener.
         let address = listener.address().unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into());
-        let stall_timeout = self.stall_timeout;
+        let stall_timeout = self.config.stall_timeout;
         match listener {
             Listener::Tcp(listener) => server.listen(name, listener, move || {
                 http.clone().doors(address, false, threads.clone(), move |door, stream: TcpStream| async move {
@@ -74,13 +73,17 @@ where
             }),
             #[cfg(feature = "tls")]
             Listener::Tls(listener, config) => server.listen(name, listener, move || {
-                let (acceptor, timeout) = (tokio_rustls::TlsAcceptor::from(config.clone()), http.tls_timeout);
+                let (acceptor, timeout) =
+                    (tokio_rustls::TlsAcceptor::from(config.clone()), http.config.handshake_timeout);
                 http.clone().doors(address, true, threads.clone(), move |door, stream: TcpStream| {
                     let acceptor = acceptor.clone();
                     async move {
                         let peer = prepare(&stream, stall_timeout);
                         match super::tls::accept(acceptor, stream, timeout).await {
-                            Ok((socket, protocol)) => door.serve(socket, protocol, peer).await,
+                            Ok((mut socket, protocol)) => {
+                                socket.put(door.placement.here.place());
+                                door.serve(socket, protocol, peer).await
+                            }
                             Err(error) => {
                                 tracing::debug!(?peer, %error, "a TLS handshake failed");
                                 Err(DispatchError::Io(error))
@@ -107,14 +110,15 @@ where
         fn_factory(move || {
             let (http, threads, enter) = (self.clone(), threads.clone(), enter.clone());
             async move {
+                let connections = http.connections.clone();
                 let door = http.door(address, secure, threads).await?;
-                Ok(fn_service(move |stream| enter(door.clone(), stream)))
+                Ok(fn_service(move |stream| connections.track_future(enter(door.clone(), stream))))
             }
         })
     }
 
     async fn door(self, address: SocketAddr, secure: bool, threads: Threads) -> Result<Rc<Door>, ()> {
-        let Self { app, mount, front, max_connections: limit, stopping, .. } = self;
+        let Self { app, mount, front, config: settings, stopping, .. } = self;
         let root_path = front.root_path.clone();
         let services =
             service(app.clone(), mount, front).into_factory().map_err(|error: actix_web::Error| error.error_response());
@@ -128,7 +132,8 @@ where
             .finish(map_config(services, move |()| config.clone()));
         let http = rc_service(http.new_service(()).await?);
         let (here, arrivals) = threads.enter();
-        let door = Rc::new(Door { http, stopping, placement: Placement { app, root_path, limit, threads, here } });
+        let door =
+            Rc::new(Door { http, stopping, placement: Placement { app, root_path, config: settings, threads, here } });
         actix_rt::spawn(door.clone().receive(arrivals));
         Ok(door)
     }
@@ -144,7 +149,10 @@ struct Door {
 impl Door {
     /// Serves a socket on the thread where it belongs.
     async fn enter(&self, mut socket: Socket, peer: Option<SocketAddr>) -> Result<(), DispatchError> {
-        let thread = self.placement.of(&mut socket).await;
+        let thread = tokio::select! {
+            thread = self.placement.of(&mut socket) => thread,
+            () = self.stopping.cancelled() => self.placement.here.clone(),
+        };
         socket.put(thread.place());
         if Arc::ptr_eq(&thread, &self.placement.here) {
             return self.serve(socket, Protocol::Http1, peer).await;

@@ -67,12 +67,12 @@ impl Server {
         let (app, layers, config, keepers) = (app.clone(), layers.clone(), config.clone(), keepers.clone());
         Ok(move |service: &mut ServiceConfig| {
             match runtime::can_spawn() {
-                Ok(()) => {
+                Ok(()) => ServerThread::of_or_start(&keepers, || {
                     let home = Home::open(keepers.homes().clone());
                     let (app, layers) = (app.clone(), layers.clone());
                     ServerThread::start(app, layers, config.clone(), front.clone(), &keepers, home, is_mounted)
-                        .install(service);
-                }
+                })
+                .install(service),
                 Err(error) => thread::install_failure(service, error),
             }
             operations.serve(service, &keepers, &layers);

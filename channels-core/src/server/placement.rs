@@ -15,15 +15,23 @@ use tokio::{
     time::timeout,
 };
 
-use super::socket::{Socket, Unplugged};
+use super::{
+    Config,
+    socket::{Socket, Unplugged},
+};
 use crate::{ProtocolTypeRouter, Scope, routing::Application as _};
 
 /// Bytes of a request that are read to find its path.
 const AHEAD: usize = 1024;
-/// A client that says nothing for so long is served where it is.
+/// A client that has not said what it wants for so long is served where it is.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How many more sockets than the emptiest thread one may have and still be given those of its rooms; and an eighth.
 const SLACK: usize = 32;
+
+thread_local! {
+    /// The sockets of this thread, whichever listener they came by.
+    static SOCKETS: Arc<AtomicUsize> = Arc::default();
+}
 
 /// The threads that serve one listener.
 #[derive(Clone, Default)]
@@ -31,7 +39,7 @@ pub(super) struct Threads(Arc<RwLock<Vec<Arc<Thread>>>>);
 
 /// A thread that serves a listener.
 pub(super) struct Thread {
-    sockets: AtomicUsize,
+    sockets: Arc<AtomicUsize>,
     inbox: mpsc::UnboundedSender<Moved>,
 }
 
@@ -56,7 +64,7 @@ impl Threads {
     /// Adds this thread, and gives what others accept for it.
     pub(super) fn enter(&self) -> (Arc<Thread>, mpsc::UnboundedReceiver<Moved>) {
         let (inbox, arrivals) = mpsc::unbounded_channel();
-        let thread = Arc::new(Thread { sockets: AtomicUsize::new(0), inbox });
+        let thread = Arc::new(Thread { sockets: SOCKETS.with(Arc::clone), inbox });
         let mut threads = self.0.write().unwrap_or_else(PoisonError::into_inner);
         threads.retain(|thread| !thread.inbox.is_closed());
         threads.push(thread.clone());
@@ -67,13 +75,13 @@ impl Threads {
         self.0.read().unwrap_or_else(PoisonError::into_inner).len() > 1
     }
 
-    /// The thread for this key.
-    fn home(&self, key: &str, limit: usize) -> Option<Arc<Thread>> {
+    /// The thread for this key, by these settings.
+    fn home(&self, key: &str, config: &Config) -> Option<Arc<Thread>> {
         let threads = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         let sockets: Vec<_> = threads.iter().map(|thread| thread.sockets.load(Ordering::Relaxed)).collect();
-        Some(threads[choose(hasher.finish(), &sockets, limit)?].clone())
+        Some(threads[choose(hasher.finish(), &sockets, config)?].clone())
     }
 }
 
@@ -93,8 +101,7 @@ impl Thread {
 pub(super) struct Placement {
     pub(super) app: ProtocolTypeRouter,
     pub(super) root_path: String,
-    /// Connections that a thread may have.
-    pub(super) limit: usize,
+    pub(super) config: Arc<Config>,
     pub(super) threads: Threads,
     pub(super) here: Arc<Thread>,
 }
@@ -107,9 +114,25 @@ impl Placement {
     }
 
     async fn home(&self, socket: &mut Socket) -> Option<Arc<Thread>> {
-        let ahead = timeout(PATIENCE, socket.read_ahead(AHEAD)).await.ok()?.ok()?;
-        let mut scope = Scope::websocket(target(ahead)?).with_root_path(self.root_path.clone());
-        (self.app.serves(&mut scope) && scope.is_keyed).then(|| self.threads.home(scope.path(), self.limit))?
+        let target = timeout(PATIENCE, target_of(socket)).await.ok()??;
+        let mut scope = Scope::websocket(&target).with_root_path(self.root_path.clone());
+        if !self.app.serves(&mut scope) || !scope.served.is_room {
+            return None;
+        }
+        self.threads.home(scope.path(), &self.config.changed(&scope.served.config_changes))
+    }
+}
+
+/// Reads what a request is for, and nothing of it away.
+async fn target_of(socket: &mut Socket) -> Option<String> {
+    let mut seen = 0;
+    loop {
+        let ahead = socket.read_ahead(AHEAD).await.ok()?;
+        match target(ahead) {
+            Some(target) => return Some(target.to_owned()),
+            None if ahead.len() == seen || ahead.contains(&b'\n') => return None,
+            None => seen = ahead.len(),
+        }
     }
 }
 
@@ -122,11 +145,11 @@ fn target(request: &[u8]) -> Option<&str> {
 
 /// The thread of a key among those that have so many sockets: always the same, unless the emptiest has far fewer, or it is
 /// full.
-fn choose(key: u64, sockets: &[usize], limit: usize) -> Option<usize> {
+fn choose(key: u64, sockets: &[usize], config: &Config) -> Option<usize> {
     let (emptiest, least) = sockets.iter().enumerate().min_by_key(|(_, sockets)| **sockets)?;
     let home = usize::try_from(key % sockets.len() as u64).ok()?;
-    let most = (least + least / 8 + SLACK).min(limit);
-    Some(if sockets[home] < most { home } else { emptiest })
+    let most = least + least / 8 + SLACK.min(config.max_handshakes);
+    Some(if sockets[home] < most.min(config.max_connections) { home } else { emptiest })
 }
 
 #[cfg(test)]
@@ -135,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_key_has_its_thread_unless_another_has_far_fewer() {
-        let choose = |sockets: &[usize]| choose(7, sockets, 100_000);
+        let choose = |sockets: &[usize]| choose(7, sockets, &Config::default());
         assert_eq!(choose(&[0, 0, 0]), Some(1));
         assert_eq!(choose(&[9, SLACK - 1, 0]), Some(1), "a few more are no reason");
         assert_eq!(choose(&[9, SLACK, 0]), Some(2));
@@ -146,17 +169,54 @@ mod tests {
 
     #[test]
     fn a_full_thread_is_passed_over() {
-        assert_eq!(choose(7, &[15, 19, 18], 20), Some(1));
-        assert_eq!(choose(7, &[15, 20, 18], 20), Some(0));
+        let config = Config { max_connections: 20, ..Config::default() };
+        assert_eq!(choose(7, &[15, 19, 18], &config), Some(1));
+        assert_eq!(choose(7, &[15, 20, 18], &config), Some(0));
+        let config = Config { max_handshakes: 2, ..Config::default() };
+        assert_eq!(choose(7, &[1, 2, 0], &config), Some(2), "they may all be handshakes");
     }
 
     #[test]
     fn a_crowd_in_one_room_is_on_all_threads() {
         let mut sockets = [0; 8];
         for _ in 0..10_000 {
-            sockets[choose(5, &sockets, 100_000).unwrap()] += 1;
+            sockets[choose(5, &sockets, &Config::default()).unwrap()] += 1;
         }
         assert!(sockets.iter().all(|count| (1_200..1_450).contains(count)), "{sockets:?}");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_request_may_come_in_pieces() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let (mut client, server) = actix_rt::net::UnixStream::pair().unwrap();
+        let mut socket = Socket::from(server);
+        let pieces = async {
+            for piece in ["GE", "T /ws", "/a/ HT", "TP/1.1"] {
+                client.write_all(piece.as_bytes()).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        let (target, ()) = tokio::join!(target_of(&mut socket), pieces);
+        assert_eq!(target.as_deref(), Some("/ws/a/"));
+        drop(client);
+        let mut all = String::new();
+        socket.read_to_string(&mut all).await.unwrap();
+        assert_eq!(all, "GET /ws/a/ HTTP/1.1");
+        assert_eq!(target_of(&mut socket).await, None, "the client has gone");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn what_is_no_request_is_not_waited_for() {
+        use tokio::io::AsyncWriteExt as _;
+
+        for nonsense in [b"hello\r\n".to_vec(), vec![b'x'; 2 * AHEAD]] {
+            let (mut client, server) = actix_rt::net::UnixStream::pair().unwrap();
+            client.write_all(&nonsense).await.unwrap();
+            assert_eq!(target_of(&mut Socket::from(server)).await, None);
+        }
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! A server's life: it serves, drains and stops.
 
-use std::future::Future;
+use std::future::{Future, pending};
 
 use futures_util::future::join;
-use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use super::{ConfigError, Server, ServerStats, http::Http, is_running, report, shutdown};
+use super::{
+    ConfigError, Server, ServerStats,
+    http::Http,
+    is_running, report,
+    shutdown::{self, Stop},
+};
 use crate::{
     layer::Layers,
     routing::{RouteInfo, RouteList},
@@ -73,19 +77,16 @@ impl Server {
         let mount = self.mount_as(false)?;
         report::log(&self.listeners, &RouteList::of(&self.app));
         let listeners = std::mem::take(&mut self.listeners);
-        let stopping = CancellationToken::new();
+        let (steps, connections) = (Stop::default(), TaskTracker::new());
         let http = Http {
             app: self.app.clone(),
             mount,
             front: self.front.clone(),
-            stall_timeout: self.config.stall_timeout,
-            max_connections: self.config.max_connections,
-            #[cfg(feature = "tls")]
-            tls_timeout: self.config.handshake_timeout,
-            stopping: stopping.clone(),
+            config: self.config.clone(),
+            stopping: steps.drained.clone(),
+            connections: connections.clone(),
         };
-        let mut server =
-            actix_server::Server::build().shutdown_timeout(self.config.drain_timeout.as_secs()).disable_signals();
+        let mut server = actix_server::Server::build().disable_signals();
         if let Some(threads) = self.blocking_threads {
             server = server.worker_max_blocking_threads(threads);
         }
@@ -95,18 +96,31 @@ impl Server {
         for listener in listeners {
             server = http.serve(listener, server).map_err(ConfigError::Run)?;
         }
-        let (halt, halted) = oneshot::channel::<()>();
+        let worker = Worker::new(self.app.clone()).layers(self.layers.clone()).config(self.config.clone());
+        let worked = async {
+            tokio::select! {
+                worked = worker.work(steps.begun.cancelled()) => worked,
+                () = steps.hurried.cancelled() => Ok(()),
+            }
+        };
+        let timeout = self.config.drain_timeout;
+        let drain = self.keepers.drain(timeout);
+        let served = async {
+            let served = shutdown::serve(server.run(), &steps, drain, &connections, timeout).await;
+            // It may have ended by itself, and the workers end with it.
+            steps.begun.cancel();
+            served
+        };
         let stop = async {
             stop.await;
-            drop(halt);
+            steps.begun.cancel();
+            steps.hurry().await;
+            pending().await
         };
-        let worker = Worker::new(self.app.clone()).layers(self.layers.clone()).config(self.config.clone());
-        let working = worker.work(async {
-            // The sender is dropped: by `stop`, or with the server.
-            let _ = halted.await;
-        });
-        let drain = self.keepers.drain(self.config.drain_timeout);
-        let (served, worked) = join(shutdown::serve(server.run(), stop, drain, stopping), working).await;
+        let (served, worked) = tokio::select! {
+            ended = join(served, worked) => ended,
+            never = stop => never,
+        };
         served.map_err(ConfigError::Run).and(worked)
     }
 

@@ -13,11 +13,13 @@ use std::{
 
 use actix::Addr;
 use futures_util::future::join_all;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::addresses::Addresses;
 use crate::{
     Close, CloseCode, GroupName,
+    after::after,
     layer::Page,
     session::{Drain, Homes, Inspect, Keeper, ThreadReport},
 };
@@ -35,6 +37,11 @@ struct State {
 }
 
 impl Keepers {
+    /// Whether these are those of the same server.
+    pub(super) fn are(&self, others: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &others.0)
+    }
+
     /// Adds the keeper that `start` makes, given how many there are.
     pub(super) fn add(&self, start: impl FnOnce(usize) -> Addr<Keeper>) {
         let mut keepers = self.0.keepers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,25 +104,55 @@ impl Keepers {
     }
 }
 
-/// Runs a server until `stop`, then drains it; a signal while it drains ends it at once. `drained` is cancelled when only
-/// plain HTTP is left.
+/// The steps of a stop.
+#[derive(Clone, Default)]
+pub(super) struct Stop {
+    /// It was asked for.
+    pub(super) begun: CancellationToken,
+    /// Only plain HTTP is left.
+    pub(super) drained: CancellationToken,
+    /// It was asked for again, and does not wait any longer.
+    pub(super) hurried: CancellationToken,
+}
+
+impl Stop {
+    /// Waits for the signal that a stop which goes on is not to wait.
+    pub(super) async fn hurry(&self) {
+        self.begun.cancelled().await;
+        signal().await;
+        self.hurried.cancel();
+    }
+}
+
+/// Runs a server until `stop` has begun, then drains it, and lets what is under way on its `connections` end, all that
+/// within `timeout`.
 pub(super) async fn serve(
     server: actix_web::dev::Server,
-    stop: impl Future<Output = ()>,
+    stop: &Stop,
     drain: impl Future<Output = bool>,
-    drained: CancellationToken,
+    connections: &TaskTracker,
+    timeout: Duration,
 ) -> io::Result<()> {
     let handle = server.handle();
     let mut server = pin!(server);
     let stopped = async {
-        stop.await;
+        stop.begun.cancelled().await;
         tracing::info!("stopping: connections are closed with 1012");
-        let graceful = tokio::select! {
-            in_time = drain => in_time,
-            () = signal() => false,
+        let deadline = after(Instant::now(), timeout);
+        let ended = async {
+            let in_time = drain.await;
+            handle.pause().await;
+            stop.drained.cancel();
+            connections.close();
+            if in_time && timeout_at(deadline, connections.wait()).await.is_err() {
+                tracing::warn!(?timeout, "requests that were not answered in time are cut");
+            }
         };
-        drained.cancel();
-        handle.stop(graceful).await;
+        tokio::select! {
+            () = ended => {}
+            () = stop.hurried.cancelled() => {}
+        }
+        handle.stop(false).await;
     };
     let mut stopped = pin!(stopped);
     tokio::select! {

@@ -9,11 +9,25 @@ use std::{
 use actix_rt::net::TcpStream;
 #[cfg(unix)]
 use actix_rt::net::UnixStream;
+use bytes::BufMut as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 #[cfg(feature = "tls")]
 use tokio_rustls::server::TlsStream;
 
 use super::placement::Place;
+
+/// Calls the same method of whatever stream it is.
+macro_rules! forward {
+    ($stream:expr, $it:ident => $call:expr) => {
+        match $stream {
+            Stream::Tcp($it) => $call,
+            #[cfg(unix)]
+            Stream::Unix($it) => $call,
+            #[cfg(feature = "tls")]
+            Stream::Tls($it) => $call,
+        }
+    };
+}
 
 /// The server's end of a connection.
 pub(crate) struct Socket {
@@ -46,11 +60,14 @@ enum Std {
 }
 
 impl Socket {
-    /// Reads up to so many bytes that will be read again, and says what they are.
+    /// Reads what has come, and tells up to so many bytes that will be read again. There are no more than before when the
+    /// client sends no more, or there are so many.
     pub(super) async fn read_ahead(&mut self, most: usize) -> io::Result<&[u8]> {
-        let mut ahead = Vec::with_capacity(most);
-        self.read_buf(&mut ahead).await?;
-        self.ahead = ahead;
+        let room = most.saturating_sub(self.ahead.len());
+        if room > 0 {
+            let mut room = (&mut self.ahead).limit(room);
+            forward!(&mut self.stream, stream => stream.read_buf(&mut room).await)?;
+        }
         Ok(&self.ahead)
     }
 
@@ -114,19 +131,6 @@ impl From<TlsStream<TcpStream>> for Socket {
     }
 }
 
-/// Calls the same method of whatever stream it is.
-macro_rules! forward {
-    ($stream:expr, $it:ident => $call:expr) => {
-        match $stream {
-            Stream::Tcp($it) => $call,
-            #[cfg(unix)]
-            Stream::Unix($it) => $call,
-            #[cfg(feature = "tls")]
-            Stream::Tls($it) => $call,
-        }
-    };
-}
-
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, task: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let socket = self.get_mut();
@@ -179,7 +183,10 @@ mod tests {
     async fn what_was_read_ahead_is_read_again_wherever_the_socket_is() {
         let (mut client, server) = UnixStream::pair().unwrap();
         let mut socket = Socket::from(server);
-        client.write_all(b"first ").await.unwrap();
+        client.write_all(b"fi").await.unwrap();
+        assert_eq!(socket.read_ahead(4).await.unwrap(), b"fi");
+        client.write_all(b"rst ").await.unwrap();
+        assert_eq!(socket.read_ahead(4).await.unwrap(), b"firs");
         assert_eq!(socket.read_ahead(4).await.unwrap(), b"firs");
         client.write_all(b"second").await.unwrap();
         drop(client);

@@ -20,6 +20,7 @@ use super::Socket;
 /// The socket of an HTTP connection. An idle one ends when the server stops.
 pub(super) struct Io {
     state: Rc<State>,
+    stopping: CancellationToken,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -67,7 +68,8 @@ impl Io {
             tell_lost: Notify::new(),
             requests: (protocol == Protocol::Http2).then(Cell::default),
         };
-        Self { state: Rc::new(state), stopped: Box::pin(stopping.clone().cancelled_owned()) }
+        let stopped = Box::pin(stopping.clone().cancelled_owned());
+        Self { state: Rc::new(state), stopping: stopping.clone(), stopped }
     }
 
     pub(super) fn takeover(&self) -> Takeover {
@@ -126,7 +128,7 @@ impl AsyncRead for Io {
         } else if read.is_ready() && room > 0 {
             io.state.lost.set(true);
             io.state.tell_lost.notify_waiters();
-        } else if read.is_pending() && io.state.is_idle() && io.stopped.as_mut().poll(task).is_ready() {
+        } else if read.is_pending() && io.stopped.as_mut().poll(task).is_ready() && io.state.is_idle() {
             return Poll::Ready(Ok(()));
         }
         read
@@ -135,7 +137,12 @@ impl AsyncRead for Io {
 
 impl AsyncWrite for Io {
     fn poll_write(self: Pin<&mut Self>, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.write(|stream| stream.poll_write(task, bytes), bytes.len())
+        let written = self.write(|stream| stream.poll_write(task, bytes), bytes.len());
+        if self.stopping.is_cancelled() {
+            // The HTTP server would wait for the next request: let it find by reading that there is none.
+            task.waker().wake_by_ref();
+        }
+        written
     }
 
     fn poll_flush(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,10 +1,10 @@
 //! One worker thread: handshakes become sessions.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::{Future, pending, poll_fn},
     pin::pin,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::Arc,
     task::Poll,
 };
@@ -53,7 +53,25 @@ pub(super) struct ServerThread {
     pub(super) closing: Rc<Cell<usize>>,
 }
 
+thread_local! {
+    /// What each server has on this thread, however many addresses it has.
+    static SERVERS: RefCell<Vec<Weak<ServerThread>>> = RefCell::default();
+}
+
 impl ServerThread {
+    /// What the server of these keepers has on this thread, which is started by the first that asks.
+    pub(super) fn of_or_start(keepers: &Keepers, start: impl FnOnce() -> Rc<Self>) -> Rc<Self> {
+        SERVERS.with_borrow_mut(|servers| {
+            servers.retain(|server| server.strong_count() > 0);
+            let started = servers.iter().filter_map(Weak::upgrade).find(|server| server.keepers.are(keepers));
+            started.unwrap_or_else(|| {
+                let started = start();
+                servers.push(Rc::downgrade(&started));
+                started
+            })
+        })
+    }
+
     /// Prepares this thread, and starts the actor that keeps its roster.
     pub(super) fn start(
         app: ProtocolTypeRouter,
@@ -170,7 +188,11 @@ impl ServerThread {
         if let Some(offer) = offer {
             return self.carry_socket(request, payload, scope, offer).await;
         }
-        match self.app.call(scope).await {
+        let (outcome, _handshake) = match self.ask(scope).await {
+            Ok(asked) => asked,
+            Err(response) => return *response,
+        };
+        match outcome {
             Outcome::Run(scope, endpoint) => self.open(request, payload, scope, &endpoint).await,
             Outcome::Refuse(deny) => deny.into_response(),
             Outcome::NoRoute(scope) => {
@@ -178,6 +200,17 @@ impl ServerThread {
                 not_found()
             }
         }
+    }
+
+    /// Asks the application what becomes of a handshake, which is in flight until what is returned is dropped.
+    pub(super) async fn ask(&self, mut scope: Scope) -> Result<(Outcome, Counted), Box<HttpResponse>> {
+        self.app.serves(&mut scope);
+        let config = self.config.changed(&scope.served.config_changes);
+        if self.closing.get() >= config.max_connections || self.handshakes.get() >= config.max_handshakes {
+            return Err(unavailable("the server is full").into());
+        }
+        let handshake = Counted::one_of(&self.handshakes);
+        Ok((self.app.call(scope).await, handshake))
     }
 
     async fn open(
@@ -211,7 +244,6 @@ impl ServerThread {
         endpoint: &Endpoint,
         port: &Port,
     ) -> Result<Accept, Box<HttpResponse>> {
-        let _handshake = Counted::one_of(&self.handshakes);
         let timeout = port.config.handshake_timeout;
         let answer = poll_fn(|task| opening.poll_answer(task));
         let response = match tokio::time::timeout(timeout, answer).await {
@@ -249,7 +281,7 @@ impl ServerThread {
         if self.keepers.is_draining() {
             return Err(unavailable("the server is stopping").into());
         }
-        self.admit_handshake(&scope, config)?;
+        check_header(&scope, config)?;
         let guest = self.admit(&scope, config)?;
         if endpoint.class().protocol != scope.protocol() {
             return Err(failed(endpoint, &"its route is one of another protocol").into());
@@ -259,19 +291,6 @@ impl ServerThread {
         let cx = Context::new(port.clone(), scope, self.layers.clone(), layer);
         let life = endpoint.start(cx, line).map_err(|panic| failed(endpoint, &panic))?;
         Ok(Opening::new(port.clone(), life))
-    }
-
-    /// Refuses a handshake that is over a limit, whatever comes of it; counts it until what is returned is dropped.
-    pub(super) fn admit_handshake(&self, scope: &Scope, config: &Config) -> Result<Counted, Box<HttpResponse>> {
-        let sizes = scope.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
-        if sizes.sum::<usize>() > config.max_header_size {
-            let text = format!("the header fields are over {} bytes", config.max_header_size);
-            return Err(HttpResponse::RequestHeaderFieldsTooLarge().body(text).into());
-        }
-        if self.closing.get() >= config.max_connections || self.handshakes.get() >= config.max_handshakes {
-            return Err(unavailable("the server is full").into());
-        }
-        Ok(Counted::one_of(&self.handshakes))
     }
 
     /// Refuses a handshake that would make one more connection than there may be.
@@ -307,6 +326,16 @@ impl ServerThread {
         }
         answer.set_body(BoxBody::new(opening.into_body(encoder)))
     }
+}
+
+/// Refuses a request whose header is too large.
+pub(super) fn check_header(scope: &Scope, config: &Config) -> Result<(), Box<HttpResponse>> {
+    let sizes = scope.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+    if sizes.sum::<usize>() > config.max_header_size {
+        let text = format!("the header fields are over {} bytes", config.max_header_size);
+        return Err(HttpResponse::RequestHeaderFieldsTooLarge().body(text).into());
+    }
+    Ok(())
 }
 
 /// Counts one until it is dropped.

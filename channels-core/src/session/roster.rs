@@ -98,7 +98,7 @@ impl Drop for Entry {
         }
         if ports.is_empty() {
             ports.shrink_to_fit();
-            self.roster.0.emptied.notify_one();
+            self.roster.0.emptied.notify_waiters();
         }
     }
 }

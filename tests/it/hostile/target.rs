@@ -41,7 +41,9 @@ fn serve_alone() {
         stall_timeout: Duration::from_secs(2),
         ..Config::default()
     };
-    let server = Server::new(ProtocolTypeRouter::new().websocket(|| Echo)).config(config).workers(2);
+    // A path with an argument names a room, and so every socket is first looked at by the server itself.
+    let routes = URLRouter::new([re_path("^(.*)$", || Echo)]).expect("a good pattern");
+    let server = Server::new(ProtocolTypeRouter::new().websocket(routes)).config(config).workers(2);
     let server = server.inspection("/inspect/").bind("127.0.0.1:0").expect("a free port");
     println!("listening on {}", server.addresses()[0]);
     let (stop, stopped) = tokio::sync::oneshot::channel();

@@ -100,11 +100,20 @@ impl ServerThread {
         payload: web::Payload,
         mut scope: Scope,
     ) -> HttpResponse {
-        if matches!(wanted, Wanted::Open { .. }) && self.keepers.is_draining() {
+        let opens = matches!(wanted, Wanted::Open { .. });
+        if opens && self.keepers.is_draining() {
             return unavailable("the server is stopping");
         }
         scope.asked = wanted.transports();
-        match self.app.call(scope).await {
+        let (outcome, _handshake) = if opens {
+            match self.ask(scope).await {
+                Ok((outcome, handshake)) => (outcome, Some(handshake)),
+                Err(response) => return *response,
+            }
+        } else {
+            (self.app.call(scope).await, None)
+        };
+        match outcome {
             Outcome::Run(scope, endpoint) => {
                 let config = self.config.changed(&scope.config_changes);
                 let admitted = Admitted { scope, endpoint, config };

@@ -22,10 +22,10 @@ use super::{Admitted, Begun, opened, requests, streams::Parts};
 use crate::{
     Accept, Close, CloseCode, Message, Scope,
     frame::{Incoming, Outgoing},
-    routing::{Application, Outcome},
+    routing::Outcome,
     server::{
         Config,
-        thread::{Counted, ServerThread, failed, not_found, unavailable},
+        thread::{Counted, ServerThread, check_header, failed, not_found, unavailable},
     },
     session::{Given, Link, Reply, SessionId},
     transport::{
@@ -48,7 +48,11 @@ impl ServerThread {
         scope: Scope,
         offer: Offer,
     ) -> HttpResponse {
-        let (scope, endpoint) = match self.app.call(scope).await {
+        let (outcome, _handshake) = match self.ask(scope).await {
+            Ok(asked) => asked,
+            Err(response) => return *response,
+        };
+        let (scope, endpoint) = match outcome {
             Outcome::Run(scope, endpoint) => (scope, endpoint),
             Outcome::Refuse(deny) => return deny.into_response(),
             Outcome::NoRoute(_) => return not_found(),
@@ -65,10 +69,9 @@ impl ServerThread {
                 Err(response) => return *response,
             },
             Some((after, id)) => {
-                let _handshake = match self.admit_handshake(&admitted.scope, &config) {
-                    Ok(handshake) => handshake,
-                    Err(response) => return *response,
-                };
+                if let Err(response) = check_header(&admitted.scope, &config) {
+                    return *response;
+                }
                 let link = match SessionId::parse(&id).map(|id| self.link(&admitted, id)).transpose() {
                     Ok(link) => link,
                     Err(response) => return *response,
