@@ -285,3 +285,17 @@ async fn a_session_elsewhere_is_looked_for_once_and_one_that_is_nowhere_leaves_n
     // Asked for twice. Nobody watches whether a process is there that never answered.
     assert_eq!(costs(&made_up(), 1).await, (410, 2));
 }
+
+#[tokio::test]
+async fn a_session_elsewhere_may_be_waited_for_without_end() {
+    let broker = StubBroker::default();
+    let layer = || Layer::new(RedisLayer::new(RedisOptions::drivers([broker.driver()])).unwrap());
+    let mut two = Two::new(Config { poll_window: Duration::MAX, ..Config::default() }, layer).await;
+    for kind in CARRIERS {
+        let mut client = two.open(kind).await;
+        client.say("here").await;
+        client.hears("here").await;
+        client.close(1000, "").await;
+        assert!(within(two.ends.recv()).await.unwrap().starts_with("1000 "), "{kind:?}");
+    }
+}

@@ -9,7 +9,9 @@ use super::{
     ask::{Ask, Asked, Question, Replied},
     peers::Peers,
 };
-use crate::{ChannelName, Close, CloseCode, EventError, Layer, LayerError, SendError, transport::batch::End};
+use crate::{
+    ChannelName, Close, CloseCode, EventError, Layer, LayerError, SendError, after::after, transport::batch::End,
+};
 
 /// How long another process may take to answer, besides what it is asked to wait. It is asked twice, and a client that opens
 /// must hear in less than its own 5 s that its session is gone.
@@ -165,7 +167,7 @@ pub(super) async fn take<R>(wait: Duration, begins: bool, ask: impl Fn(bool, Dur
 where
     R: Future<Output = Reply>,
 {
-    let deadline = Instant::now() + wait;
+    let deadline = after(Instant::now(), wait);
     let mut begins = begins;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
