@@ -122,7 +122,8 @@ fn is_test(module: &str, source: &str, name: &str) -> bool {
     let Some((before, _)) = source.split_once(&format!("fn {name}(")) else { return false };
     let mut above = before.rsplit('\n').skip(1).take_while(|line| line.trim_start().starts_with("#["));
     let attribute = |line: &str| line.split(['[', ']', '(']).nth(1).is_some_and(|path| path.ends_with("test"));
-    above.any(attribute) || module == "promises" && MACRO.contains(name)
+    let promised = || MACRO.split_once("macro_rules!").is_some_and(|(_, macro_)| macro_.contains(name));
+    above.any(attribute) || module == "promises" && promised()
 }
 
 /// What is called like a test of ours, `module::its_name`, with the innermost module alone.
