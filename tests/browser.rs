@@ -200,6 +200,12 @@ async fn three_ways_lead_into_one_room_and_the_page_counts_what_each_costs() {
     bob.waits_for("#panel-long .said", &said).await;
     bob.waits_for("#panel-socket .status", &["Connected."]).await;
     assert_eq!(bob.texts("#panel-socket .said").await, said[..3]);
+
+    // Nothing is wider than a narrow phone.
+    browser.at(&bob).await.set_window_size(320, 640).await.expect("it can be as narrow");
+    bob.sees("return innerWidth === 320").await;
+    let fits = "const { scrollWidth, clientWidth } = document.documentElement; return scrollWidth <= clientWidth";
+    assert_eq!(bob.run(fits).await, json!(true));
 }
 
 #[tokio::test]

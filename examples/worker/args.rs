@@ -19,7 +19,8 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn read() -> Result<Self> {
-        let (mut part, mut layer) = (Part::Both, "memory://".to_owned());
+        let mut part = Part::Both;
+        let mut layer = env::var("LAYER").unwrap_or_else(|_| "memory://".to_owned());
         let mut host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".to_owned());
         let mut port = env::var("PORT").unwrap_or_else(|_| "8000".to_owned());
         let mut words = env::args().skip(1);
@@ -35,7 +36,9 @@ impl Args {
             }
         }
         if !matches!(part, Part::Both) && layer.starts_with("memory://") {
-            return Err(Error::msg("a layer in memory ends at its process: web and work alone want --layer redis://…"));
+            return Err(Error::msg(
+                "a layer in memory ends at its process: web and work alone want --layer redis://…, or LAYER",
+            ));
         }
         let port = port.parse().map_err(|error| Error::msg(format!("port {port:?}: {error}")))?;
         Ok(Self { part, layer, host, port })

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! `HOST` and `PORT`, or `--host` and `--port`, say where it listens; 127.0.0.1:8000 unless said otherwise, and with
-//! port 0 a free one.
+//! port 0 a free one. `LAYER` or `--layer` names the channel layer: `memory://` unless said otherwise.
 
 mod args;
 mod primes;

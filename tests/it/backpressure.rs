@@ -358,3 +358,56 @@ async fn neither_messages_nor_events_starve_the_other() {
         assert_eq!(kinds, ["e", "m"], "{said:?}");
     }
 }
+
+/// Fills what may wait for its client, while an event for the pure handler waits.
+struct Filler(mpsc::UnboundedSender<()>);
+
+#[consumer]
+impl Consumer for Filler {
+    async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+        cx.group_add("room").await?;
+        Ok(())
+    }
+
+    async fn receive(&mut self, cx: &mut Context, _: Message) -> Result<()> {
+        for name in ["first", "huge", "last"] {
+            cx.group_send("room", event!({"type": name})).await?;
+        }
+        let message = Message::from("x".repeat(KIB * KIB));
+        for _ in 0..60 {
+            cx.send(message.clone())?;
+        }
+        Ok(())
+    }
+
+    /// It waits until this hook is over, and so does what comes after it.
+    #[handler]
+    async fn first(&mut self, _: &mut Context, _: &RawEvent) -> Result<()> {
+        Ok(())
+    }
+
+    /// More than sockets take of what waits: there is no room for it.
+    #[handler]
+    fn huge(_: &RawEvent) -> Result<Message> {
+        Ok("x".repeat(MORE_THAN_SOCKETS_HOLD / 2).into())
+    }
+
+    #[handler]
+    async fn last(&mut self, _: &mut Context, _: &RawEvent) -> Result<()> {
+        let _ = self.0.send(());
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_pure_handlers_message_that_waited_and_finds_no_room_is_counted() {
+    let ((tell, mut told), layer) = (mpsc::unbounded_channel(), Layer::new(InMemoryChannelLayer::default()));
+    let slow_client = SlowClient::DropNewest;
+    let config = Config { max_waiting_bytes: MORE_THAN_SOCKETS_HOLD, slow_client, ..Config::default() };
+    let app = ProtocolTypeRouter::new().websocket(move || Filler(tell.clone()));
+    let server = serve(Server::new(app).layers(layer.clone()).config(config).workers(1));
+    let mut sleeps = Raw::connect_narrow(server.address).await.upgrade("/").await;
+    sleeps.write(frame(FIN | TEXT, "go on")).await;
+    within(told.recv()).await.unwrap();
+    assert_eq!((layer.dropped().full, layer.dropped().gone), (1, 0));
+}

@@ -8,6 +8,8 @@ use channels::{
 };
 use futures_util::FutureExt;
 
+use crate::logs;
+
 /// How many events a channel of this layer holds.
 fn capacity(layer: &Layer, channel: &str) -> usize {
     for _ in 0..1_000 {
@@ -190,7 +192,7 @@ fn a_file_is_named_with_its_line() {
 #[test]
 fn the_environment_names_layers_by_their_urls() {
     let var = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let vars = [var("CHANNEL_LAYER_TELEMETRY", "memory://?capacity=9"), var("HOME", "/"), var("CHANNEL_LAYER_", "x")];
+    let vars = [var("CHANNEL_LAYER_TELEMETRY", "memory://?capacity=9"), var("HOME", "/")];
     let layers = LayersConfig::from_vars(vars).unwrap().layers().unwrap();
     assert_eq!(layers.aliases().collect::<Vec<_>>(), ["default", "telemetry"]);
     assert_eq!(capacity(layers.get("telemetry").unwrap(), "jobs"), 9);
@@ -222,6 +224,30 @@ fn the_environment_names_layers_by_their_urls() {
     let text = "CHANNEL_LAYER_DEFAULT: `expiry` is to be a number of seconds, not `soon`";
     assert_eq!(wrong.layers().unwrap_err().to_string(), text);
     assert!(LayersConfig::from_env().unwrap().layers().is_ok());
+}
+
+#[test]
+fn a_variable_that_begins_like_ours_and_says_nothing_is_an_error() {
+    for name in [
+        "CHANNEL_LAYER",
+        "CHANNEL_LAYER_",
+        "CHANNEL_LAYER___TEST",
+        "CHANNEL_LAYERS_DEFUALT",
+        "CHANNEL_LAYER_DEFAULT__TESTS",
+        "CHANNEL_LAYER_DEFAULT__CAPACITY",
+    ] {
+        let error = LayersConfig::from_vars([(name.to_owned(), "memory://".to_owned())]).unwrap_err();
+        let known = "CHANNEL_LAYERS, CHANNEL_LAYER_<ALIAS>, CHANNEL_LAYER_<ALIAS>__TEST";
+        assert_eq!(error.to_string(), format!("the environment: there is no setting `{name}` (there are: {known})"));
+    }
+}
+
+#[test]
+fn layers_none_of_which_is_the_default_are_logged() {
+    logs::keep();
+    let var = ("CHANNEL_LAYER_DEFUALT".to_owned(), "memory://".to_owned());
+    assert!(LayersConfig::from_vars([var]).unwrap().layers().is_ok());
+    assert_eq!(logs::with(&["WARN", "no channel layer is called `default`", "defualt"]).len(), 1);
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn built() -> PathBuf {
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(built());
-    command.args(arguments).env("HOST", "127.0.0.1").env("PORT", "0").stdin(Stdio::null());
+    command.args(arguments).env("HOST", "127.0.0.1").env("PORT", "0").env_remove("LAYER").stdin(Stdio::null());
     command
 }
 
@@ -92,5 +92,15 @@ fn the_examples_parts_are_not_run_alone_over_a_layer_that_ends_at_each() {
         assert!(!said.status.success());
         let text = String::from_utf8_lossy(&said.stderr);
         assert!(text.contains("a layer in memory ends at its process"), "{text}");
+    }
+}
+
+#[test]
+fn the_examples_layer_is_that_of_the_variable_unless_there_is_an_option() {
+    for (options, named) in [(&[][..], "variable"), (&["--layer", "option://"], "option")] {
+        let said = command(options).env("LAYER", "variable://").output().unwrap();
+        assert!(!said.status.success());
+        let text = String::from_utf8_lossy(&said.stderr);
+        assert!(text.contains(&format!("the scheme `{named}://`")), "{text}");
     }
 }

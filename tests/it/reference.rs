@@ -9,6 +9,8 @@ const NAMES: &str = include_str!("../data/channels-4.3-names.txt");
 const OPTIONS: &str = include_str!("../data/daphne-4.2-options.txt");
 /// The tests of channels and daphne, by project, file and name.
 const UPSTREAM: &str = include_str!("../data/upstream-tests.txt");
+/// Where `layer_suite!` is.
+const MACRO: &str = include_str!("../../channels-core/src/testing/suite/mod.rs");
 /// Those whose question does not arise here; the page says why.
 const WITHOUT_A_TEST: [&str; 7] = [
     "async_http_consumer_future",
@@ -115,6 +117,15 @@ fn sources() -> BTreeMap<String, String> {
     modules
 }
 
+/// Whether it is a test: with its attribute, or one of those that every layer promises, which a macro makes tests of.
+fn is_test(module: &str, source: &str, name: &str) -> bool {
+    let Some((before, _)) = source.split_once(&format!("fn {name}(")) else { return false };
+    let mut above = before.rsplit('\n').skip(1).take_while(|line| line.trim_start().starts_with("#["));
+    let attribute = |line: &str| line.split(['[', ']', '(']).nth(1).is_some_and(|path| path.ends_with("test"));
+    let promised = || MACRO.split_once("macro_rules!").is_some_and(|(_, macro_)| macro_.contains(name));
+    above.any(attribute) || module == "promises" && promised()
+}
+
 /// What is called like a test of ours, `module::its_name`, with the innermost module alone.
 fn named(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let fits = |character: char| character.is_ascii_lowercase() || "_:0123456789".contains(character);
@@ -132,9 +143,17 @@ fn every_test_that_the_page_names_is_there() {
     let named: Vec<_> = answers.flat_map(|(_, table)| named(table)).collect();
     for (module, name) in &named {
         let source = sources.get(*module).unwrap_or_else(|| panic!("there is no module of tests `{module}`"));
-        assert!(source.contains(&format!("fn {name}(")), "there is no test `{module}::{name}`");
+        assert!(is_test(module, source, name), "there is no test `{module}::{name}`");
     }
     assert!(named.len() > 150, "{}", named.len());
+}
+
+#[test]
+fn what_has_no_test_attribute_is_no_test() {
+    let source =
+        "#[test]\nfn one() {}\n\n#[tokio::test(start_paused = true)]\n#[ignore]\nasync fn two() {}\n\nfn helper() {}";
+    let found = ["one", "two", "helper", "none"].map(|name| is_test("module", source, name));
+    assert_eq!(found, [true, true, false, false]);
 }
 
 #[test]

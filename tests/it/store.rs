@@ -42,6 +42,11 @@ impl Store {
         self.0.sessions.lock().unwrap().keys().cloned().collect()
     }
 
+    /// The values of every session, as JSON.
+    pub(crate) fn all(&self) -> Vec<Values> {
+        self.0.sessions.lock().unwrap().values().cloned().collect()
+    }
+
     pub(crate) fn is_broken(&self, broken: bool) {
         self.0.broken.store(broken, Ordering::SeqCst);
     }

@@ -195,22 +195,43 @@ async fn a_slow_blocking_handler_never_delays_another_connections_async_handler(
 
 #[tokio::test]
 async fn what_blocks_beyond_the_pool_waits_and_is_done_later() {
-    let barrier = Arc::new(Barrier::new(2));
-    let meets = barrier.clone();
-    let app =
-        ProtocolTypeRouter::new().websocket(URLRouter::new([path("sync/", move || Meets(meets.clone()))]).unwrap());
+    /// Logs its inputs, and waits for somebody with each of them.
+    struct Logs(Arc<Barrier>, Log);
+
+    impl SyncConsumer for Logs {
+        type Input = Text;
+
+        fn receive(&mut self, cx: &mut SyncContext, Text(text): Text) -> Result<(), SyncError> {
+            let log = |what: &str| self.1.lock().unwrap().push(format!("{text} {what}"));
+            log("begins");
+            cx.send("blocks")?;
+            self.0.wait();
+            log("ends");
+            cx.send("met")
+        }
+    }
+
+    let (barrier, log) = (Arc::new(Barrier::new(2)), Log::default());
+    let (meets, logs) = (barrier.clone(), log.clone());
+    let routes = [path("sync/", move || Logs(meets.clone(), logs.clone())), path("echo/", Echo::default)];
+    let app = ProtocolTypeRouter::new().websocket(URLRouter::new(routes).unwrap());
     let served = serve(Server::new(app).workers(1).blocking_threads(1));
-    let mut first = served.connect("/sync/").await;
-    first.send("x").await;
+    let (mut first, mut second) = (served.connect("/sync/").await, served.connect("/sync/").await);
+    let mut quick = served.connect("/echo/").await;
+    first.send("first").await;
     assert_eq!(first.text().await, "blocks");
-    // The pool's one thread is taken, so the second `connect` has to wait.
-    let handshake = served.connect("/sync/");
-    tokio::pin!(handshake);
-    let early = tokio::time::timeout(Duration::from_millis(100), &mut handshake).await;
-    assert!(early.is_err(), "there is a second thread");
-    tokio::task::spawn_blocking(move || barrier.wait()).await.unwrap();
-    assert_eq!(first.text().await, "met");
-    handshake.await;
+    // The pool's one thread is taken. The second one's hook has come to the pool before the echo: all are on one thread.
+    second.send("second").await;
+    for n in 0..100 {
+        quick.send(n.to_string()).await;
+        assert_eq!(quick.text().await, n.to_string());
+    }
+    for client in [&mut first, &mut second] {
+        let barrier = barrier.clone();
+        tokio::task::spawn_blocking(move || barrier.wait()).await.unwrap();
+        while client.text().await != "met" {}
+    }
+    assert_eq!(*log.lock().unwrap(), ["first begins", "first ends", "second begins", "second ends"]);
 }
 
 #[test]

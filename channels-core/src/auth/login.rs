@@ -8,7 +8,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{Auth, AuthError, By, Credentials, Current, backend::Users, kick, proof::Proof, users, view};
-use crate::{Close, CloseCode, Context, Result, Scope, after::after, scope::Deadline};
+use crate::{Close, CloseCode, Context, Result, Scope, after::after, middleware::Session, scope::Deadline};
 
 /// Makes this user the connection's, and the session's, which is saved at once. Channels' `login`.
 ///
@@ -33,8 +33,9 @@ use crate::{Close, CloseCode, Context, Result, Scope, after::after, scope::Deadl
 ///
 /// [`AuthError::Missing`](crate::auth::AuthError::Missing) and
 /// [`SessionError::Missing`](crate::middleware::SessionError::Missing) say which middleware is missing and where it
-/// goes. [`AuthError::LoggedOut`](crate::auth::AuthError::LoggedOut): they were put out meanwhile, so the connection stays
-/// whose it was. Otherwise the session's store or the backend failed, or the user's id is too long for a group.
+/// goes. When the user's id is too long for a group, or the channel layer or the session's store fails, nothing has
+/// changed. When the session is the user's already, the connection is nobody's after an error:
+/// [`AuthError::LoggedOut`](crate::auth::AuthError::LoggedOut), they were put out meanwhile; or the backend failed.
 pub async fn login<U: 'static>(cx: &mut Context, user: U) -> Result<()> {
     log_in(cx, Credentials::new(user)).await
 }
@@ -51,15 +52,34 @@ pub async fn login_until<U: 'static>(cx: &mut Context, user: U, expires: SystemT
 async fn log_in<U: 'static>(cx: &mut Context, credentials: Credentials<U>) -> Result<()> {
     let users = users::<U>(cx.scope())?;
     let session = cx.scope().session()?.clone();
-    view::write(&session, &*users, &credentials.user, credentials.expires)?;
-    session.save().await?;
     let id = users.id(&credentials.user);
-    if adopt(cx, &*users, credentials, Proof::Session).await? {
-        cx.scope().owner.set(Some(id));
-        Ok(())
-    } else {
-        Err(AuthError::LoggedOut { id }.into())
+    cx.group_add(kick::group(&id)?).await?;
+    let before = session.unsaved();
+    if let Err(error) = write(&session, &*users, &credentials).await {
+        session.set_unsaved(before);
+        step_back(cx, &id).await;
+        return Err(error);
     }
+    match Proof::Session.still(cx.scope(), &*users, &credentials.user).await {
+        Ok(true) => {
+            adopt(cx, &*users, credentials, By::from(&Proof::Session)).await;
+            cx.scope().owner.set(Some(id));
+            Ok(())
+        }
+        // Whoever was there before has no session any more.
+        refused => {
+            warn(leave(cx).await);
+            cx.scope().owner.set(None);
+            step_back(cx, &id).await;
+            refused?;
+            Err(AuthError::LoggedOut { id }.into())
+        }
+    }
+}
+
+async fn write<U>(session: &Session, users: &dyn Users<U>, credentials: &Credentials<U>) -> Result<()> {
+    view::write(session, users, &credentials.user, credentials.expires)?;
+    Ok(session.save().await?)
 }
 
 /// Makes the connection nobody's, and ends the session. Channels' `logout`. Nobody being logged in is no error.
@@ -143,13 +163,20 @@ pub async fn get_user<U: 'static>(scope: &Scope) -> Result<Option<U>> {
 ///
 /// # Errors
 ///
-/// [`AuthError::Missing`](crate::auth::AuthError::Missing); or the backend failed.
+/// [`AuthError::Missing`](crate::auth::AuthError::Missing); or the backend or the channel layer failed. Nothing has changed
+/// then.
 pub async fn authenticate<U: 'static>(cx: &mut Context, token: &str) -> Result<bool> {
     let users = users::<U>(cx.scope())?;
-    match users.verify_token(token).await?.filter(Credentials::hold) {
-        Some(credentials) => adopt(cx, &*users, credentials, Proof::Token(token.to_owned())).await,
-        None => Ok(false),
+    let Some(credentials) = users.verify_token(token).await?.filter(Credentials::hold) else { return Ok(false) };
+    let id = users.id(&credentials.user);
+    cx.group_add(kick::group(&id)?).await?;
+    let proof = Proof::Token(token.to_owned());
+    let still = proof.still(cx.scope(), &*users, &credentials.user).await;
+    match still {
+        Ok(true) => adopt(cx, &*users, credentials, By::from(&proof)).await,
+        _ => step_back(cx, &id).await,
     }
+    still
 }
 
 /// Closes the connection with 4501 unless somebody is logged in within this time, by [`authenticate`] or [`login`]. It
@@ -161,41 +188,38 @@ pub fn expect_login(cx: &mut Context, within: Duration) {
     }
 }
 
-/// Makes the connection this user's, unless they were put out meanwhile: `false` then, and it stays whose it was.
-async fn adopt<U: 'static>(
-    cx: &mut Context,
-    users: &dyn Users<U>,
-    credentials: Credentials<U>,
-    proof: Proof,
-) -> Result<bool> {
+/// Makes the connection this user's, in whose group it is already.
+async fn adopt<U: 'static>(cx: &mut Context, users: &dyn Users<U>, credentials: Credentials<U>, by: By) {
     let id = users.id(&credentials.user);
-    let group = kick::group(&id)?;
-    let is_other = cx.scope().user_id() != Some(&id);
-    cx.group_add(group.clone()).await?;
-    let still = proof.still(cx.scope(), users, &credentials.user).await;
-    if is_other && !matches!(still, Ok(true)) {
-        cx.group_discard(group).await?;
-    }
-    if !still? {
-        return Ok(false);
-    }
-    if is_other {
-        leave(cx).await?;
+    if cx.scope().user_id() != Some(&id) {
+        warn(leave(cx).await);
     }
     cx.set_deadline(credentials.expires.map(deadline));
-    let by = By::from(&proof);
     set(cx.scope_mut(), Some(Current { user: Rc::new(credentials.user), id, by }));
-    Ok(true)
 }
 
-async fn leave(cx: &mut Context) -> Result<()> {
-    cx.set_deadline(None);
-    let group = cx.scope().user_id().map(kick::group).transpose()?;
-    set(cx.scope_mut(), None);
-    if let Some(group) = group {
-        cx.group_discard(group).await?;
+/// Leaves the group of a user whose the connection has not become.
+async fn step_back(cx: &mut Context, id: &str) {
+    if cx.scope().user_id() != Some(id)
+        && let Ok(group) = kick::group(id)
+    {
+        warn(cx.group_discard(group).await.map_err(Into::into));
     }
-    Ok(())
+}
+
+/// Makes the connection nobody's.
+async fn leave(cx: &mut Context) -> Result<()> {
+    let Some(id) = cx.scope().user_id() else { return Ok(()) };
+    let group = kick::group(id)?;
+    cx.set_deadline(None);
+    set(cx.scope_mut(), None);
+    Ok(cx.group_discard(group).await?)
+}
+
+fn warn(left: Result<()>) {
+    if let Err(error) = left {
+        tracing::warn!(%error, "a user's group could not be left: a connection that is not theirs ends with theirs");
+    }
 }
 
 fn set(scope: &mut Scope, current: Option<Current>) {

@@ -161,6 +161,12 @@ struct State {
     fate: Fate,
 }
 
+/// Changes that wait to be saved.
+pub(crate) struct Changes {
+    values: HashMap<String, Option<String>>,
+    fate: Fate,
+}
+
 /// Names, and values as JSON.
 type Values = HashMap<String, String>;
 
@@ -302,6 +308,18 @@ impl Session {
             return Ok(());
         }
         self.pass(Rc::new(|_| true)).await
+    }
+
+    /// What is to be saved.
+    pub(crate) fn unsaved(&self) -> Changes {
+        let state = self.state.borrow();
+        Changes { values: state.changes.clone(), fate: state.fate }
+    }
+
+    /// Takes back what was changed since then, and was not saved.
+    pub(crate) fn set_unsaved(&self, Changes { values, fate }: Changes) {
+        let state = &mut *self.state.borrow_mut();
+        (state.changes, state.fate) = (values, fate);
     }
 
     /// Passes actix-session's middleware once, as a request of this client would.

@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use channels::{
+    Body, FromBody,
     actix_web::{
         HttpResponseBuilder,
         http::{Method, StatusCode, header},
@@ -12,6 +13,7 @@ use channels::{
 };
 
 use super::{
+    MAX_BODY,
     chat::{LIMITS, ROOM, Said, Saying, size},
     page,
     visitors::{Found, Mail, Visitors},
@@ -39,8 +41,9 @@ pub(super) struct SendMessage;
 
 #[consumer]
 impl HttpConsumer for SendMessage {
-    async fn handle(&mut self, cx: &mut Context, Json(saying): Json<Saying>) -> Result<()> {
+    async fn handle(&mut self, cx: &mut Context, body: Body) -> Result<()> {
         allow(cx, &[Method::POST])?;
+        let Json(saying) = Json::<Saying>::from_body(body, MAX_BODY).await?;
         let said = saying.heard("request").ok_or_else(|| Deny::new(StatusCode::BAD_REQUEST).body(LIMITS))?;
         cx.group_send(ROOM, said).await?;
         cx.send_response(answer(cx, StatusCode::NO_CONTENT).finish())?;

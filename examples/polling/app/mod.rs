@@ -23,6 +23,9 @@ use self::{
     visitors::Visitors,
 };
 
+/// Bytes of a message: 2,000 characters fit, even where JSON escapes each of them in 12 bytes.
+const MAX_BODY: usize = 32 * 1024;
+
 /// How long somebody waits.
 #[derive(Clone, Copy)]
 pub(crate) struct Patience {
@@ -59,7 +62,6 @@ pub(crate) fn server(layer: Layer, patience: Patience) -> Result<Server> {
         .http_consumers(requests)
         .websocket(URLRouter::new([path("ws/", Socket::default)])?)
         .channel(clerk);
-    // 2,000 characters fit, even where JSON escapes each of them in 12 bytes.
-    let config = Config { max_message_size: 32 * 1024, ..Config::default() };
+    let config = Config { max_message_size: MAX_BODY, ..Config::default() };
     Ok(Server::new(app).layers(layer).config(config))
 }

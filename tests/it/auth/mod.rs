@@ -1,5 +1,6 @@
 //! Who a connection belongs to.
 
+mod failing;
 mod tokens;
 
 use std::{
@@ -100,12 +101,17 @@ impl Consumer for Doorman {
                 let headers = cx.scope().headers().get_all("Sec-WebSocket-Protocol").collect::<Vec<_>>().join(",");
                 format!("{:?} {headers}", cx.scope().subprotocols())
             }
-            ("token", token) => auth::authenticate::<User>(cx, token).await?.to_string(),
+            ("token", token) => told(auth::authenticate::<User>(cx, token).await),
             ("login", id) => {
                 let user = self.0.get_user(id).await?.unwrap();
-                auth::login(cx, user).await.map_or_else(|error| error.to_string(), |()| "in".to_owned())
+                told(auth::login(cx, user).await.map(|()| "in"))
             }
-            ("logout", _) => auth::logout(cx).await.map(|()| "out".to_owned())?,
+            // Somebody whose password is changed while they log in.
+            ("outdated", id) => {
+                let user = User { id: id.to_owned(), password: "older".to_owned() };
+                told(auth::login(cx, user).await.map(|()| "in"))
+            }
+            ("logout", _) => told(auth::logout(cx).await.map(|()| "out")),
             ("keys", _) => cx.scope().session()?.keys().join(" "),
             ("put", key) => cx.scope().session()?.insert(key, 1).map(|()| "put".to_owned())?,
             ("groups", _) => format!("{:?}", cx.groups().iter().map(|group| group.as_str()).collect::<Vec<_>>()),
@@ -115,6 +121,10 @@ impl Consumer for Doorman {
         cx.send(answer)?;
         Ok(())
     }
+}
+
+fn told(result: Result<impl ToString>) -> String {
+    result.map_or_else(|error| error.to_string(), |done| done.to_string())
 }
 
 fn name(user: Option<&User>) -> String {

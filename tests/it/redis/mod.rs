@@ -14,6 +14,7 @@ mod lease;
 mod node;
 mod presence;
 mod proxy;
+mod refused;
 pub(crate) mod server;
 mod suite;
 mod supervision;

@@ -295,8 +295,6 @@ async fn survives_a_failover(
     let options = options.timeout(Duration::from_secs(1)).lease(Duration::from_secs(15));
     let (near, far) = (ready(options.clone()).await, ready(options.clone()).await);
     let (mut watchers, _present) = met(&near, &far).await;
-    // The write that is told has to have reached the replica as well.
-    tokio::time::sleep(Duration::from_millis(500)).await;
     kill();
     until_ready(&near, false).await;
     // On a busy machine it takes more than one vote.
@@ -320,7 +318,11 @@ async fn presence_goes_on_with_the_master_that_the_sentinels_choose() {
     let mut trio = Trio::start();
     let host = Host::sentinel(trio.sentinels.iter().map(|sentinel| ("127.0.0.1", sentinel.port)), "main");
     let has_chosen = trio.has_chosen();
-    survives_a_failover(RedisOptions::from(host), || trio.master.kill(), has_chosen).await;
+    let kill = || {
+        trio.master.is_replicated("written", 2);
+        trio.master.kill();
+    };
+    survives_a_failover(RedisOptions::from(host), kill, has_chosen).await;
 }
 
 #[channels::actix_web::test]
@@ -328,5 +330,10 @@ async fn presence_in_a_cluster_goes_on_without_the_master_that_has_the_group() {
     let mut cluster = SixNodes::start();
     let options = RedisOptions::from(cluster.url());
     let (key, has_chosen) = ("asgi:{room}:members", cluster.has_chosen("asgi:{room}:members"));
-    survives_a_failover(options, || cluster.kill_master_of(key), has_chosen).await;
+    let kill = || {
+        let master = cluster.master_of(key);
+        master.is_replicated("{room}", 1);
+        master.kill();
+    };
+    survives_a_failover(options, kill, has_chosen).await;
 }

@@ -75,6 +75,13 @@ impl RedisServer {
         });
     }
 
+    /// Waits until this many connections listen to a channel.
+    pub(crate) fn is_listened_to(&self, channel: &str, count: u64) {
+        wait_until("nobody listens", || {
+            ask::<(String, u64)>(self.port, &["PUBSUB", "NUMSUB", channel]).expect("it can").1 == count
+        });
+    }
+
     /// Has a command that waits for a message end with an error.
     pub(crate) fn unblock(&self) {
         wait_until("nobody waits", || {
@@ -89,6 +96,16 @@ impl RedisServer {
     pub(crate) fn restart(&mut self) {
         self.child = spawn(self.port, &self.directory, &self.options);
         self.answers();
+    }
+
+    /// Waits until this many replicas have what was written so far. Replication keeps the order of writes, so that one more, with
+    /// a key of the same slot in a cluster, is behind them.
+    pub(crate) fn is_replicated(&self, key: &str, replicas: usize) {
+        let mut connection = connect(self.port).expect("it answers");
+        let () = redis::cmd("SET").arg(&[key, "written"]).query(&mut connection).expect("it can");
+        let milliseconds = DEADLINE.as_millis().to_string();
+        let wait = redis::cmd("WAIT").arg(replicas).arg(milliseconds).query::<usize>(&mut connection);
+        assert!(wait.expect("it can") >= replicas, "a replica does not follow");
     }
 
     fn answers(&self) {
@@ -119,8 +136,11 @@ pub(super) fn free_port() -> u16 {
 
 /// Asks a server, as `redis-cli` does.
 fn ask<T: redis::FromRedisValue>(port: u16, command: &[&str]) -> redis::RedisResult<T> {
-    let mut connection = redis::Client::open(format!("redis://127.0.0.1:{port}"))?.get_connection()?;
-    redis::cmd(command[0]).arg(&command[1..]).query(&mut connection)
+    redis::cmd(command[0]).arg(&command[1..]).query(&mut connect(port)?)
+}
+
+fn connect(port: u16) -> redis::RedisResult<redis::Connection> {
+    redis::Client::open(format!("redis://127.0.0.1:{port}"))?.get_connection()
 }
 
 pub(super) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
@@ -233,8 +253,12 @@ impl SixNodes {
 
     /// `kill -9` for the master that has a key.
     pub(crate) fn kill_master_of(&mut self, key: &str) {
+        self.master_of(key).kill();
+    }
+
+    pub(crate) fn master_of(&mut self, key: &str) -> &mut RedisServer {
         let master = self.0.iter_mut().find(|node| ask::<u64>(node.port, &["ZCARD", key]).is_ok());
-        master.expect("a node has it").kill();
+        master.expect("a node has it")
     }
 
     /// Whether another node serves a key by now, and all that live know that every slot is served.

@@ -1,14 +1,7 @@
 //! Work that is done by another process, started with another command.
 
-use std::time::Duration;
-
-use tokio::time::timeout;
-
-use super::server::{prefix, shared};
-use crate::{
-    example_worker::{Example, connect},
-    support::{Socket, within},
-};
+use super::server::{RedisServer, prefix, shared};
+use crate::example_worker::{Example, connect};
 
 fn layer(mode: &str) -> String {
     format!("{}/?prefix={}&mode={mode}", shared()[0], prefix())
@@ -39,20 +32,10 @@ async fn a_worker_does_so_too_over_the_queues_that_django_has() {
     a_worker_does_what_waited_for_it_and_stops_when_it_is_told("core").await;
 }
 
-/// The answers that come to one question within a while.
-async fn answers(socket: &mut Socket, up_to: u32) -> usize {
-    socket.send(format!(r#"{{"up_to": {up_to}}}"#)).await;
-    let mut answers = 0;
-    while let Ok(answer) = timeout(Duration::from_millis(200), socket.text()).await {
-        assert!(!answer.starts_with(r#"{"up_to":100,"#), "what was sent when nobody listened is lost");
-        answers += usize::from(answer.starts_with(&format!(r#"{{"up_to":{up_to},"#)));
-    }
-    answers
-}
-
 #[tokio::test]
 async fn over_publish_and_subscribe_every_worker_hears_what_is_sent_while_it_listens_and_nothing_waits() {
-    let layer = layer("pubsub");
+    let broker = RedisServer::start();
+    let layer = format!("{}/?mode=pubsub", broker.url());
     let (_web, address) = Example::serve(&["web", "--layer", &layer]).await;
     let mut socket = connect(&address).await;
     socket.send(r#"{"up_to": 100}"#).await; // nobody works yet
@@ -60,16 +43,16 @@ async fn over_publish_and_subscribe_every_worker_hears_what_is_sent_while_it_lis
     let mut up_to = 1_000;
     for listening in [1, 2] {
         workers.push(Example::start(&["work", "--layer", &layer]));
-        // When it listens, nobody but the broker knows: each question is asked once, until all have answered one.
-        within(async {
-            loop {
-                up_to += 1;
-                if answers(&mut socket, up_to).await == listening {
-                    return;
-                }
+        broker.is_listened_to("primes", listening);
+        // No answer comes to a question before, nor more than one from each.
+        for _ in 0..3 {
+            up_to += 1;
+            socket.send(format!(r#"{{"up_to": {up_to}}}"#)).await;
+            for _ in 0..listening {
+                let answer = socket.text().await;
+                assert!(answer.starts_with(&format!(r#"{{"up_to":{up_to},"#)), "{answer}");
             }
-        })
-        .await;
+        }
     }
     for worker in workers {
         assert!(worker.stop().await.success());

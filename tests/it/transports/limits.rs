@@ -1,6 +1,6 @@
 //! The limits of connections hold for sessions, whatever carries them; so does what operators see.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use channels::{
     Config, InMemoryChannelLayer, Layer,
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     echo::Echo,
     raw::{FIN, Raw, TEXT, frame, handshake},
-    support::{Served, serve, within},
+    support::{serve, within},
 };
 
 const CARRIERS: [Kind; 3] = [Kind::Socket, Kind::Stream, Kind::Poll];
@@ -135,8 +135,8 @@ async fn a_batch_has_1024_messages_at_most() {
 }
 
 /// Asks to go on with this session by a socket; the status of the answer.
-async fn resume(house: &Served, session: &str) -> (Raw, u16) {
-    let mut raw = Raw::connect(house.address).await;
+async fn resume(address: SocketAddr, session: &str) -> (Raw, u16) {
+    let mut raw = Raw::connect(address).await;
     let offer = format!("Sec-WebSocket-Protocol: channels.v1, channels.v1.resume.0.{session}\r\n");
     raw.write(handshake("/do/as-told/", &offer)).await;
     let status = raw.response().await.status;
@@ -148,16 +148,16 @@ async fn a_socket_that_asks_for_a_session_that_is_not_there_counts_until_it_is_c
     let endless = Config { close_timeout: Duration::from_secs(3_600), ..Config::default() };
     let layer = Layer::new(InMemoryChannelLayer::default());
     let node = "0123456789abcdef0123456789abcdef";
-    for id in ["x".to_owned(), format!("specific.{node}!{node}~0.secret")] {
+    for id in ["x".to_owned(), format!("specific.{node}!{node}~0.{}", "s".repeat(43))] {
         for (config, refused) in [
             (Config { max_connections_per_address: Some(1), ..endless.clone() }, 429),
             (Config { max_connections: 1, ..endless.clone() }, 503),
         ] {
             let house = serve(server(config, &layer).0.workers(1));
             let open = || Client::try_open(Kind::Poll, house.address, "/do/as-told/", "");
-            let (stranger, status) = resume(&house, &id).await;
+            let (stranger, status) = resume(house.address, &id).await;
             assert_eq!(status, 101);
-            assert_eq!(resume(&house, &id).await.1, refused, "{id}");
+            assert_eq!(resume(house.address, &id).await.1, refused, "{id}");
             assert_eq!(open().await.err().map(|response| response.status), Some(refused), "{id}");
             drop(stranger);
             let client = async {
@@ -171,11 +171,71 @@ async fn a_socket_that_asks_for_a_session_that_is_not_there_counts_until_it_is_c
             let mut client = within(client).await.go_on(Kind::Socket, house.address).await;
             client.say("back").await;
             client.hears("back").await;
-            assert_eq!(resume(&house, &id).await.1, refused, "{id}");
+            assert_eq!(resume(house.address, &id).await.1, refused, "{id}");
         }
     }
     let busy = serve(server(Config { max_handshakes: 0, ..endless }, &layer).0.workers(1));
-    assert_eq!(resume(&busy, "x").await.1, 503);
+    assert_eq!(resume(busy.address, "x").await.1, 503);
+}
+
+#[tokio::test]
+async fn a_socket_that_is_told_that_its_session_goes_on_elsewhere_counts_until_it_is_closed() {
+    let config = Config { max_connections: 2, close_timeout: Duration::from_secs(3_600), ..Config::default() };
+    let layer = Layer::new(InMemoryChannelLayer::default());
+    let house = serve(server(config, &layer).0.workers(1));
+    let open = || Client::try_open(Kind::Poll, house.address, "/do/as-told/", "");
+    let mut client = Client::open(Kind::Socket, house.address, "/do/as-told/").await;
+    let mut first = Raw::connect(house.address).await;
+    std::mem::swap(client.down(), &mut first);
+    let mut client = client.go_on(Kind::Socket, house.address).await;
+    assert_eq!(first.close().await.0, 4409);
+    assert_eq!(open().await.err().map(|response| response.status), Some(503));
+    client.say("still here").await;
+    client.hears("still here").await;
+    drop(first);
+    within(async { while open().await.is_err() {} }).await;
+}
+
+#[tokio::test]
+async fn a_socket_that_asks_for_a_session_that_is_not_there_is_refused_while_the_server_stops() {
+    let House { server, gate, mut ends, .. } = House::new();
+    let mut busy = Client::open(Kind::Plain, server.address, "/do/as-told/").await;
+    busy.say("here").await;
+    busy.hears("here").await;
+    busy.say("wait").await;
+    let address = server.address;
+    let stopped = server.stop();
+    let opening = async || Client::try_open(Kind::Poll, address, "/do/as-told/", "").await;
+    within(async { while opening().await.is_ok() {} }).await;
+    assert_eq!(resume(address, "x").await.1, 503);
+    gate.add_permits(1);
+    assert!(within(ends.recv()).await.unwrap().starts_with("1012 "));
+    drop(busy);
+    stopped.await;
+}
+
+#[tokio::test]
+async fn times_may_be_without_end() {
+    let config = Config {
+        hook_grace: Duration::MAX,
+        disconnect_timeout: Duration::MAX,
+        poll_window: Duration::MAX,
+        ..Config::default()
+    };
+    let mut house = House::with(config);
+    for kind in [Kind::Plain, Kind::Socket, Kind::Stream, Kind::Poll] {
+        let mut client = house.open(kind).await;
+        client.say("here").await;
+        client.hears("here").await;
+        // The hook that runs has all the time there is, and so has the last one.
+        client.say("wait").await;
+        match kind {
+            Kind::Plain => drop(client),
+            _ => client.close(1000, "").await,
+        }
+        house.gate.add_permits(1);
+        house.end().await;
+    }
 }
 
 /// Says more than sockets hold, and tells how it ended.

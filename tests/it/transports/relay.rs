@@ -5,12 +5,13 @@ use std::time::Duration;
 use channels::{
     Config, Layer, event,
     layer::redis::{RedisChannelLayer, RedisLayer, RedisOptions, RedisPubSubChannelLayer},
+    testing::StubBroker,
 };
 use serde_json::json;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    client::{Client, Heard, Kind, request},
+    client::{Client, Heard, Kind, asked, request},
     house::server,
 };
 use crate::{
@@ -238,4 +239,63 @@ async fn while_the_broker_is_away_a_client_is_told_to_ask_again_and_nothing_is_l
     client.sent = 2;
     client.hears("before").await;
     client.hears("meanwhile").await;
+}
+
+/// An id as a server makes them, of a process that never was.
+fn made_up() -> String {
+    format!("specific.{0}!{0}~1.{1}", "0123456789abcdef".repeat(2), "s".repeat(43))
+}
+
+#[tokio::test]
+async fn what_a_stranger_sends_to_a_session_that_he_made_up_is_not_brought_to_the_broker() {
+    let broker = RedisServer::start();
+    let options = RedisOptions::from(broker.url().as_str());
+    let layer = Layer::new(RedisChannelLayer::new(options).unwrap());
+    until_ready(&layer, true).await;
+    let (server, ..) = server(Config::default(), &layer);
+    let server = serve(server.workers(1));
+    let body = json!({"from": 1, "messages": ["x".repeat(500_000)]}).to_string();
+    let headers = format!("Channels-Session: {}\r\n", made_up());
+    assert_eq!(asked(server.address, "POST", "/do/as-told/", &headers, &body).await.status, 410);
+    let mut connection = redis::Client::open(broker.url()).unwrap().get_connection().unwrap();
+    let kept: Vec<Vec<u8>> = redis::cmd("ZRANGE")
+        .arg(&["asgispecific.0123456789abcdef0123456789abcdef!", "0", "-1"])
+        .query(&mut connection)
+        .unwrap();
+    let sizes: Vec<_> = kept.iter().map(Vec::len).collect();
+    assert!(sizes.len() == 2 && sizes.iter().sum::<usize>() < 1_000, "{sizes:?}");
+}
+
+#[tokio::test]
+async fn a_session_elsewhere_is_looked_for_once_and_one_that_is_nowhere_leaves_nothing_behind() {
+    let broker = StubBroker::default();
+    let layer = || Layer::new(RedisLayer::new(RedisOptions::drivers([broker.driver()])).unwrap());
+    let two = Two::new(Config::default(), layer).await;
+    let client = two.open(Kind::Poll).await;
+    let costs = async |session: &str, from: u64| {
+        let before = broker.published();
+        let headers = format!("Channels-Session: {session}\r\n");
+        let body = json!({"from": from, "messages": ["close 4042"]}).to_string();
+        let status = asked(two.other.address, "POST", "/do/as-told/", &headers, &body).await.status;
+        (status, broker.published() - before)
+    };
+    // Whether it is there, then the message, each with an answer; then the message alone.
+    assert_eq!(costs(&client.session, 1).await, (200, 4));
+    assert_eq!(costs(&client.session, 1).await, (200, 2));
+    // Asked for twice. Nobody watches whether a process is there that never answered.
+    assert_eq!(costs(&made_up(), 1).await, (410, 2));
+}
+
+#[tokio::test]
+async fn a_session_elsewhere_may_be_waited_for_without_end() {
+    let broker = StubBroker::default();
+    let layer = || Layer::new(RedisLayer::new(RedisOptions::drivers([broker.driver()])).unwrap());
+    let mut two = Two::new(Config { poll_window: Duration::MAX, ..Config::default() }, layer).await;
+    for kind in CARRIERS {
+        let mut client = two.open(kind).await;
+        client.say("here").await;
+        client.hears("here").await;
+        client.close(1000, "").await;
+        assert!(within(two.ends.recv()).await.unwrap().starts_with("1000 "), "{kind:?}");
+    }
 }

@@ -19,6 +19,8 @@ const VARIABLE: &str = "CHANNEL_LAYER_";
 const TEST: &str = "__TEST";
 /// The variable that names a file.
 const FILE_VARIABLE: &str = "CHANNEL_LAYERS";
+/// What all of them begin with.
+const OURS: &str = "CHANNEL_LAYER";
 
 /// The channel layers of an application, as they are written down: Channels' `CHANNEL_LAYERS`.
 ///
@@ -62,7 +64,7 @@ const FILE_VARIABLE: &str = "CHANNEL_LAYERS";
 ///
 /// `CHANNEL_LAYER_DEFAULT=redis://127.0.0.1:6379/0?capacity=500` is the layer `default`, and so on for other aliases, in
 /// lower case; `CHANNEL_LAYER_DEFAULT__TEST` is what tests have instead. Capacities of channels stand in the query as well, as
-/// `channel_capacity.mail.*=1000`. Or `CHANNEL_LAYERS=channels.toml` names a file. Where both speak of a layer, the variable
+/// `channel_capacity.mail.*=1000`. Any other variable that begins with `CHANNEL_LAYER` is an error that names it. Or `CHANNEL_LAYERS=channels.toml` names a file. Where both speak of a layer, the variable
 /// counts.
 ///
 /// # Examples
@@ -131,16 +133,17 @@ impl LayersConfig {
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read), and for a file where the feature `toml` is off.
+    /// As [`read`](Self::read), for a variable that begins with `CHANNEL_LAYER` and says nothing, and for a file where the feature
+    /// `toml` is off.
     pub fn from_env() -> Result<Self, LayersConfigError> {
         // What is not Unicode belongs to somebody else.
         Self::from_vars(std::env::vars_os().filter_map(|(name, value)| {
-            let name = name.into_string().ok().filter(|name| name.starts_with("CHANNEL_LAYER"))?;
+            let name = name.into_string().ok().filter(|name| name.starts_with(OURS))?;
             Some((name, value.to_string_lossy().into_owned()))
         }))
     }
 
-    /// What these environment variables say; others than `CHANNEL_LAYERS` and `CHANNEL_LAYER_…` are left alone.
+    /// What these environment variables say; those that do not begin with `CHANNEL_LAYER` are left alone.
     ///
     /// # Errors
     ///
@@ -151,11 +154,21 @@ impl LayersConfig {
         for (name, value) in vars {
             if name == FILE_VARIABLE {
                 config = Self::from_file_variable(value)?;
-            } else if let Some(alias) = name.strip_prefix(VARIABLE).filter(|alias| !alias.is_empty()) {
+            } else if name.starts_with(OURS) {
+                let alias = name.strip_prefix(VARIABLE).unwrap_or_default();
                 let (alias, of) = match alias.strip_suffix(TEST) {
                     Some(alias) => (alias, &mut tests),
                     None => (alias, &mut layers),
                 };
+                // Two underscores are no part of an alias: what stands behind them is a setting that there is not.
+                if alias.is_empty() || alias.contains("__") {
+                    let known = format!("{FILE_VARIABLE}, {VARIABLE}<ALIAS>, {VARIABLE}<ALIAS>{TEST}");
+                    return Err(LayersConfigError::UnknownKey {
+                        place: "the environment".to_owned(),
+                        key: name,
+                        known,
+                    });
+                }
                 let url = Setting { key: "url".to_owned(), value: Value::Plain(value), place: name.clone() };
                 of.push((alias.to_lowercase(), Settings::new(String::new(), name.clone(), vec![url])));
             }
@@ -189,7 +202,8 @@ impl LayersConfig {
         Err(LayersConfigError::MissingFeature { place, what, feature: "toml" })
     }
 
-    /// The layers. Without a word of `default` there is one in memory, as in [`Layers::default`].
+    /// The layers. Without a word of `default` there is one in memory, as in [`Layers::default`]; where there are others, that is
+    /// logged, since it may be a mistake in an alias.
     ///
     /// # Errors
     ///
@@ -198,6 +212,10 @@ impl LayersConfig {
         let mut layers = Layers::default();
         for Configured { alias, settings, .. } in &self.layers {
             layers = layers.with(alias, backend::open(settings.clone())?);
+        }
+        if !self.layers.is_empty() && !self.layers.iter().any(|layer| layer.alias == Layers::DEFAULT) {
+            let there: Vec<_> = self.layers.iter().map(|layer| layer.alias.as_str()).collect();
+            tracing::warn!(there = there.join(", "), "no channel layer is called `default`: that is one in memory");
         }
         Ok(layers)
     }

@@ -1,6 +1,6 @@
 //! What the Redis layers have in common.
 
-use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
+use std::{collections::HashSet, future::Future, sync::Arc};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::{sync::mpsc, time::sleep};
@@ -12,6 +12,7 @@ use super::{
     departed::Departed,
     driver::{Driver, DriverError, Notice, Push},
     health::{Change, Health},
+    host::backoff,
     mailbox::now,
     readers::Readers,
     shards::Shards,
@@ -299,6 +300,7 @@ pub(super) async fn listen<M: Mode>(mode: Arc<M>, broker: usize) {
         let driver = driver.clone();
         async move { driver.listen(notices, Arc::new(move || hub.count_full(1))).await }
     });
+    let mut failures = 0;
     while let Some(notice) = came.recv().await {
         match notice {
             Notice::Message { channel, body } => mode.receive(broker, &channel, &body).await,
@@ -309,15 +311,18 @@ pub(super) async fn listen<M: Mode>(mode: Arc<M>, broker: usize) {
                     Ok(()) => come_back(&*mode, broker).await,
                     Err(error) => Err(error),
                 };
-                if let Err(error) = back {
-                    if let DriverError::Refused(_) = error {
-                        mode.base().bad.refused(&mode.own_channel(), &error);
-                    }
-                    tracing::debug!(broker = driver.name(), %error, "lost again before it was joined");
-                    // Not to be lost twice: what is there now is as good as nothing.
-                    sleep(Duration::from_millis(fastrand::u64(10..100))).await;
-                    driver.reset();
+                let Err(error) = back else {
+                    failures = 0;
+                    continue;
+                };
+                if let DriverError::Refused(_) = error {
+                    mode.base().bad.refused(&mode.own_channel(), &error);
                 }
+                tracing::debug!(broker = driver.name(), %error, "lost again before it was joined");
+                // Not to be lost twice: what is there now is as good as nothing.
+                sleep(backoff(failures)).await;
+                failures += 1;
+                driver.reset();
             }
         }
     }

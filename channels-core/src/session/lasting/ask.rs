@@ -94,11 +94,24 @@ impl Given {
     }
 }
 
-/// A request on its way to another process; without one it is asked whether it is there.
+/// A request on its way to another process.
 #[derive(Serialize, Deserialize, Debug)]
 pub(super) struct Asked {
     pub(super) reply_to: Option<String>,
-    pub(super) ask: Option<Ask>,
+    pub(super) question: Question,
+}
+
+/// What a process is asked.
+#[derive(Clone, Serialize, Deserialize, Debug)]
+pub(super) enum Question {
+    /// Whether it is there.
+    Home,
+    /// Whether it has this session: all that is asked of it on the word of a client alone.
+    Session {
+        key: u64,
+        secret: String,
+    },
+    Wish(Ask),
 }
 
 impl Event for Asked {

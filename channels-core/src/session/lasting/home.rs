@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     fmt,
     rc::Rc,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Lasting, Reply, ask::Ask, relay, watch::Watch};
+use super::{Lasting, Reply, ask::Ask, peers::Peers, relay};
 use crate::{ChannelName, Close, Layer, LayerError};
 
 /// Requests for one thread's sessions that wait to be looked at; who has one more waits.
@@ -35,9 +35,11 @@ pub(crate) struct SessionId {
     pub(super) secret: String,
 }
 
+/// Characters of a secret: 244 random bits.
+const SECRET: usize = 43;
+
 impl SessionId {
-    fn new(home: ChannelName, key: u64) -> Self {
-        // 244 random bits.
+    pub(super) fn new(home: ChannelName, key: u64) -> Self {
         let secret = BASE64.encode([Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat());
         Self { home, key, secret }
     }
@@ -46,6 +48,9 @@ impl SessionId {
         let (home, rest) = id.rsplit_once('~')?;
         let (key, secret) = rest.split_once('.')?;
         let home = ChannelName::new(home.to_owned()).ok().filter(|home| names_a_process(home))?;
+        if secret.len() != SECRET {
+            return None;
+        }
         Some(Self { home, key: u64::from_str_radix(key, 16).ok()?, secret: secret.to_owned() })
     }
 }
@@ -63,6 +68,11 @@ fn names_a_process(channel: &str) -> bool {
     parts.is_some_and(|((head, node), own)| head.ends_with("specific") && hexadecimal(node) && hexadecimal(own))
 }
 
+/// Whether it is this secret, in a time that does not tell how much of it is right.
+pub(super) fn is_secret(secret: &str, said: &str) -> bool {
+    secret.as_bytes().ct_eq(said.as_bytes()).into()
+}
+
 /// A request of another thread, and where its answer goes.
 pub(super) type Errand = (Ask, oneshot::Sender<Reply>);
 
@@ -73,8 +83,7 @@ pub(crate) struct Homes(Arc<Doors>);
 #[derive(Default)]
 struct Doors {
     threads: Mutex<HashMap<ChannelName, mpsc::Sender<Errand>>>,
-    /// What tells of the end of other processes' homes, while somebody waits for their answers.
-    watches: Mutex<HashMap<ChannelName, Weak<Watch>>>,
+    peers: Peers,
     stopping: CancellationToken,
 }
 
@@ -87,19 +96,9 @@ impl Homes {
         self.0.threads.lock().unwrap_or_else(PoisonError::into_inner).get(channel).cloned()
     }
 
-    /// Watches the home of another process for as long as what is returned is kept.
-    pub(super) fn watch(&self, layer: &Layer, channel: &ChannelName) -> Arc<Watch> {
-        let mut watches = self.0.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(watch) = watches.get(channel).and_then(Weak::upgrade) {
-            return watch;
-        }
-        // Those that have ended are looked for before the table would grow, not for each request.
-        if watches.len() == watches.capacity() {
-            watches.retain(|_, watch| watch.strong_count() > 0);
-        }
-        let watch = Watch::begin(layer.clone(), channel.clone());
-        watches.insert(channel.clone(), Arc::downgrade(&watch));
-        watch
+    /// What is known of the homes of other processes.
+    pub(super) fn peers(&self) -> &Peers {
+        &self.0.peers
     }
 
     /// The server stops: what waits here for sessions of other processes is over.
@@ -219,16 +218,23 @@ impl Home {
         }
     }
 
+    /// The session that has this key and secret.
+    fn find(&self, key: u64, secret: &str) -> Option<Rc<Lasting>> {
+        let sessions = self.sessions.borrow();
+        let (own, session) = sessions.get(&key)?;
+        is_secret(own, secret).then(|| session.clone())
+    }
+
+    pub(super) fn has(&self, key: u64, secret: &str) -> bool {
+        self.find(key, secret).is_some()
+    }
+
     /// Answers a request for a session of this thread.
     pub(super) async fn answer(&self, ask: Ask) -> Reply {
-        let session = match self.sessions.borrow().get(&ask.key) {
-            Some((secret, session)) if bool::from(secret.as_bytes().ct_eq(ask.secret.as_bytes())) => session.clone(),
-            _ => return Reply::Gone,
-        };
-        if !session.admits(ask.carrier, &ask.asker) {
-            return Reply::Gone;
+        match self.find(ask.key, &ask.secret) {
+            Some(session) if session.admits(ask.carrier, &ask.asker) => session.fulfil(ask.carrier, ask.wish).await,
+            _ => Reply::Gone,
         }
-        session.fulfil(ask.carrier, ask.wish).await
     }
 }
 
@@ -243,16 +249,17 @@ mod tests {
         let id = SessionId::new(ChannelName::new(HOME).unwrap(), 255);
         let text = id.to_string();
         assert!(SessionId::parse(&text) == Some(id.clone()));
-        assert_eq!(id.secret.len(), 43);
+        assert_eq!(id.secret.len(), SECRET);
         assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)), "{text}");
     }
 
     #[test]
     fn an_id_leads_to_no_other_channel() {
         for home in ["thumbnails", "specific.0123456789abcdef0123456789abcdef!1.2.3", "x!y", &HOME[1..]] {
-            assert!(SessionId::parse(&format!("{home}~1.secret")).is_none(), "{home}");
+            assert!(SessionId::parse(&format!("{home}~1.{}", "s".repeat(SECRET))).is_none(), "{home}");
         }
-        for id in ["", "~", HOME, &format!("{HOME}~x.y"), &format!("{HOME}~1")] {
+        let long = format!("{HOME}~1.{}", "s".repeat(SECRET + 1));
+        for id in ["", "~", HOME, &format!("{HOME}~x.y"), &format!("{HOME}~1"), &long] {
             assert!(SessionId::parse(id).is_none(), "{id}");
         }
     }

@@ -97,11 +97,7 @@ impl Link {
             return Reply::Gone;
         }
         let Some(_relaying) = self.home.relaying() else { return Reply::Unreachable };
-        let watch = self.home.homes().watch(&self.layer, home);
-        tokio::select! {
-            reply = relay::ask(&self.layer, home, Some(ask), wait) => reply,
-            () = watch.gone() => Reply::Gone,
-        }
+        relay::ask(&self.layer, self.home.homes().peers(), &self.id, ask, wait).await
     }
 }
 
@@ -119,7 +115,7 @@ impl Leave<'_> {
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
-        if self.armed {
+        if self.armed && self.link.home.homes().peers().know(&self.link.id) {
             let Link { layer, id, asker, carrier, .. } = self.link.clone();
             let ask = Ask { key: id.key, secret: id.secret, asker, carrier, wish: Wish::Leave };
             actix_rt::spawn(async move { relay::tell(&layer, &id.home, ask).await });

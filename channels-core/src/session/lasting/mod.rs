@@ -11,6 +11,7 @@ mod home;
 mod inbox;
 mod kept;
 mod link;
+mod peers;
 mod relay;
 mod watch;
 

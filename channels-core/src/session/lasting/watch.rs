@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Reply, relay};
+use super::relay;
 use crate::{ChannelName, Layer};
 
 /// How often a process is asked.
@@ -27,8 +27,7 @@ impl Watch {
             let silent = async {
                 loop {
                     tokio::time::sleep(BEAT).await;
-                    // While the broker is away nobody knows.
-                    if let Reply::Gone = relay::ask(&layer, &home, None, GRACE).await {
+                    if relay::is_gone(&layer, &home, GRACE).await {
                         return;
                     }
                 }
