@@ -85,22 +85,27 @@ async fn the_example_counts_primes_for_its_clients() {
     assert_eq!(second.text().await, r#"{"error":"at most 50000000"}"#);
 }
 
-#[test]
-fn the_examples_parts_are_not_run_alone_over_a_layer_that_ends_at_each() {
+/// What one writes that does not begin to serve.
+async fn refusal(command: Command) -> String {
+    let said = within(tokio::process::Command::from(command).kill_on_drop(true).output()).await.unwrap();
+    assert!(!said.status.success());
+    String::from_utf8(said.stderr).unwrap()
+}
+
+#[tokio::test]
+async fn the_examples_parts_are_not_run_alone_over_a_layer_that_ends_at_each() {
     for part in ["web", "work"] {
-        let said = command(&[part]).output().unwrap();
-        assert!(!said.status.success());
-        let text = String::from_utf8_lossy(&said.stderr);
+        let text = refusal(command(&[part])).await;
         assert!(text.contains("a layer in memory ends at its process"), "{text}");
     }
 }
 
-#[test]
-fn the_examples_layer_is_that_of_the_variable_unless_there_is_an_option() {
+#[tokio::test]
+async fn the_examples_layer_is_that_of_the_variable_unless_there_is_an_option() {
     for (options, named) in [(&[][..], "variable"), (&["--layer", "option://"], "option")] {
-        let said = command(options).env("LAYER", "variable://").output().unwrap();
-        assert!(!said.status.success());
-        let text = String::from_utf8_lossy(&said.stderr);
+        let mut command = command(options);
+        command.env("LAYER", "variable://");
+        let text = refusal(command).await;
         assert!(text.contains(&format!("the scheme `{named}://`")), "{text}");
     }
 }
