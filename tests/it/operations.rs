@@ -339,7 +339,9 @@ async fn metrics_tell_what_connections_and_layers_did_and_dropped() {
         ("channels_hook_seconds_count", hook("hook=\"receive\""), 3.0),
         ("channels_hook_seconds_count", hook("hook=\"handler\""), 1.0),
         ("channels_hook_seconds_count", hook("hook=\"disconnect\""), 1.0),
+        ("channels_hook_seconds_bucket", vec![consumer[0], "hook=\"connect\"", "le=\"10\""], 3.0),
         ("channels_event_lag_seconds_count", consumer.to_vec(), 1.0),
+        ("channels_event_lag_seconds_bucket", vec![consumer[0], "le=\"10\""], 1.0),
         ("channels_layer_dropped_total", vec!["layer=\"hasty\"", "cause=\"expired\""], 1.0),
         ("channels_layer_dropped_total", vec!["layer=\"hasty\"", "cause=\"lost\""], 0.0),
     ];
