@@ -26,6 +26,8 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
+    thread,
+    time::Duration,
 };
 
 use actix_web::{
@@ -48,6 +50,9 @@ const EVENT_LAG_SECONDS: &str = "channels_event_lag_seconds";
 const BUCKETS: [f64; 16] =
     [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// How often what histograms have recorded is folded into them.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// A recorder in Prometheus' format, and its endpoint: [`Server::metrics`](crate::Server::metrics) serves it.
 ///
 /// # Examples
@@ -64,19 +69,27 @@ const BUCKETS: [f64; 16] =
 pub struct Prometheus(PrometheusHandle);
 
 impl Prometheus {
-    /// Installs the recorder for the whole process.
+    /// Installs the recorder for the whole process, and a thread that folds what histograms have recorded, so that it does
+    /// not pile up where nobody asks for it.
     ///
     /// # Errors
     ///
     /// When the process has a recorder already.
     pub fn install() -> Result<Self, BuildError> {
-        [HOOK_SECONDS, EVENT_LAG_SECONDS]
+        let handle = [HOOK_SECONDS, EVENT_LAG_SECONDS]
             .into_iter()
             .try_fold(PrometheusBuilder::new(), |recorder, name| {
                 recorder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &BUCKETS)
             })?
-            .install_recorder()
-            .map(Self)
+            .install_recorder()?;
+        let kept = handle.clone();
+        thread::spawn(move || {
+            loop {
+                thread::sleep(UPKEEP);
+                kept.run_upkeep();
+            }
+        });
+        Ok(Self(handle))
     }
 
     /// The metrics as text.
