@@ -9,6 +9,8 @@
 //! | `channels_events_total` | counter | consumer | events given to handlers; pure handlers' are counted as deliveries only |
 //! | `channels_deliveries_total` | counter | consumer | messages on their way to clients |
 //! | `channels_dropped_total` | counter | consumer, cause | messages and events that were dropped, as [`Counts`] has them: `slow`, `full`, `expired`, `gone` |
+//! | `channels_closes_total` | counter | consumer, code | connections that were accepted and have ended, by close code, as [`Closes`](crate::server::Closes) counts them: 1000, 1001, 1005, 1006; of the codes that the server closed with those that are in [`CloseCode`](crate::CloseCode); and `other`, which are an application's own and what else clients say |
+//! | `channels_refused_total` | counter | status | handshakes, and requests for a session, that were refused: 302, 400, 401, 403, 404, 405, 426, 429, 431, 500, 503, and `other` |
 //! | `channels_failures_total` | counter | consumer | hooks that failed, panicked or were cancelled |
 //! | `channels_hook_seconds` | histogram | consumer, hook | how long a hook took, its waiting included |
 //! | `channels_event_lag_seconds` | histogram | consumer | how long an event was in this process before its handler began: since it was sent here, or came from the broker. Pure handlers' are not counted |
@@ -16,7 +18,7 @@
 //! | `channels_layer_dropped_total` | counter | layer, cause | what this process has dropped on the layer of this alias, as [`Dropped`] counts it: `full`, `expired`, `gone`, `lost` |
 //!
 //! Counters and gauges are published once a second; the way of a message only adds to plain cells. Histograms are
-//! recorded hook by hook. Install a recorder before the server runs.
+//! recorded hook by hook, refusals one by one. Install a recorder before the server runs.
 //!
 //! [`Prometheus`] shows both histograms with these buckets, from a handler that only sends to one that gives up:
 //! 100, 250 and 500 µs, 1, 2.5, 5, 10, 25, 50, 100, 250 and 500 ms, 1, 2.5, 5 and 10 s. They are the same in every process, so
@@ -32,6 +34,7 @@ use std::{
 
 use actix_web::{
     HttpResponse,
+    http::StatusCode,
     web::{self, ServiceConfig},
 };
 use metrics::{Histogram, counter, gauge, histogram};
@@ -112,6 +115,17 @@ impl Prometheus {
 impl std::fmt::Debug for Prometheus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Prometheus").finish_non_exhaustive()
+    }
+}
+
+/// The statuses that are counted by themselves: a consumer may refuse with any.
+const REFUSALS: [&str; 11] = ["302", "400", "401", "403", "404", "405", "426", "429", "431", "500", "503"];
+
+/// Counts a handshake that was answered with this status, if that is a refusal.
+pub(crate) fn answered(status: StatusCode) {
+    if !status.is_informational() && !status.is_success() {
+        let status = REFUSALS.into_iter().find(|known| *known == status.as_str()).unwrap_or("other");
+        counter!("channels_refused_total", "status" => status).increment(1);
     }
 }
 
@@ -206,15 +220,63 @@ impl Publisher {
         drop("full", |counts| counts.dropped_full);
         drop("expired", |counts| counts.dropped_expired);
         drop("gone", |counts| counts.dropped_gone);
+        for ((code, count), (_, before)) in now.closes.iter().zip(before.closes.iter()) {
+            counter!("channels_closes_total", "consumer" => consumer, "code" => code).increment(count - before);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use actix_web::{
+        App,
+        test::{TestRequest, call_service, init_service},
+    };
     use metrics::with_local_recorder;
 
     use super::*;
-    use crate::{InMemoryChannelLayer, Layer};
+    use crate::{
+        AllowedHosts, Consumer, InMemoryChannelLayer, Layer, Message, Middleware, ProtocolTypeRouter, URLRouter, path,
+    };
+
+    struct Quiet;
+
+    impl Consumer for Quiet {
+        type Input = Message;
+    }
+
+    #[test]
+    fn handshakes_that_are_refused_are_counted_by_status() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let routes = URLRouter::new([path("room/", || Quiet)]).unwrap();
+        let app = ProtocolTypeRouter::new().websocket(AllowedHosts::from(["example.com"]).wrap(routes));
+        let ask = async |path: &'static str, origin: &'static str| {
+            let service = init_service(App::new().configure(app.mount())).await;
+            let request = TestRequest::with_uri(path)
+                .insert_header(("Host", "example.com"))
+                .insert_header(("Origin", origin))
+                .insert_header(("Connection", "Upgrade"))
+                .insert_header(("Upgrade", "websocket"))
+                .insert_header(("Sec-WebSocket-Version", "13"))
+                .insert_header(("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="));
+            call_service(&service, request.to_request()).await.status().as_u16()
+        };
+        with_local_recorder(&recorder, || {
+            crate::run(async {
+                assert_eq!(ask("/room/", "https://example.com").await, 101);
+                assert_eq!(ask("/elsewhere/", "https://example.com").await, 404);
+                for _ in 0..2 {
+                    assert_eq!(ask("/room/", "https://elsewhere.com").await, 403);
+                }
+                answered(StatusCode::IM_A_TEAPOT);
+                answered(StatusCode::GONE);
+            });
+        });
+        let text = recorder.handle().render();
+        let mut lines: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("channels_refused_total")).collect();
+        lines.sort_unstable();
+        assert_eq!(lines, ["{status=\"403\"} 2", "{status=\"404\"} 1", "{status=\"other\"} 2"]);
+    }
 
     #[test]
     fn what_layers_drop_is_published_once_whoever_shares_them_and_adds_up_where_they_share_an_alias() {
