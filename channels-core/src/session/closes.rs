@@ -37,6 +37,19 @@ const OTHER: usize = COMMON.len() + OF_SERVER.len();
 /// By themselves are counted 1000, 1001, 1005 and 1006, and of the codes that the server closed with those that have a name
 /// in [`CloseCode`]. All others are together: an application's own codes, and whatever else clients say, who cannot add to
 /// what is counted here nor make it look like the server's.
+///
+/// # Examples
+///
+/// ```
+/// # use channels_core as channels;
+/// use channels::server::ServerStats;
+///
+/// async fn print(stats: &ServerStats) {
+///     for (code, count) in stats.total().await.closes.iter() {
+///         println!("{count} connections ended with {code}");
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Closes([u64; OTHER + 1]);
 
