@@ -194,16 +194,14 @@ async fn a_mounted_application_drains_while_its_host_goes_on() {
     handle.stop(false).await;
 }
 
-/// Sends until there is no room, and tells with which code it ends.
+/// Sends as much as may wait for its client, and tells with which code it ends.
 struct Talker(mpsc::UnboundedSender<u16>);
 
 #[consumer]
 impl Consumer for Talker {
     async fn connect(&mut self, cx: &mut Context) -> Result<()> {
         cx.accept()?;
-        while cx.send("x".repeat(8 * 1_024)).is_ok() {
-            tokio::task::yield_now().await;
-        }
+        while cx.send("x".repeat(8 * 1_024)).is_ok() {}
         Ok(())
     }
 
@@ -217,7 +215,10 @@ impl Consumer for Talker {
 async fn a_client_that_never_reads_is_gone_where_the_host_bounds_how_long_the_kernel_waits() {
     const SOON: Duration = Duration::from_millis(500);
     let (tell, mut told) = mpsc::unbounded_channel();
-    let config = Config { stall_timeout: SOON, slow_client: SlowClient::DropNewest, ..Config::default() };
+    // More than sockets hold.
+    let max_waiting_bytes = 16 * 1_024 * 1_024;
+    let config =
+        Config { max_waiting_bytes, stall_timeout: SOON, slow_client: SlowClient::DropNewest, ..Config::default() };
     let app = ProtocolTypeRouter::new().websocket(move || Talker(tell.clone()));
     let mount = Server::new(app).config(config).mount().unwrap();
     let configure = move |config: &mut ServiceConfig| {
