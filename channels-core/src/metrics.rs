@@ -9,6 +9,8 @@
 //! | `channels_events_total` | counter | consumer | events given to handlers; pure handlers' are counted as deliveries only |
 //! | `channels_deliveries_total` | counter | consumer | messages on their way to clients |
 //! | `channels_dropped_total` | counter | consumer, cause | messages and events that were dropped, as [`Counts`] has them: `slow`, `full`, `expired`, `gone` |
+//! | `channels_closes_total` | counter | consumer, code | connections that were accepted and have ended, by close code, as [`Closes`](crate::server::Closes) counts them: 1000, 1001, 1005, 1006; of the codes that the server closed with those that are in [`CloseCode`](crate::CloseCode); and `other`, which are an application's own and what else clients say |
+//! | `channels_refused_total` | counter | status | handshakes, and requests for a session, that were refused: 302, 400, 401, 403, 404, 405, 426, 429, 431, 500, 503, and `other` |
 //! | `channels_failures_total` | counter | consumer | hooks that failed, panicked or were cancelled |
 //! | `channels_hook_seconds` | histogram | consumer, hook | how long a hook took, its waiting included |
 //! | `channels_event_lag_seconds` | histogram | consumer | how long an event was in this process before its handler began: since it was sent here, or came from the broker. Pure handlers' are not counted |
@@ -16,25 +18,43 @@
 //! | `channels_layer_dropped_total` | counter | layer, cause | what this process has dropped on the layer of this alias, as [`Dropped`] counts it: `full`, `expired`, `gone`, `lost` |
 //!
 //! Counters and gauges are published once a second; the way of a message only adds to plain cells. Histograms are
-//! recorded hook by hook. Install a recorder before the server runs.
+//! recorded hook by hook, refusals one by one. Install a recorder before the server runs.
+//!
+//! [`Prometheus`] shows both histograms with these buckets, from a handler that only sends to one that gives up:
+//! 100, 250 and 500 µs, 1, 2.5, 5, 10, 25, 50, 100, 250 and 500 ms, 1, 2.5, 5 and 10 s. They are the same in every process, so
+//! that they add up: `histogram_quantile(0.99, sum by (le, consumer) (rate(channels_hook_seconds_bucket[5m])))`.
+//! Histograms of your own are summaries; another choice takes a recorder of your own.
 
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
+    thread,
+    time::Duration,
 };
 
 use actix_web::{
     HttpResponse,
+    http::StatusCode,
     web::{self, ServiceConfig},
 };
 use metrics::{Histogram, counter, gauge, histogram};
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::{
     Layers,
     layer::Dropped,
     session::{Counts, Hook},
 };
+
+const HOOK_SECONDS: &str = "channels_hook_seconds";
+const EVENT_LAG_SECONDS: &str = "channels_event_lag_seconds";
+
+/// The upper bounds of the buckets of both, in seconds.
+const BUCKETS: [f64; 16] =
+    [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// How often what histograms have recorded is folded into them.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// A recorder in Prometheus' format, and its endpoint: [`Server::metrics`](crate::Server::metrics) serves it.
 ///
@@ -52,13 +72,27 @@ use crate::{
 pub struct Prometheus(PrometheusHandle);
 
 impl Prometheus {
-    /// Installs the recorder for the whole process.
+    /// Installs the recorder for the whole process, and a thread that folds what histograms have recorded, so that it does
+    /// not pile up where nobody asks for it.
     ///
     /// # Errors
     ///
     /// When the process has a recorder already.
     pub fn install() -> Result<Self, BuildError> {
-        PrometheusBuilder::new().install_recorder().map(Self)
+        let handle = [HOOK_SECONDS, EVENT_LAG_SECONDS]
+            .into_iter()
+            .try_fold(PrometheusBuilder::new(), |recorder, name| {
+                recorder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &BUCKETS)
+            })?
+            .install_recorder()?;
+        let kept = handle.clone();
+        thread::spawn(move || {
+            loop {
+                thread::sleep(UPKEEP);
+                kept.run_upkeep();
+            }
+        });
+        Ok(Self(handle))
     }
 
     /// The metrics as text.
@@ -84,6 +118,17 @@ impl std::fmt::Debug for Prometheus {
     }
 }
 
+/// The statuses that are counted by themselves: a consumer may refuse with any.
+const REFUSALS: [&str; 11] = ["302", "400", "401", "403", "404", "405", "426", "429", "431", "500", "503"];
+
+/// Counts a handshake that was answered with this status, if that is a refusal.
+pub(crate) fn answered(status: StatusCode) {
+    if !status.is_informational() && !status.is_success() {
+        let status = REFUSALS.into_iter().find(|known| *known == status.as_str()).unwrap_or("other");
+        counter!("channels_refused_total", "status" => status).increment(1);
+    }
+}
+
 /// The histograms of one type of consumer.
 pub(crate) struct Meter {
     hooks: [Histogram; Hook::ALL.len()],
@@ -93,9 +138,8 @@ pub(crate) struct Meter {
 impl Meter {
     pub(crate) fn new(consumer: &'static str) -> Self {
         Self {
-            hooks: Hook::ALL
-                .map(|hook| histogram!("channels_hook_seconds", "consumer" => consumer, "hook" => hook.name())),
-            lag: histogram!("channels_event_lag_seconds", "consumer" => consumer),
+            hooks: Hook::ALL.map(|hook| histogram!(HOOK_SECONDS, "consumer" => consumer, "hook" => hook.name())),
+            lag: histogram!(EVENT_LAG_SECONDS, "consumer" => consumer),
         }
     }
 
@@ -176,15 +220,63 @@ impl Publisher {
         drop("full", |counts| counts.dropped_full);
         drop("expired", |counts| counts.dropped_expired);
         drop("gone", |counts| counts.dropped_gone);
+        for ((code, count), (_, before)) in now.closes.iter().zip(before.closes.iter()) {
+            counter!("channels_closes_total", "consumer" => consumer, "code" => code).increment(count - before);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use actix_web::{
+        App,
+        test::{TestRequest, call_service, init_service},
+    };
     use metrics::with_local_recorder;
 
     use super::*;
-    use crate::{InMemoryChannelLayer, Layer};
+    use crate::{
+        AllowedHosts, Consumer, InMemoryChannelLayer, Layer, Message, Middleware, ProtocolTypeRouter, URLRouter, path,
+    };
+
+    struct Quiet;
+
+    impl Consumer for Quiet {
+        type Input = Message;
+    }
+
+    #[test]
+    fn handshakes_that_are_refused_are_counted_by_status() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let routes = URLRouter::new([path("room/", || Quiet)]).unwrap();
+        let app = ProtocolTypeRouter::new().websocket(AllowedHosts::from(["example.com"]).wrap(routes));
+        let ask = async |path: &'static str, origin: &'static str| {
+            let service = init_service(App::new().configure(app.mount())).await;
+            let request = TestRequest::with_uri(path)
+                .insert_header(("Host", "example.com"))
+                .insert_header(("Origin", origin))
+                .insert_header(("Connection", "Upgrade"))
+                .insert_header(("Upgrade", "websocket"))
+                .insert_header(("Sec-WebSocket-Version", "13"))
+                .insert_header(("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="));
+            call_service(&service, request.to_request()).await.status().as_u16()
+        };
+        with_local_recorder(&recorder, || {
+            crate::run(async {
+                assert_eq!(ask("/room/", "https://example.com").await, 101);
+                assert_eq!(ask("/elsewhere/", "https://example.com").await, 404);
+                for _ in 0..2 {
+                    assert_eq!(ask("/room/", "https://elsewhere.com").await, 403);
+                }
+                answered(StatusCode::IM_A_TEAPOT);
+                answered(StatusCode::GONE);
+            });
+        });
+        let text = recorder.handle().render();
+        let mut lines: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("channels_refused_total")).collect();
+        lines.sort_unstable();
+        assert_eq!(lines, ["{status=\"403\"} 2", "{status=\"404\"} 1", "{status=\"other\"} 2"]);
+    }
 
     #[test]
     fn what_layers_drop_is_published_once_whoever_shares_them_and_adds_up_where_they_share_an_alias() {

@@ -250,7 +250,7 @@ async fn what_is_logged_while_a_consumer_runs_tells_whose_it_is() {
     let server = serve(Server::new(ProtocolTypeRouter::new().websocket(|| Touchy)));
     server.connect("/spanned/").await.send("hello").await;
     let line = logs::wait_for(&["ERROR", "not like this", "connection: path=/spanned/"]).await;
-    for part in [" consumer=it::limits::Touchy", " client=127.0.0.1:", " channel=specific."] {
+    for part in [" consumer=it::limits::Touchy", " peer=127.0.0.1:", " channel=specific."] {
         assert!(line.contains(part), "{part} in {line}");
     }
 }

@@ -1,13 +1,14 @@
 //! An application within an actix-web `App` that exists.
 
-use std::{net::SocketAddr, thread, time::Duration};
+use std::{any::Any, net::SocketAddr, thread, time::Duration};
 
 use channels::{
-    InMemoryChannelLayer, Layer,
+    Config, InMemoryChannelLayer, Layer, SlowClient,
     actix_web::{
         App, HttpResponse, HttpServer,
-        dev::ServerHandle,
+        dev::{Extensions, ServerHandle},
         http::StatusCode,
+        rt::net::TcpStream,
         test::{TestRequest, call_service, init_service},
         web::{self, ServiceConfig},
     },
@@ -15,7 +16,7 @@ use channels::{
     prelude::*,
 };
 use futures_util::FutureExt;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     logs,
@@ -42,11 +43,20 @@ impl Consumer for Where {
 pub(crate) async fn serve_app(
     configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> (SocketAddr, ServerHandle) {
+    serve_app_on(configure, |_, _| {}).await
+}
+
+/// The same, with what the host does to each connection.
+async fn serve_app_on(
+    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+    on_connect: fn(&dyn Any, &mut Extensions),
+) -> (SocketAddr, ServerHandle) {
     let (tell, told) = oneshot::channel();
     thread::spawn(move || {
         channels::run(async {
             let server = HttpServer::new(move || App::new().configure(configure.clone()))
                 .workers(2)
+                .on_connect(on_connect)
                 .client_disconnect_timeout(Duration::ZERO)
                 .disable_signals()
                 .bind("127.0.0.1:0")
@@ -181,6 +191,49 @@ async fn a_mounted_application_drains_while_its_host_goes_on() {
     let refused = ask(address, raw::handshake("/", "")).await;
     assert_eq!((refused.status, refused.header("Retry-After")), (503, Some("1")));
     assert_eq!(get(address, "/").await, (200, "of the host".to_owned()));
+    handle.stop(false).await;
+}
+
+/// Sends as much as may wait for its client, and tells with which code it ends.
+struct Talker(mpsc::UnboundedSender<u16>);
+
+#[consumer]
+impl Consumer for Talker {
+    async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+        cx.accept()?;
+        while cx.send("x".repeat(8 * 1_024)).is_ok() {}
+        Ok(())
+    }
+
+    async fn disconnect(&mut self, _: &mut Context, close: &Close) {
+        let _ = self.0.send(close.code.get());
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_client_that_never_reads_is_gone_where_the_host_bounds_how_long_the_kernel_waits() {
+    const SOON: Duration = Duration::from_millis(500);
+    let (tell, mut told) = mpsc::unbounded_channel();
+    // More than sockets hold.
+    let max_waiting_bytes = 16 * 1_024 * 1_024;
+    let config =
+        Config { max_waiting_bytes, stall_timeout: SOON, slow_client: SlowClient::DropNewest, ..Config::default() };
+    let app = ProtocolTypeRouter::new().websocket(move || Talker(tell.clone()));
+    let mount = Server::new(app).config(config).mount().unwrap();
+    let configure = move |config: &mut ServiceConfig| {
+        config.configure(mount.clone());
+    };
+    // As `docs/topics/deploying.md` has it.
+    let (address, handle) = serve_app_on(configure, |connection, _| {
+        let stream = connection.downcast_ref::<TcpStream>().unwrap();
+        socket2::SockRef::from(stream).set_tcp_user_timeout(Some(SOON)).unwrap();
+    })
+    .await;
+    let mut client = Raw::connect_narrow(address).await.upgrade("/").await;
+    assert_eq!(within(told.recv()).await, Some(1006));
+    // What still comes for a connection that the kernel has given up is answered with a reset.
+    within(async { while client.try_write(raw::frame(raw::FIN | raw::PING, "")).await {} }).await;
     handle.stop(false).await;
 }
 

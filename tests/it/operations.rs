@@ -215,6 +215,9 @@ async fn an_application_reads_what_its_servers_connections_have_done() {
     drop(first);
     within(async { while stats.total().await.connections != 1 {} }).await;
     assert_eq!(stats.total().await.opened, 2);
+    second.0.close(None).await.unwrap();
+    let closes = async || serde_json::to_value(stats.total().await.closes).unwrap();
+    within(async { while closes().await != serde_json::json!({"1005": 1, "1006": 1}) {} }).await;
 }
 
 #[tokio::test]
@@ -332,6 +335,8 @@ async fn metrics_tell_what_connections_and_layers_did_and_dropped() {
         ("channels_inputs_total", consumer.to_vec(), 3.0),
         ("channels_events_total", consumer.to_vec(), 1.0),
         ("channels_failures_total", consumer.to_vec(), 1.0),
+        ("channels_closes_total", vec![consumer[0], "code=\"1011\""], 1.0),
+        ("channels_closes_total", vec![consumer[0], "code=\"1006\""], 0.0),
         ("channels_dropped_total", dropped("cause=\"full\""), 1.0),
         ("channels_dropped_total", dropped("cause=\"expired\""), 0.0),
         ("channels_dropped_total", vec!["operations::Late\"", "cause=\"expired\""], 1.0),
@@ -339,7 +344,9 @@ async fn metrics_tell_what_connections_and_layers_did_and_dropped() {
         ("channels_hook_seconds_count", hook("hook=\"receive\""), 3.0),
         ("channels_hook_seconds_count", hook("hook=\"handler\""), 1.0),
         ("channels_hook_seconds_count", hook("hook=\"disconnect\""), 1.0),
+        ("channels_hook_seconds_bucket", vec![consumer[0], "hook=\"connect\"", "le=\"10\""], 3.0),
         ("channels_event_lag_seconds_count", consumer.to_vec(), 1.0),
+        ("channels_event_lag_seconds_bucket", vec![consumer[0], "le=\"10\""], 1.0),
         ("channels_layer_dropped_total", vec!["layer=\"hasty\"", "cause=\"expired\""], 1.0),
         ("channels_layer_dropped_total", vec!["layer=\"hasty\"", "cause=\"lost\""], 0.0),
     ];

@@ -33,11 +33,12 @@ pub struct Config {
     /// Bytes of a handshake's header fields, names and values; past it the handshake is answered with 431. 16 KiB, twice
     /// what most proxies let through. The HTTP server itself takes 128 KiB and 96 fields before it answers with 400.
     pub max_header_size: usize,
-    /// Bytes of one message, its fragments joined; past it the connection closes with 1009. 1 MiB: more than any chat
-    /// message, little enough for each of thousands of clients to send one at once.
+    /// Bytes of one message, its fragments joined, and inflated if it came compressed; past it the connection closes with
+    /// 1009, and no more than that is inflated. 1 MiB: more than any chat message, little enough for each of thousands of
+    /// clients to send one at once.
     pub max_message_size: usize,
-    /// Bytes of one frame; past it the connection closes with 1009 before the frame arrives. 1 MiB, so that a message
-    /// need not be fragmented.
+    /// Bytes of one frame, as they come; past it the connection closes with 1009 before the frame arrives. 1 MiB, so that a
+    /// message need not be fragmented.
     pub max_frame_size: usize,
     /// Fragments of one message; past it the connection closes with 1009. 1,024: a message of 1 MiB in pieces of 1 KiB.
     pub max_fragments: usize,
@@ -79,7 +80,7 @@ pub struct Config {
     /// How long a client may take to answer a close frame; past it the socket is closed without the answer. 5 s.
     pub close_timeout: Duration,
     /// How long a stopping server waits for its connections to end; past it they are cut. 30 s; give the supervisor's own
-    /// grace period a few seconds more.
+    /// grace period a few seconds more. It is the server's alone: what a route says of it counts for nothing.
     pub drain_timeout: Duration,
 }
 

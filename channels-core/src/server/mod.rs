@@ -47,7 +47,7 @@ pub use self::{
     stats::ServerStats,
 };
 use self::{front::Front, listener::Listener, operations::Operations, shutdown::Keepers};
-pub use crate::session::Counts;
+pub use crate::session::{Closes, Counts};
 use crate::{layer::Layers, routing::ProtocolTypeRouter};
 
 /// A server for an application.

@@ -64,8 +64,9 @@ impl Server {
         self
     }
 
-    /// Answers at this path with 200 while new connections are welcome and with 503 while the server
-    /// [drains](Self::drain): for a load balancer.
+    /// Answers at this path with 200 while new connections are welcome, and with 503 while the server
+    /// [drains](Self::drain) or one of its layers is not [ready](crate::Layer::is_ready), as one over Redis whose broker
+    /// is away: for a load balancer.
     pub fn readiness(mut self, path: impl Into<String>) -> Self {
         self.operations.readiness = Some(path.into());
         self

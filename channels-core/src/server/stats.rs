@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use actix_web::HttpResponse;
+
 use super::shutdown::Keepers;
 use crate::session::{Counts, ThreadReport};
 
@@ -60,6 +62,13 @@ impl std::fmt::Debug for ServerStats {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ServerStats").finish_non_exhaustive()
     }
+}
+
+/// Counts a handshake that was refused, for those who watch metrics.
+pub(super) fn answered(answer: HttpResponse) -> HttpResponse {
+    #[cfg(feature = "metrics")]
+    crate::metrics::answered(answer.status());
+    answer
 }
 
 /// The counts of all threads.

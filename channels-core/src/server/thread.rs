@@ -19,7 +19,8 @@ use actix_web::{
 };
 
 use super::{
-    Config, ConfigError, Front, Guest, carriers::wanted::may_carry, front::TAIL, shutdown::Keepers, takeover::Takeover,
+    Config, ConfigError, Front, Guest, carriers::wanted::may_carry, front::TAIL, shutdown::Keepers, stats,
+    takeover::Takeover,
 };
 use crate::{
     Close, CloseCode, Layers, ProtocolTypeRouter, Scope,
@@ -110,7 +111,7 @@ impl ServerThread {
         let thread = self.clone();
         let handler = move |request, payload| {
             let thread = thread.clone();
-            async move { thread.handshake(request, payload).await }
+            async move { stats::answered(thread.handshake(request, payload).await) }
         };
         service.service(handshakes().to(handler));
         if let Some(carriers) = self.carriers() {

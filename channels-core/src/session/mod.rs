@@ -7,6 +7,7 @@
 //! whatever the end is.
 
 mod access;
+mod closes;
 mod flusher;
 mod heartbeat;
 mod inflow;
@@ -38,9 +39,9 @@ use tokio::time::timeout;
 
 #[cfg(feature = "testing")]
 pub(crate) use self::roster::TICK;
-pub use self::stats::Counts;
 #[cfg(feature = "metrics")]
 pub(crate) use self::stats::Hook;
+pub use self::{closes::Closes, stats::Counts};
 pub(crate) use self::{
     flusher::Flusher,
     inflow::ClientBytes,

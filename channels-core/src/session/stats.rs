@@ -5,7 +5,7 @@ use std::{any::TypeId, cell::RefCell, collections::HashMap, ops::AddAssign, rc::
 
 use serde::Serialize;
 
-use super::port::Class;
+use super::{closes::Closes, port::Class};
 
 /// What connections have done since the server started; only `connections` also falls.
 ///
@@ -35,6 +35,8 @@ pub struct Counts {
     pub dropped_gone: u64,
     /// Hooks that failed, panicked, or were cancelled.
     pub failures: u64,
+    /// Connections that were accepted and have ended, by close code.
+    pub closes: Closes,
 }
 
 impl AddAssign for Counts {
@@ -49,6 +51,7 @@ impl AddAssign for Counts {
         self.dropped_expired += other.dropped_expired;
         self.dropped_gone += other.dropped_gone;
         self.failures += other.failures;
+        self.closes += other.closes;
     }
 }
 

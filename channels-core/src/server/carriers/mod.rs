@@ -20,6 +20,7 @@ use super::{
     Config,
     front::TAIL,
     proxies::Said,
+    stats,
     thread::{ServerThread, failed, not_found, unavailable},
 };
 use crate::{
@@ -86,6 +87,7 @@ impl ServerThread {
         let page = scope.page.clone();
         let mut response = match Wanted::of(&request) {
             None => cors::preflight(self.app.call(scope).await, &request),
+            Some(wanted @ Wanted::Open { .. }) => stats::answered(self.want(wanted, &request, payload, scope).await),
             Some(wanted) => self.want(wanted, &request, payload, scope).await,
         };
         cors::allow(&page, &request, response.headers_mut());

@@ -139,7 +139,7 @@ impl Port {
                 "connection",
                 path = scope.path(),
                 consumer = stats.class.name,
-                client = scope.client().map(field::display),
+                peer = scope.client().map(field::display),
                 channel = field::Empty,
             ),
             path: scope.path().to_owned(),
