@@ -145,6 +145,7 @@ impl Inflate {
             let taken = INFLATERS.with_borrow_mut(|pool| pool[slot].take());
             taken.unwrap_or_else(|| Box::new(Decompress::new_with_window_bits(false, self.bits)))
         });
+        inflated.reserve((piece.len() * 4).min(limit.saturating_add(1) - inflated.len()).max(64));
         let mut result = inflate(window, piece, inflated, limit);
         if ends && result.is_ok() {
             result = inflate(window, &TAIL, inflated, limit);
@@ -161,8 +162,6 @@ impl Inflate {
 }
 
 fn inflate(window: &mut Decompress, mut piece: &[u8], inflated: &mut Vec<u8>, limit: usize) -> Result<(), Corrupt> {
-    let room = limit.saturating_add(1) - inflated.len();
-    inflated.reserve((piece.len() * 4).min(room).max(64));
     loop {
         let before = (window.total_in(), inflated.len());
         let status = window.decompress_vec(piece, inflated, FlushDecompress::Sync).map_err(|_| Corrupt::Data)?;
