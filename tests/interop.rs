@@ -60,15 +60,21 @@ impl Consumer for Peer {
 fn serve() -> (SocketAddr, mpsc::UnboundedReceiver<String>) {
     let (tell, told) = mpsc::unbounded_channel();
     let make = move || Peer(tell.clone());
-    let compressed =
-        |config: &mut Config| config.compression = Some(Compression { min_size: 0, ..Compression::default() });
+    let compressed = Compression { min_size: 0, ..Compression::default() };
+    let kept = Compression { server_context_takeover: true, client_context_takeover: true, ..compressed.clone() };
+    let narrow = Compression { server_max_window_bits: 9, client_max_window_bits: 9, ..compressed.clone() };
+    let kept_narrow = Compression { server_max_window_bits: 10, client_max_window_bits: 10, ..kept.clone() };
+    let compresses = |settings: Compression| move |config: &mut Config| config.compression = Some(settings.clone());
     let pinged = |config: &mut Config| {
         config.ping_interval = Some(Duration::ZERO);
         config.ping_timeout = Duration::from_secs(1);
     };
     let routes = URLRouter::new([
         path("plain/<str:client>", make.clone()),
-        path("deflate/<str:client>", make.clone()).config(compressed),
+        path("deflate/<str:client>", make.clone()).config(compresses(compressed)),
+        path("deflate-kept/<str:client>", make.clone()).config(compresses(kept)),
+        path("deflate-narrow/<str:client>", make.clone()).config(compresses(narrow)),
+        path("deflate-kept-narrow/<str:client>", make.clone()).config(compresses(kept_narrow)),
         path("pinged/<str:client>", make).config(pinged),
     ]);
     let app = ProtocolTypeRouter::new().websocket(routes.unwrap());
@@ -77,6 +83,9 @@ fn serve() -> (SocketAddr, mpsc::UnboundedReceiver<String>) {
     std::thread::spawn(|| channels::run(server.run_until(std::future::pending())));
     (address, told)
 }
+
+/// The routes that compress: with no window kept, with both, with narrow ones, and with narrow ones that are kept.
+const DEFLATE: [&str; 4] = ["deflate", "deflate-kept", "deflate-narrow", "deflate-kept-narrow"];
 
 /// Expects so many connections of a client to have ended with its own close on these routes, and as many with the server's.
 async fn ended(mut told: mpsc::UnboundedReceiver<String>, client: &str, routes: &[&str]) {
@@ -109,7 +118,7 @@ async fn run(program: &Path, script: &str, server: SocketAddr) {
 async fn python_websockets() {
     let (server, told) = serve();
     run(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python"), "client.py", server).await;
-    ended(told, "python", &["plain", "plain", "deflate", "deflate"]).await;
+    ended(told, "python", &[&["plain", "plain", "deflate"][..], &DEFLATE].concat()).await;
 }
 
 #[tokio::test]
@@ -117,7 +126,7 @@ async fn node_ws() {
     let (server, told) = serve();
     let node = chromium::installed("node").expect("node is not installed; on Debian: apt-get install nodejs npm");
     run(&node, "client.js", server).await;
-    ended(told, "node", &["plain", "plain", "deflate", "deflate"]).await;
+    ended(told, "node", &[&["plain", "plain", "deflate"][..], &DEFLATE].concat()).await;
 }
 
 #[tokio::test]
@@ -129,7 +138,7 @@ async fn a_browser() {
     let script = include_str!("interop/page.js");
     let said = browser.client.execute_async(script, vec![json!(format!("ws://{server}"))]).await.unwrap();
     assert_eq!(said, "ok");
-    ended(told, "browser", &["plain", "deflate"]).await;
+    ended(told, "browser", &[&["plain"][..], &DEFLATE].concat()).await;
 }
 
 /// What a client without compression says and hears on a route, whether that offers compression or not.

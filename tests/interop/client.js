@@ -7,12 +7,20 @@ import WebSocket from "ws";
 
 const SIZES = [0, 1, 125, 126, 65_535, 65_536, 1_048_575];
 const UNICODE = "é读🦀";
+const NOT_KEPT = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+// What is agreed on for the routes that compress.
+const AGREED = {
+  "deflate": NOT_KEPT,
+  "deflate-kept": "permessage-deflate",
+  "deflate-narrow": `${NOT_KEPT}; server_max_window_bits=9; client_max_window_bits=9`,
+  "deflate-kept-narrow": "permessage-deflate; server_max_window_bits=10; client_max_window_bits=10",
+};
 
 async function open(url, protocols, options) {
   const socket = new WebSocket(url, protocols, options);
   const closed = new Promise((resolve) => socket.on("close", (code, reason) => resolve([code, reason.toString()])));
-  await once(socket, "open");
-  return { socket, closed };
+  const [[response]] = await Promise.all([once(socket, "upgrade"), once(socket, "open")]);
+  return { socket, closed, extensions: response.headers["sec-websocket-extensions"] };
 }
 
 async function answer(socket) {
@@ -21,9 +29,9 @@ async function answer(socket) {
 }
 
 async function talk(base, path, perMessageDeflate) {
-  const { socket, closed } = await open(`${base}/${path}/node`, ["chat.v1", "chat.v2"], { perMessageDeflate });
+  const { socket, closed, extensions } = await open(`${base}/${path}/node`, ["chat.v1", "chat.v2"], { perMessageDeflate });
   assert.equal(socket.protocol, "chat.v2");
-  assert.equal(socket.extensions.startsWith("permessage-deflate"), path === "deflate" && perMessageDeflate);
+  assert.equal(extensions, perMessageDeflate ? AGREED[path] : undefined);
 
   for (const size of SIZES) {
     const bytes = Buffer.from(Uint8Array.from({ length: size }, (_, n) => n % 251));
@@ -72,4 +80,8 @@ async function pinged(base) {
 }
 
 const base = process.argv[2];
-await Promise.all([talk(base, "plain", false), talk(base, "plain", true), talk(base, "deflate", false), talk(base, "deflate", true), pinged(base)]);
+const plain = ["plain", "deflate"].map((path) => talk(base, path, false));
+const deflated = ["plain", ...Object.keys(AGREED)].map((path) => talk(base, path, true));
+await Promise.all([...plain, ...deflated]);
+// By itself: while others compress, this thread answers no ping.
+await pinged(base);

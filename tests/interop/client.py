@@ -8,6 +8,14 @@ from websockets.exceptions import ConnectionClosed
 
 SIZES = [0, 1, 125, 126, 65_535, 65_536, 1_048_575]
 UNICODE = "é读🦀"
+NOT_KEPT = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+# What is agreed on for the routes that compress.
+AGREED = {
+    "deflate": NOT_KEPT,
+    "deflate-kept": "permessage-deflate",
+    "deflate-narrow": f"{NOT_KEPT}; server_max_window_bits=9; client_max_window_bits=9",
+    "deflate-kept-narrow": "permessage-deflate; server_max_window_bits=10; client_max_window_bits=10",
+}
 
 
 async def talk(base, path, compression):
@@ -15,11 +23,12 @@ async def talk(base, path, compression):
     options = {"compression": compression, "max_size": None, "ping_interval": None}
     async with connect(f"{base}/{path}/python", subprotocols=protocols, **options) as socket:
         assert socket.subprotocol == "chat.v2", socket.subprotocol
-        extensions = [extension.name for extension in socket.protocol.extensions]
-        assert extensions == (["permessage-deflate"] if path == "deflate" and compression else []), extensions
+        extensions = socket.response.headers.get("Sec-WebSocket-Extensions")
+        assert extensions == (AGREED.get(path) if compression else None), extensions
 
         for size in SIZES:
-            for message in ["x" * size, (UNICODE * size)[: size // 4], bytes(n % 251 for n in range(size))]:
+            # Bytes that repeat themselves within the narrowest window: deflated they must fit into a frame, too.
+            for message in ["x" * size, (UNICODE * size)[: size // 4], bytes(n % 241 for n in range(size))]:
                 await socket.send(message)
                 assert await socket.recv() == message, f"{size} come back otherwise"
 
@@ -52,7 +61,11 @@ async def pinged(base):
 
 
 async def main(base):
-    await asyncio.gather(talk(base, "plain", None), talk(base, "plain", "deflate"), talk(base, "deflate", None), talk(base, "deflate", "deflate"), pinged(base))
+    plain = [talk(base, path, None) for path in ["plain", "deflate"]]
+    deflated = [talk(base, path, "deflate") for path in ["plain", *AGREED]]
+    await asyncio.gather(*plain, *deflated)
+    # By itself: while others compress, this thread answers no ping.
+    await pinged(base)
 
 
 asyncio.run(main(sys.argv[1]))

@@ -1,6 +1,6 @@
 //! Slow clients and busy consumers: what waits is bounded, on both sides.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use channels::{Config, InMemoryChannelLayer, Layer, SendError, SlowClient, event, prelude::*, server::ServerStats};
 use tokio::{
@@ -208,12 +208,17 @@ async fn sent_and_dropped(stats: &ServerStats) -> (usize, usize) {
 /// A member that asked for more messages than can wait for it and has read none of them, with the errors its consumer met.
 async fn overwhelmed(server: Server, told: &mut mpsc::UnboundedReceiver<String>) -> (Raw, Served, Vec<String>) {
     let server = serve(server);
-    let mut client = Raw::connect_narrow(server.address).await.upgrade("/").await;
+    let (client, errors) = overwhelmed_at(server.address, told).await;
+    (client, server, errors)
+}
+
+async fn overwhelmed_at(address: SocketAddr, told: &mut mpsc::UnboundedReceiver<String>) -> (Raw, Vec<String>) {
+    let mut client = Raw::connect_narrow(address).await.upgrade("/").await;
     client.write(frame(FIN | TEXT, MANY.to_string())).await;
     let mut errors = Vec::new();
     loop {
         match within(told.recv()).await.unwrap() {
-            line if line == "sent" => return (client, server, errors),
+            line if line == "sent" => return (client, errors),
             line => errors.push(line),
         }
     }
@@ -278,9 +283,12 @@ fn number(message: &[u8]) -> usize {
     std::str::from_utf8(message).unwrap().trim().parse().unwrap()
 }
 
+fn parity(message: &Message) -> Option<String> {
+    Some((number(message.as_bytes()) % 2).to_string())
+}
+
 #[tokio::test]
 async fn a_slow_client_may_get_the_newest_message_of_each_key() {
-    let parity = |message: &Message| Some((number(message.as_bytes()) % 2).to_string());
     let (server, _, mut told) = listeners(Config { slow_client: SlowClient::Coalesce(parity), ..Config::default() });
     let stats = server.stats();
     let (mut client, _server, errors) = overwhelmed(server, &mut told).await;
@@ -292,6 +300,56 @@ async fn a_slow_client_may_get_the_newest_message_of_each_key() {
     let unbroken = kept.iter().enumerate().take_while(|(n, kept)| n == *kept).count();
     assert!(unbroken < MANY && kept.len() == unbroken + 2, "{unbroken} of {}: {:?}", kept.len(), &kept[unbroken..]);
     assert_eq!(sent_and_dropped(&stats).await, (MANY, MANY - kept.len()));
+}
+
+#[tokio::test]
+async fn in_a_server_of_others_a_slow_client_is_treated_as_the_server_is_told() {
+    for slow_client in [SlowClient::Close, SlowClient::DropNewest, SlowClient::DropOldest, SlowClient::Coalesce(parity)]
+    {
+        let (server, _, mut told) = listeners(Config { slow_client, ..Config::default() });
+        let stats = server.stats();
+        let (address, host) = serve_app(server.mount().unwrap()).await;
+        let (mut client, errors) = overwhelmed_at(address, &mut told).await;
+        let mut kept = Vec::new();
+        if matches!(slow_client, SlowClient::DropNewest) {
+            client.write(frame(FIN | TEXT, "1")).await;
+        }
+        let is_over = |kept: &[usize]| match slow_client {
+            SlowClient::DropNewest => kept.len() > 1 && kept.ends_with(&[0]),
+            SlowClient::Coalesce(_) => kept.contains(&(MANY - 1)) && kept.contains(&(MANY - 2)),
+            _ => kept.ends_with(&[MANY - 1]),
+        };
+        let close = loop {
+            if is_over(&kept) {
+                break None;
+            }
+            match client.frame().await.expect("a close frame comes before the end") {
+                (first, payload) if first == FIN | CLOSE => break payload.first_chunk().copied(),
+                (_, payload) => kept.push(number(&payload)),
+            }
+        };
+        assert_eq!(close.map(u16::from_be_bytes), matches!(slow_client, SlowClient::Close).then_some(4429));
+        let (_, dropped) = sent_and_dropped(&stats).await;
+        match slow_client {
+            SlowClient::Close => {
+                let sent = MANY - errors.len();
+                assert!(kept.iter().copied().eq(0..kept.len()) && errors[0] == FULL, "{kept:?} {}", errors[0]);
+                assert_eq!(dropped, sent - kept.len() + 1, "what waited, and the one for which there was no room");
+            }
+            SlowClient::DropNewest => {
+                kept.pop();
+                assert!(kept.iter().copied().eq(0..kept.len()), "{kept:?}");
+                assert_eq!((errors, dropped), (vec![FULL.to_owned(); MANY - kept.len()], MANY - kept.len()));
+            }
+            SlowClient::DropOldest => {
+                assert!(kept[kept.len() - ROOM..].iter().copied().eq(MANY - ROOM..MANY), "{kept:?}");
+                assert_eq!((errors.len(), dropped), (0, MANY - kept.len()));
+            }
+            _ => assert_eq!((errors.len(), dropped), (0, MANY - kept.len())),
+        }
+        assert!(kept.len() < MANY, "everything waited");
+        host.stop(false).await;
+    }
 }
 
 #[tokio::test]

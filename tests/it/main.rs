@@ -38,6 +38,7 @@ mod listening;
 mod middleware;
 mod mount;
 mod operations;
+mod overrides;
 mod placement;
 mod presence;
 mod proxies;

@@ -50,8 +50,13 @@ pub(crate) fn handshake(path: &str, headers: &str) -> String {
 pub(crate) fn frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     let payload = payload.as_ref();
     let mut frame = header(first, payload.len() as u64);
-    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, key)| byte ^ key));
+    frame.extend(masked(payload));
     frame
+}
+
+/// A payload as it is under the mask.
+pub(crate) fn masked(payload: &[u8]) -> Vec<u8> {
+    payload.iter().zip(MASK.iter().cycle()).map(|(byte, key)| byte ^ key).collect()
 }
 
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];

@@ -161,8 +161,8 @@ pub enum SlowClient {
 
 /// How messages are compressed: permessage-deflate (RFC 7692).
 ///
-/// Without context takeover, which is the default, an idle connection keeps no window, and a broadcast is compressed once
-/// for all members. A number that is out of its range counts as the nearest in it.
+/// Without context takeover, which is the default, a connection keeps no window between messages, and a broadcast is compressed
+/// once for all members. A number that is out of its range counts as the nearest in it.
 ///
 /// # Examples
 ///
@@ -181,7 +181,7 @@ pub struct Compression {
     /// Whether this side's window is kept from message to message. Smaller messages for some 300 KiB of each connection's
     /// memory, and no sharing of what is compressed. `false`.
     pub server_context_takeover: bool,
-    /// Whether the client's window is kept, for some 50 KiB of each connection. `false`.
+    /// Whether the client's window is kept, for some 50 KiB of each connection. `false`: only while a message is not whole.
     pub client_context_takeover: bool,
     /// The base-2 logarithm of this side's window, 9 to 15. 15.
     pub server_max_window_bits: u8,

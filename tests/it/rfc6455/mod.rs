@@ -5,3 +5,5 @@ mod closing;
 mod framing;
 mod handshake;
 mod text;
+
+pub(crate) use self::text::IMPOSSIBLE;

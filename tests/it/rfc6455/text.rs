@@ -8,7 +8,7 @@ use crate::{
 const NOT_UTF8: &str = "the text is not UTF-8";
 
 /// Sequences that are not UTF-8 (RFC 3629, section 4), and after how many bytes that is certain.
-const IMPOSSIBLE: [(&[u8], usize); 18] = [
+pub(crate) const IMPOSSIBLE: [(&[u8], usize); 18] = [
     (b"\x80", 1),             // a continuation of nothing
     (b"\xbf", 1),             //
     (b"\xc0\x80", 1),         // overlong, by the first byte

@@ -41,6 +41,28 @@ macro_rules! over_every_transport {
     )*};
 }
 
+/// More messages of a KiB than sockets hold.
+const FLOOD: usize = 65_536;
+
+/// Which messages of a flood come to a client that did not listen; the others are counted as dropped.
+async fn overwhelmed(kind: Kind, config: Config) -> Vec<usize> {
+    let house = House::with(config);
+    let mut client = house.open(kind).await;
+    client.say(&format!("flood {FLOOD}")).await;
+    client.utter("behind it").await;
+    let mut heard = Vec::new();
+    loop {
+        match client.hear().await {
+            Heard::Text(text) if text == "behind it" => break,
+            Heard::Text(text) => heard.push(text.trim().parse().expect("a number")),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((1..FLOOD).contains(&heard.len()), "{}", heard.len());
+    assert_eq!(house.stats.total().await.dropped_slow as usize, FLOOD - heard.len());
+    heard
+}
+
 over_every_transport! {
     async fn connect_accepts_with_a_subprotocol_and_headers(kind: Kind) {
         let house = House::new();
@@ -211,6 +233,24 @@ over_every_transport! {
             }
         }
         assert!((1..65_536).contains(&next), "{next}");
+    }
+
+    async fn or_the_oldest_are(kind: Kind) {
+        let config = Config { max_waiting_bytes: 64 * 1024, slow_client: SlowClient::DropOldest, ..Config::default() };
+        let heard = overwhelmed(kind, config).await;
+        assert!(heard.is_sorted_by(|one, next| one < next), "what comes is in order");
+        assert_eq!(heard.last(), Some(&(FLOOD - 1)));
+    }
+
+    async fn or_those_that_a_newer_one_replaces(kind: Kind) {
+        let parity = |message: &Message| Some((message.as_text()?.trim().parse::<usize>().ok()? % 2).to_string());
+        let slow_client = SlowClient::Coalesce(parity);
+        let heard = overwhelmed(kind, Config { max_waiting_bytes: 64 * 1024, slow_client, ..Config::default() }).await;
+        for key in [0, 1] {
+            let heard: Vec<_> = heard.iter().filter(|n| **n % 2 == key).collect();
+            assert!(heard.is_sorted_by(|one, next| one < next), "what comes of a key is in order");
+            assert_eq!(heard.last(), Some(&&(FLOOD - 2 + key)));
+        }
     }
 
     async fn a_busy_consumer_lets_its_client_wait_and_loses_nothing(kind: Kind) {

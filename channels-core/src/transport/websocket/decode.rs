@@ -12,10 +12,7 @@ use tungstenite::protocol::frame::{
     coding::{Control, Data, OpCode},
 };
 
-use super::{
-    Sizes,
-    deflate::{Corrupt, Inflate},
-};
+use super::{Sizes, deflate::Inflate};
 use crate::{
     Close, CloseCode, Message,
     close::MAX_REASON_LEN,
@@ -56,10 +53,14 @@ struct Frame {
 }
 
 /// A message whose last fragment is not here, or not all of it.
+#[derive(Default)]
 struct Partial {
     text: bool,
     deflated: bool,
-    payload: BytesMut,
+    /// Bytes that have arrived of it.
+    arrived: usize,
+    /// What has arrived, inflated.
+    payload: Vec<u8>,
     /// Up to here the payload is known to be UTF-8.
     valid: usize,
     fragments: usize,
@@ -131,7 +132,7 @@ impl<S> WebSocket<S> {
                 if length > self.sizes.frame as u64 {
                     return Err(too_big("frame", self.sizes.frame));
                 }
-                let before = self.message.as_ref().map_or(0, |message| message.payload.len());
+                let before = self.message.as_ref().map_or(0, |message| message.arrived);
                 if length > (self.sizes.message - before.min(self.sizes.message)) as u64 {
                     return Err(too_big("message", self.sizes.message));
                 }
@@ -159,42 +160,49 @@ impl<S> WebSocket<S> {
 
     fn data(&mut self, frame: Frame) -> Result<Parsed, Close> {
         let whole = frame.last && self.message.is_none() && self.buffer.len() >= frame.left;
-        if whole {
+        if whole && !frame.deflated {
             let mut payload = self.buffer.split_to(frame.left);
             unmask(&mut payload, frame.mask);
-            let text = frame.opcode == OpCode::Data(Data::Text);
-            return self.message(text, frame.deflated, payload.freeze());
+            return message(frame.opcode == OpCode::Data(Data::Text), payload.freeze());
         }
         self.fragment(frame)
     }
 
-    /// Takes what has arrived of a frame that is not a whole message by itself.
+    /// Takes what has arrived of a frame that is not a whole message by itself, or that is deflated.
     fn fragment(&mut self, mut frame: Frame) -> Result<Parsed, Close> {
         let mut message = self.message.take().unwrap_or_else(|| Partial {
             text: frame.opcode == OpCode::Data(Data::Text),
             deflated: frame.deflated,
-            payload: BytesMut::new(),
-            valid: 0,
-            fragments: 0,
+            ..Partial::default()
         });
         let here = frame.left.min(self.buffer.len());
-        let mut payload = self.buffer.split_to(here);
-        unmask(&mut payload, frame.mask);
+        let mut bytes = self.buffer.split_to(here);
+        unmask(&mut bytes, frame.mask);
         frame.mask.rotate_left(here % 4);
         frame.left -= here;
-        message.payload.extend_from_slice(&payload);
+        message.arrived += here;
         let ends = frame.last && frame.left == 0;
-        if message.text && !message.deflated {
-            message.check_utf8(ends)?;
+        match &mut self.inflate {
+            Some(inflate) if message.deflated => {
+                let limit = self.sizes.message;
+                if let Err(corrupt) = inflate.piece(&bytes, ends, &mut message.payload, limit) {
+                    // What came before it may be wrong, too, and is judged first however the bytes were cut.
+                    message.payload.truncate(limit);
+                    message.check_utf8()?;
+                    return Err(corrupt.close(limit));
+                }
+            }
+            _ => message.payload.extend_from_slice(&bytes),
         }
+        if ends {
+            return self::message(message.text, message.payload.into());
+        }
+        message.check_utf8()?;
         if frame.left > 0 {
             // The next piece belongs to the message that is open now.
             frame.opcode = OpCode::Data(Data::Continue);
             (self.frame, self.message) = (Some(frame), Some(message));
             return Ok(Parsed::NeedMore);
-        }
-        if ends {
-            return self.message(message.text, message.deflated, message.payload.freeze());
         }
         message.fragments += 1;
         if message.fragments >= self.sizes.fragments {
@@ -203,22 +211,6 @@ impl<S> WebSocket<S> {
         }
         self.message = Some(message);
         Ok(Parsed::Fragment)
-    }
-
-    /// A message whose payload is all here.
-    fn message(&mut self, text: bool, deflated: bool, mut payload: Bytes) -> Result<Parsed, Close> {
-        if deflated && let Some(inflate) = &mut self.inflate {
-            let limit = self.sizes.message;
-            payload = inflate.message(&payload, limit).map_err(|corrupt| match corrupt {
-                Corrupt::Data => Close::new(CloseCode::INVALID_PAYLOAD, "the message is not deflated rightly"),
-                Corrupt::TooBig => Close::new(CloseCode::MESSAGE_TOO_BIG, format!("the message is over {limit} bytes")),
-            })?;
-        }
-        Ok(Parsed::Whole(Incoming::Message(if text {
-            Message::Text(ByteString::try_from(payload).map_err(|_| not_utf8())?)
-        } else {
-            Message::Binary(payload)
-        })))
     }
 }
 
@@ -229,15 +221,27 @@ enum Parsed {
 }
 
 impl Partial {
-    /// Fails on the first byte that cannot be UTF-8; a character may still be cut unless the message `ends` here.
-    fn check_utf8(&mut self, ends: bool) -> Result<(), Close> {
+    /// Fails on the first byte of a text that cannot be UTF-8; a character may still be cut.
+    fn check_utf8(&mut self) -> Result<(), Close> {
+        if !self.text {
+            return Ok(());
+        }
         match std::str::from_utf8(&self.payload[self.valid..]) {
             Ok(_) => self.valid = self.payload.len(),
-            Err(error) if error.error_len().is_none() && !ends => self.valid += error.valid_up_to(),
+            Err(error) if error.error_len().is_none() => self.valid += error.valid_up_to(),
             Err(_) => return Err(not_utf8()),
         }
         Ok(())
     }
+}
+
+/// A message whose payload is all here.
+fn message(text: bool, payload: Bytes) -> Result<Parsed, Close> {
+    Ok(Parsed::Whole(Incoming::Message(if text {
+        Message::Text(ByteString::try_from(payload).map_err(|_| not_utf8())?)
+    } else {
+        Message::Binary(payload)
+    })))
 }
 
 impl<S: Inflow> Transport for WebSocket<S> {
@@ -256,7 +260,7 @@ impl<S: Inflow> Transport for WebSocket<S> {
                     Ok(None) => {}
                     Err(close) => {
                         self.state = State::Failed;
-                        (self.frame, self.message) = (None, None);
+                        (self.frame, self.message, self.inflate) = (None, None, None);
                         return Poll::Ready(Incoming::Failed(close));
                     }
                 },

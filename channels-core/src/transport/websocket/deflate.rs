@@ -2,10 +2,9 @@
 
 use std::cell::RefCell;
 
-use bytes::Bytes;
 use flate2::{Compress, Decompress, FlushCompress, FlushDecompress, Status};
 
-use crate::server::Compression;
+use crate::{Close, CloseCode, server::Compression};
 
 /// What a sync flush ends with, which is not sent (RFC 7692, section 7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
@@ -15,7 +14,7 @@ const MAX_BITS: u8 = 15;
 
 thread_local! {
     /// Inflaters of this thread that keep nothing from message to message, by window: taken for a message, then put back.
-    static INFLATERS: RefCell<[Option<Decompress>; 16]> = const { RefCell::new([const { None }; 16]) };
+    static INFLATERS: RefCell<[Option<Box<Decompress>>; 16]> = const { RefCell::new([const { None }; 16]) };
     /// Deflaters likewise, with their level.
     static DEFLATERS: RefCell<[Option<(u32, Compress)>; 16]> = const { RefCell::new([const { None }; 16]) };
 }
@@ -109,59 +108,79 @@ pub(super) enum Corrupt {
     TooBig,
 }
 
+impl Corrupt {
+    /// How a connection with such a message ends.
+    pub(super) fn close(self, limit: usize) -> Close {
+        match self {
+            Self::Data => Close::new(CloseCode::INVALID_PAYLOAD, "the message is not deflated rightly"),
+            Self::TooBig => Close::new(CloseCode::MESSAGE_TOO_BIG, format!("the message is over {limit} bytes")),
+        }
+    }
+}
+
 /// The client's messages, inflated.
 pub(crate) struct Inflate {
     bits: u8,
-    /// The window, where it is kept from message to message.
-    kept: Option<Box<Decompress>>,
+    takeover: bool,
+    /// What a message is inflated with: there while one is open, and kept after it where that was agreed on.
+    window: Option<Box<Decompress>>,
 }
 
 impl Inflate {
     pub(crate) fn new(agreed: &Agreed) -> Self {
-        let kept = || Box::new(Decompress::new_with_window_bits(false, agreed.client_bits));
-        Self { bits: agreed.client_bits, kept: agreed.client_takeover.then(kept) }
+        Self { bits: agreed.client_bits, takeover: agreed.client_takeover, window: None }
     }
 
-    /// Inflates one message of at most `limit` bytes.
-    pub(super) fn message(&mut self, payload: &[u8], limit: usize) -> Result<Bytes, Corrupt> {
-        if let Some(window) = &mut self.kept {
-            return inflate(window, payload, limit);
-        }
+    /// Adds to `inflated` what comes of the next piece of a message, which may have `limit` bytes and `ends` here or not.
+    /// After an error, `inflated` has what came before it.
+    pub(super) fn piece(
+        &mut self,
+        piece: &[u8],
+        ends: bool,
+        inflated: &mut Vec<u8>,
+        limit: usize,
+    ) -> Result<(), Corrupt> {
         let slot = usize::from(self.bits);
-        let taken = INFLATERS.with_borrow_mut(|pool| pool[slot].take());
-        let mut window = taken.unwrap_or_else(|| Decompress::new_with_window_bits(false, self.bits));
-        let inflated = inflate(&mut window, payload, limit);
-        window.reset(false);
-        INFLATERS.with_borrow_mut(|pool| pool[slot] = Some(window));
-        inflated
+        let window = self.window.get_or_insert_with(|| {
+            let taken = INFLATERS.with_borrow_mut(|pool| pool[slot].take());
+            taken.unwrap_or_else(|| Box::new(Decompress::new_with_window_bits(false, self.bits)))
+        });
+        inflated.reserve((piece.len() * 4).min(limit.saturating_add(1) - inflated.len()).max(64));
+        let mut result = inflate(window, piece, inflated, limit);
+        if ends && result.is_ok() {
+            result = inflate(window, &TAIL, inflated, limit);
+        }
+        if (ends || result.is_err())
+            && !self.takeover
+            && let Some(mut window) = self.window.take()
+        {
+            window.reset(false);
+            INFLATERS.with_borrow_mut(|pool| pool[slot] = Some(window));
+        }
+        result
     }
 }
 
-fn inflate(window: &mut Decompress, payload: &[u8], limit: usize) -> Result<Bytes, Corrupt> {
-    let mut inflated = Vec::with_capacity((payload.len() * 4).min(limit.saturating_add(1)).max(64));
-    for mut part in [payload, &TAIL[..]] {
-        loop {
-            let before = (window.total_in(), inflated.len());
-            let status =
-                window.decompress_vec(part, &mut inflated, FlushDecompress::Sync).map_err(|_| Corrupt::Data)?;
-            let read = usize::try_from(window.total_in() - before.0).map_err(|_| Corrupt::Data)?;
-            part = &part[read..];
-            if inflated.len() > limit {
-                return Err(Corrupt::TooBig);
-            }
-            if status == Status::StreamEnd {
-                // The client ended its stream (section 7.2.3.4); what follows is a new one.
-                window.reset(false);
-            } else if inflated.len() == inflated.capacity() {
-                inflated.reserve(inflated.len().min(limit.saturating_add(1) - inflated.len()).max(1));
-            } else if part.is_empty() {
-                break;
-            } else if read == 0 && inflated.len() == before.1 {
-                return Err(Corrupt::Data);
-            }
+fn inflate(window: &mut Decompress, mut piece: &[u8], inflated: &mut Vec<u8>, limit: usize) -> Result<(), Corrupt> {
+    loop {
+        let before = (window.total_in(), inflated.len());
+        let status = window.decompress_vec(piece, inflated, FlushDecompress::Sync).map_err(|_| Corrupt::Data)?;
+        let read = usize::try_from(window.total_in() - before.0).map_err(|_| Corrupt::Data)?;
+        piece = &piece[read..];
+        if inflated.len() > limit {
+            return Err(Corrupt::TooBig);
+        }
+        if status == Status::StreamEnd {
+            // The client ended its stream (section 7.2.3.4); what follows is a new one.
+            window.reset(false);
+        } else if inflated.len() == inflated.capacity() {
+            inflated.reserve(inflated.len().min(limit.saturating_add(1) - inflated.len()).max(1));
+        } else if piece.is_empty() {
+            return Ok(());
+        } else if read == 0 && inflated.len() == before.1 {
+            return Err(Corrupt::Data);
         }
     }
-    Ok(inflated.into())
 }
 
 /// This side's messages, deflated.
@@ -269,6 +288,11 @@ mod tests {
         assert_eq!(agree("permessage-deflate; client_max_window_bits", &settings).as_deref(), Some(answer));
     }
 
+    fn whole(inflate: &mut Inflate, payload: &[u8], limit: usize) -> Result<Vec<u8>, Corrupt> {
+        let mut inflated = Vec::new();
+        inflate.piece(payload, true, &mut inflated, limit).map(|()| inflated)
+    }
+
     fn both_ways(settings: &Compression, offer: &str) {
         let agreed = negotiate([offer].into_iter(), settings).unwrap();
         let mut deflate = Deflate::new(&agreed, settings);
@@ -281,7 +305,7 @@ mod tests {
         for text in [&long[..], "short but compressible: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", &long[..]] {
             let deflated = deflate.message(text.as_bytes()).unwrap();
             assert!(deflated.len() < text.len());
-            assert_eq!(inflate.message(&deflated, 1 << 20).unwrap(), text.as_bytes());
+            assert_eq!(whole(&mut inflate, &deflated, 1 << 20).unwrap(), text.as_bytes());
         }
     }
 
@@ -308,7 +332,7 @@ mod tests {
         let (mut deflate, mut inflate) = (Deflate::new(&agreed, &settings), Inflate::new(&agreed));
         for text in ["", "", "not empty", "", ""] {
             let deflated = deflate.message(text.as_bytes()).unwrap();
-            assert_eq!(inflate.message(&deflated, 100).unwrap(), text, "{deflated:x?}");
+            assert_eq!(whole(&mut inflate, &deflated, 100).unwrap(), text.as_bytes(), "{deflated:x?}");
         }
     }
 
@@ -318,9 +342,9 @@ mod tests {
         let bomb = Deflate::new(&agreed, &Compression::default()).message(&vec![0; 10_000_000]).unwrap();
         assert!(bomb.len() < 20_000);
         let mut inflate = Inflate::new(&agreed);
-        assert_eq!(inflate.message(&bomb, 1 << 20), Err(Corrupt::TooBig));
-        assert_eq!(inflate.message(&[0xff; 64], 1 << 20), Err(Corrupt::Data));
-        assert_eq!(inflate.message(&bomb, 10_000_000).unwrap().len(), 10_000_000);
+        assert_eq!(whole(&mut inflate, &bomb, 1 << 20), Err(Corrupt::TooBig));
+        assert_eq!(whole(&mut inflate, &[0xff; 64], 1 << 20), Err(Corrupt::Data));
+        assert_eq!(whole(&mut inflate, &bomb, 10_000_000).unwrap().len(), 10_000_000);
     }
 
     #[test]
@@ -335,9 +359,9 @@ mod tests {
     fn an_empty_message_and_a_stream_that_the_client_ends_are_inflated() {
         let agreed = negotiate(["permessage-deflate"].into_iter(), &Compression::default()).unwrap();
         let mut inflate = Inflate::new(&agreed);
-        assert_eq!(inflate.message(&[0], 10).unwrap(), Bytes::new());
+        assert_eq!(whole(&mut inflate, &[0], 10).unwrap(), b"");
         // "Hello" in a final block: RFC 7692, section 7.2.3.4.
         let ended = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00];
-        assert_eq!(inflate.message(&ended, 10).unwrap(), "Hello");
+        assert_eq!(whole(&mut inflate, &ended, 10).unwrap(), b"Hello");
     }
 }
