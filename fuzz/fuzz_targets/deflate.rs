@@ -1,5 +1,5 @@
 //! permessage-deflate: what is deflated comes back, here and through another inflater; what is no deflate stream, or a
-//! large one, fails.
+//! large one, fails; and nothing of it depends on how a message is cut into fragments.
 
 #![no_main]
 
@@ -48,6 +48,7 @@ fuzz_target!(|input: Input| {
     let agreed = Agreed::on(offer, &settings).expect("a good offer");
     round_trip(&input, &agreed, &settings);
     garbage(&input, &agreed);
+    cut(&input);
 });
 
 fn round_trip(input: &Input, agreed: &Agreed, settings: &Compression) {
@@ -55,9 +56,11 @@ fn round_trip(input: &Input, agreed: &Agreed, settings: &Compression) {
         input.messages.iter().map(|part| Message::from(part.bytes.repeat(usize::from(part.times)))).collect();
     let frames = encode(&messages, Some((agreed, settings)));
     let sent: Vec<Bytes> = frames.iter().map(|frame| masked(frame)).collect();
-    let limits = Limits { frame: usize::MAX, message: usize::MAX, fragments: 1 };
-    let back = decode(sent, limits, Some(&agreed.turned()));
-    assert_eq!(back, messages.iter().cloned().map(Seen::Message).collect::<Vec<_>>());
+    let limits = Limits { frame: usize::MAX, message: usize::MAX, fragments: usize::MAX };
+    let wanted: Vec<_> = messages.iter().cloned().map(Seen::Message).collect();
+    assert_eq!(decode(sent, limits, Some(&agreed.turned())), wanted);
+    let cut = frames.iter().flat_map(|frame| fragments(frame[0], split(frame).1, input.fragment_len())).collect();
+    assert_eq!(decode(cut, limits, Some(&agreed.turned())), wanted);
 
     let mut window = InflateState::new_boxed(DataFormat::Raw);
     for (frame, message) in frames.iter().zip(&messages) {
@@ -95,6 +98,38 @@ fn garbage(input: &Input, agreed: &Agreed) {
             other => panic!("{other:?} of binary frames"),
         }
     }
+}
+
+/// Whatever a client calls deflated means the same in one frame and in fragments, as a text and as bytes. In the widest window: what
+/// points beyond a narrower one may be inflated or not.
+fn cut(input: &Input) {
+    let keeps = Compression {
+        server_context_takeover: input.takeover,
+        client_context_takeover: input.takeover,
+        ..Compression::default()
+    };
+    let agreed = Agreed::on("permessage-deflate", &keeps).expect("a good offer");
+    let limits = Limits { frame: LIMIT, message: LIMIT, fragments: usize::MAX };
+    for first in [0xc1, 0xc2] {
+        let whole = input.stream.iter().map(|payload| frame(first, payload)).collect();
+        let cut = input.stream.iter().flat_map(|payload| fragments(first, payload, input.fragment_len())).collect();
+        assert_eq!(decode(whole, limits, Some(&agreed)), decode(cut, limits, Some(&agreed)));
+    }
+}
+
+impl Input {
+    fn fragment_len(&self) -> usize {
+        usize::from(self.bits) + 1
+    }
+}
+
+/// A message in frames of so many bytes, the last of which may be shorter.
+fn fragments(first: u8, payload: &[u8], length: usize) -> Vec<Bytes> {
+    const FIN: u8 = 0x80;
+    let count = payload.len().div_ceil(length).max(1);
+    let part = |n: usize| &payload[n * length..payload.len().min((n + 1) * length)];
+    let first_byte = |n| if n == 0 { first & !FIN } else { 0 } | if n + 1 == count { FIN } else { 0 };
+    (0..count).map(|n| frame(first_byte(n), part(n))).collect()
 }
 
 fn frame(first: u8, payload: &[u8]) -> Bytes {
