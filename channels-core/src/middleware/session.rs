@@ -162,6 +162,7 @@ struct State {
 }
 
 /// Changes that wait to be saved.
+#[cfg(feature = "auth")]
 pub(crate) struct Changes {
     values: HashMap<String, Option<String>>,
     fate: Fate,
@@ -311,12 +312,14 @@ impl Session {
     }
 
     /// What is to be saved.
+    #[cfg(feature = "auth")]
     pub(crate) fn unsaved(&self) -> Changes {
         let state = self.state.borrow();
         Changes { values: state.changes.clone(), fate: state.fate }
     }
 
     /// Takes back what was changed since then, and was not saved.
+    #[cfg(feature = "auth")]
     pub(crate) fn set_unsaved(&self, Changes { values, fate }: Changes) {
         let state = &mut *self.state.borrow_mut();
         (state.changes, state.fate) = (values, fate);

@@ -114,7 +114,8 @@ impl Server {
         let stop = async {
             stop.await;
             steps.begun.cancel();
-            steps.hurry().await;
+            shutdown::signal().await;
+            steps.hurried.cancel();
             pending().await
         };
         let (served, worked) = tokio::select! {

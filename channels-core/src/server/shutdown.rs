@@ -115,15 +115,6 @@ pub(super) struct Stop {
     pub(super) hurried: CancellationToken,
 }
 
-impl Stop {
-    /// Waits for the signal that a stop which goes on is not to wait.
-    pub(super) async fn hurry(&self) {
-        self.begun.cancelled().await;
-        signal().await;
-        self.hurried.cancel();
-    }
-}
-
 /// Runs a server until `stop` has begun, then drains it, and lets what is under way on its `connections` end, all that
 /// within `timeout`.
 pub(super) async fn serve(
