@@ -164,12 +164,14 @@ impl Inflate {
 fn inflate(window: &mut Decompress, mut piece: &[u8], inflated: &mut Vec<u8>, limit: usize) -> Result<(), Corrupt> {
     loop {
         let before = (window.total_in(), inflated.len());
-        let status = window.decompress_vec(piece, inflated, FlushDecompress::Sync).map_err(|_| Corrupt::Data)?;
-        let read = usize::try_from(window.total_in() - before.0).map_err(|_| Corrupt::Data)?;
-        piece = &piece[read..];
+        let status = window.decompress_vec(piece, inflated, FlushDecompress::Sync);
+        // What was inflated before an error counts first, however much of it one call gives.
         if inflated.len() > limit {
             return Err(Corrupt::TooBig);
         }
+        let status = status.map_err(|_| Corrupt::Data)?;
+        let read = usize::try_from(window.total_in() - before.0).map_err(|_| Corrupt::Data)?;
+        piece = &piece[read..];
         if status == Status::StreamEnd {
             // The client ended its stream (section 7.2.3.4); what follows is a new one.
             window.reset(false);
@@ -353,6 +355,29 @@ mod tests {
         let agreed = negotiate(["permessage-deflate"].into_iter(), &settings).unwrap();
         let noise: Vec<u8> = (0..20).flat_map(|_| uuid::Uuid::new_v4().into_bytes()).collect();
         assert_eq!(Deflate::new(&agreed, &settings).message(&noise), None);
+    }
+
+    #[test]
+    fn what_is_too_big_before_it_is_corrupt_is_too_big_however_it_was_cut() {
+        let agreed = negotiate(["permessage-deflate"].into_iter(), &Compression::default()).unwrap();
+        let mut window = Compress::new_with_window_bits(flate2::Compression::new(6), false, 15);
+        let [first, mut second] = [[b'a'; 50], [b'b'; 50]].map(|bytes| {
+            let mut deflated = Vec::with_capacity(100);
+            window.compress_vec(&bytes, &mut deflated, FlushCompress::Sync).unwrap();
+            deflated
+        });
+        second.extend([0xff; 8]);
+        for limit in [60, 99] {
+            let mut inflated = Vec::new();
+            let mut inflate = Inflate::new(&agreed);
+            inflate.piece(&first, false, &mut inflated, limit).unwrap();
+            assert_eq!(inflate.piece(&second, false, &mut inflated, limit), Err(Corrupt::TooBig));
+            assert_eq!(whole(&mut inflate, &[&first[..], &second].concat(), limit), Err(Corrupt::TooBig));
+        }
+        let mut inflated = Vec::new();
+        let mut inflate = Inflate::new(&agreed);
+        inflate.piece(&first, false, &mut inflated, 100).unwrap();
+        assert_eq!(inflate.piece(&second, false, &mut inflated, 100), Err(Corrupt::Data));
     }
 
     #[test]
