@@ -23,7 +23,8 @@ impl Server {
     /// WebSocket handshakes below the place where it is mounted are the application's; other requests go on to what is
     /// registered after it. The actix-web server is the caller's then, and so are some of its settings: turn
     /// `tcp_nodelay` on (bursts stall for 40 ms without it) and set `client_disconnect_timeout` to zero (closed sockets
-    /// linger for a second otherwise), as [`Server::run`] does. When that server stops, await [`drain`](Self::drain)
+    /// linger for a second otherwise), as [`Server::run`] does; what a client that never reads holds of it, `on_connect` can
+    /// bound, as the guide on deploying shows. When that server stops, await [`drain`](Self::drain)
     /// before stopping it. The application's [workers](crate::Worker) are not run. Where it is mounted has at most 16
     /// parts, if its routes have other [transports](crate::routing::Route::transports) than WebSocket.
     ///
