@@ -12,7 +12,7 @@ use std::{net::SocketAddr, path::Path, process::Stdio, time::Duration};
 
 use channels::{Compression, Config, prelude::*};
 use futures_util::{SinkExt, StreamExt};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{process, sync::mpsc, time::timeout};
 use tokio_tungstenite::{
     connect_async,
@@ -84,8 +84,28 @@ fn serve() -> (SocketAddr, mpsc::UnboundedReceiver<String>) {
     (address, told)
 }
 
-/// The routes that compress: with no window kept, with both, with narrow ones, and with narrow ones that are kept.
-const DEFLATE: [&str; 4] = ["deflate", "deflate-kept", "deflate-narrow", "deflate-kept-narrow"];
+/// The routes that compress, and what is agreed on there: with no window kept, with both, with narrow ones, and with narrow
+/// ones that are kept.
+const AGREED: [(&str, &str); 4] = [
+    ("deflate", "permessage-deflate; server_no_context_takeover; client_no_context_takeover"),
+    ("deflate-kept", "permessage-deflate"),
+    (
+        "deflate-narrow",
+        "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=9; \
+         client_max_window_bits=9",
+    ),
+    ("deflate-kept-narrow", "permessage-deflate; server_max_window_bits=10; client_max_window_bits=10"),
+];
+
+/// The same, as the clients' scripts are given it.
+fn agreed() -> Value {
+    AGREED.into_iter().map(|(route, extensions)| (route, Value::from(extensions))).collect()
+}
+
+/// The routes on which a client connects: some without what it might compress, and once those that compress.
+fn and_deflate(others: &[&'static str]) -> Vec<&'static str> {
+    others.iter().copied().chain(AGREED.map(|(route, _)| route)).collect()
+}
 
 /// Expects so many connections of a client to have ended with its own close on these routes, and as many with the server's.
 async fn ended(mut told: mpsc::UnboundedReceiver<String>, client: &str, routes: &[&str]) {
@@ -109,7 +129,7 @@ async fn run(program: &Path, script: &str, server: SocketAddr) {
     assert!(program.exists(), "{} is missing: `scripts/test tests` installs it", program.display());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(script);
     let mut command = process::Command::new(program);
-    command.arg(script).arg(format!("ws://{server}")).stdin(Stdio::null()).kill_on_drop(true);
+    command.arg(script).arg(format!("ws://{server}")).arg(agreed().to_string()).stdin(Stdio::null()).kill_on_drop(true);
     let output = timeout(2 * DEADLINE, command.output()).await.expect("the client comes to an end").unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -118,7 +138,7 @@ async fn run(program: &Path, script: &str, server: SocketAddr) {
 async fn python_websockets() {
     let (server, told) = serve();
     run(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python"), "client.py", server).await;
-    ended(told, "python", &[&["plain", "plain", "deflate"][..], &DEFLATE].concat()).await;
+    ended(told, "python", &and_deflate(&["plain", "plain", "deflate"])).await;
 }
 
 #[tokio::test]
@@ -126,7 +146,7 @@ async fn node_ws() {
     let (server, told) = serve();
     let node = chromium::installed("node").expect("node is not installed; on Debian: apt-get install nodejs npm");
     run(&node, "client.js", server).await;
-    ended(told, "node", &[&["plain", "plain", "deflate"][..], &DEFLATE].concat()).await;
+    ended(told, "node", &and_deflate(&["plain", "plain", "deflate"])).await;
 }
 
 #[tokio::test]
@@ -136,9 +156,9 @@ async fn a_browser() {
     // Browsers keep pages from elsewhere away from this machine; that there is no such page does not matter.
     browser.client.goto(&format!("http://{server}/")).await.unwrap();
     let script = include_str!("interop/page.js");
-    let said = browser.client.execute_async(script, vec![json!(format!("ws://{server}"))]).await.unwrap();
+    let said = browser.client.execute_async(script, vec![json!(format!("ws://{server}")), agreed()]).await.unwrap();
     assert_eq!(said, "ok");
-    ended(told, "browser", &[&["plain"][..], &DEFLATE].concat()).await;
+    ended(told, "browser", &and_deflate(&["plain"])).await;
 }
 
 /// What a client without compression says and hears on a route, whether that offers compression or not.

@@ -1,4 +1,4 @@
-// Node's `ws` against the server of tests/interop.rs: node client.js ws://127.0.0.1:PORT
+// Node's `ws` against the server of tests/interop.rs: node client.js ws://127.0.0.1:PORT AGREED
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -7,14 +7,9 @@ import WebSocket from "ws";
 
 const SIZES = [0, 1, 125, 126, 65_535, 65_536, 1_048_575];
 const UNICODE = "é读🦀";
-const NOT_KEPT = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+const [base, agreed] = process.argv.slice(2);
 // What is agreed on for the routes that compress.
-const AGREED = {
-  "deflate": NOT_KEPT,
-  "deflate-kept": "permessage-deflate",
-  "deflate-narrow": `${NOT_KEPT}; server_max_window_bits=9; client_max_window_bits=9`,
-  "deflate-kept-narrow": "permessage-deflate; server_max_window_bits=10; client_max_window_bits=10",
-};
+const AGREED = JSON.parse(agreed);
 
 async function open(url, protocols, options) {
   const socket = new WebSocket(url, protocols, options);
@@ -79,7 +74,6 @@ async function pinged(base) {
   socket.terminate();
 }
 
-const base = process.argv[2];
 const plain = ["plain", "deflate"].map((path) => talk(base, path, false));
 const deflated = ["plain", ...Object.keys(AGREED)].map((path) => talk(base, path, true));
 await Promise.all([...plain, ...deflated]);

@@ -1,6 +1,7 @@
-"""Python's `websockets` against the server of tests/interop.rs: python client.py ws://127.0.0.1:PORT"""
+"""Python's `websockets` against the server of tests/interop.rs: python client.py ws://127.0.0.1:PORT AGREED"""
 
 import asyncio
+import json
 import sys
 
 from websockets.asyncio.client import connect
@@ -8,14 +9,8 @@ from websockets.exceptions import ConnectionClosed
 
 SIZES = [0, 1, 125, 126, 65_535, 65_536, 1_048_575]
 UNICODE = "é读🦀"
-NOT_KEPT = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 # What is agreed on for the routes that compress.
-AGREED = {
-    "deflate": NOT_KEPT,
-    "deflate-kept": "permessage-deflate",
-    "deflate-narrow": f"{NOT_KEPT}; server_max_window_bits=9; client_max_window_bits=9",
-    "deflate-kept-narrow": "permessage-deflate; server_max_window_bits=10; client_max_window_bits=10",
-}
+AGREED = json.loads(sys.argv[2])
 
 
 async def talk(base, path, compression):

@@ -1,17 +1,10 @@
 // A browser's own WebSocket against the server of tests/interop.rs. WebDriver gives the address, and what takes the result:
 // "ok", or what went wrong. A page can neither fragment nor ping.
 
-const [base, done] = arguments;
+// The second are the extensions that are agreed on for the routes that compress.
+const [base, AGREED, done] = arguments;
 const SIZES = [0, 1, 125, 126, 65_535, 65_536, 1_048_575];
 const UNICODE = "é读🦀";
-const NOT_KEPT = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
-// What is agreed on for the routes that compress.
-const AGREED = {
-  "deflate": NOT_KEPT,
-  "deflate-kept": "permessage-deflate",
-  "deflate-narrow": `${NOT_KEPT}; server_max_window_bits=9; client_max_window_bits=9`,
-  "deflate-kept-narrow": "permessage-deflate; server_max_window_bits=10; client_max_window_bits=10",
-};
 
 const next = (socket, name) => new Promise((resolve) => socket.addEventListener(name, resolve, { once: true }));
 

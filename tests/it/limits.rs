@@ -1,12 +1,10 @@
 //! How many may connect, and how much they may say before they have.
 
-use std::sync::Arc;
-
 use channels::{Compression, Config, InMemoryChannelLayer, Layer, SlowClient, path, prelude::*};
 use flate2::{Compress, FlushCompress};
-use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
+    gate::Gate,
     logs,
     puppet::Strings,
     raw::{BINARY, CLOSE, CONTINUATION, FIN, Raw, Response, TEXT, frame, handshake},
@@ -73,24 +71,12 @@ async fn what_a_thread_holds_is_the_same_on_all_addresses() {
     }
 }
 
-/// Lets through what it is given leave for.
-struct Gate(mpsc::UnboundedSender<()>, Arc<Semaphore>);
-
-impl Middleware for Gate {
-    async fn before(&self, scope: Scope) -> Result<Scope, Deny> {
-        let _ = self.0.send(());
-        self.1.acquire().await.expect("it is not closed").forget();
-        Ok(scope)
-    }
-}
-
 #[tokio::test]
 async fn a_handshake_is_in_flight_while_it_is_in_middleware() {
-    let (tell, mut told) = mpsc::unbounded_channel();
-    let gate = Arc::new(Semaphore::new(0));
+    let (gate, mut told) = Gate::new(0);
     let routes =
         URLRouter::new([path("one/", || Open), path("two/", || Open).config(|config| config.max_handshakes = 2)]);
-    let app = Gate(tell, gate.clone()).wrap(routes.unwrap());
+    let app = gate.clone().wrap(routes.unwrap());
     let config = Config { max_handshakes: 1, ..Config::default() };
     let server = serve(Server::new(ProtocolTypeRouter::new().websocket(app)).config(config).workers(1));
     let mut waiting = Vec::new();
@@ -103,7 +89,7 @@ async fn a_handshake_is_in_flight_while_it_is_in_middleware() {
     for path in ["/one/", "/two/"] {
         assert_eq!(ask(&server, path, "").await.1.status, 503);
     }
-    gate.add_permits(2);
+    gate.open(2);
     for client in &mut waiting {
         assert_eq!(client.response().await.status, 101);
     }

@@ -4,6 +4,7 @@
 mod support;
 
 mod echo;
+mod gate;
 mod logs;
 mod mirror;
 mod puppet;

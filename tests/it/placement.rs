@@ -7,6 +7,7 @@ use std::{
 };
 
 use channels::prelude::*;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::client_async;
 
 use crate::{
@@ -31,9 +32,16 @@ fn server(workers: usize) -> Server {
 
 /// The threads that serve so many connections, which stay open meanwhile, and how many each has.
 async fn threads(server: &Served, path: &str, connections: usize) -> BTreeMap<String, usize> {
+    threads_of(connections, async || server.connect(path).await).await
+}
+
+async fn threads_of<S>(connections: usize, connect: impl AsyncFn() -> Socket<S>) -> BTreeMap<String, usize>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let (mut open, mut threads) = (Vec::new(), BTreeMap::new());
     for _ in 0..connections {
-        let mut client = server.connect(path).await;
+        let mut client = connect().await;
         client.send("where?").await;
         *threads.entry(client.text().await).or_default() += 1;
         open.push(client);
@@ -83,16 +91,11 @@ async fn a_room_whose_thread_is_full_by_its_own_limit_goes_on_on_another() {
 async fn rooms_have_their_threads_behind_a_unix_socket_too() {
     let place = crate::listening::Place::new();
     let served = serve_bound(server(2).bind_uds(place.socket()).unwrap());
-    let (mut open, mut threads) = (Vec::new(), BTreeSet::new());
-    for _ in 0..6 {
+    let connect = async || {
         let stream = tokio::net::UnixStream::connect(place.socket()).await.unwrap();
-        let (stream, _) = within(client_async("ws://localhost/ws/a/", stream)).await.unwrap();
-        let mut client = Socket(stream);
-        client.send("where?").await;
-        threads.insert(client.text().await);
-        open.push(client);
-    }
-    assert_eq!(threads.len(), 1);
+        Socket(within(client_async("ws://localhost/ws/a/", stream)).await.unwrap().0)
+    };
+    assert_eq!(threads_of(6, connect).await.len(), 1);
     served.stop().await;
 }
 

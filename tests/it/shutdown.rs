@@ -3,7 +3,6 @@
 use std::{
     env,
     process::Stdio,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,10 +10,11 @@ use channels::{Config, InMemoryChannelLayer, Layer, actix_web::web, prelude::*};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
-    sync::{Semaphore, mpsc},
+    sync::mpsc,
 };
 
 use crate::{
+    gate::Gate,
     logs,
     puppet::Strings,
     raw::{self, CLOSE, FIN, PING, PONG, Raw, TEXT, frame},
@@ -170,23 +170,11 @@ async fn handshakes_are_answered_with_503_while_the_server_drains() {
     assert!(told.iter().any(|line| line == disconnect), "{told:?}");
 }
 
-/// Tells that a handshake is here, and lets it wait.
-struct Gate(mpsc::UnboundedSender<()>, Arc<Semaphore>);
-
-impl Middleware for Gate {
-    async fn before(&self, scope: Scope) -> Result<Scope, Deny> {
-        let _ = self.0.send(());
-        self.1.acquire().await.expect("it is not closed").forget();
-        Ok(scope)
-    }
-}
-
 #[tokio::test]
 async fn a_handshake_that_is_in_middleware_when_the_drain_begins_is_refused() {
-    let (tell, mut told) = mpsc::unbounded_channel();
+    let (gate, mut told) = Gate::new(1);
     let (ends, _ended) = mpsc::unbounded_channel();
-    let gate = Arc::new(Semaphore::new(1));
-    let app = Gate(tell, gate.clone()).wrap(move || Timed(ends.clone()));
+    let app = gate.clone().wrap(move || Timed(ends.clone()));
     let server = serve(Server::new(ProtocolTypeRouter::new().websocket(app)).workers(1));
     let mut client = Raw::open(server.address, "/").await;
     told.recv().await.unwrap();
@@ -196,22 +184,20 @@ async fn a_handshake_that_is_in_middleware_when_the_drain_begins_is_refused() {
     let stopped = server.stop();
     // Its close frame is not answered yet, so the server still drains.
     assert_eq!(client.close().await.0, RESTART.0);
-    gate.add_permits(1);
+    gate.open(1);
     assert_eq!(late.response().await.status, 503);
     client.write(frame(FIN | CLOSE, RESTART.0.to_be_bytes())).await;
     stopped.await;
 }
 
-/// Tells that a request is here, and answers it when it may.
-fn slow_and_rooms() -> (Server, mpsc::UnboundedReceiver<()>, Arc<Semaphore>) {
-    let (tell, told) = mpsc::unbounded_channel();
-    let gate = Arc::new(Semaphore::new(0));
-    let opened = gate.clone();
+/// Rooms, and a request that waits at a gate.
+fn slow_and_rooms() -> (Server, mpsc::UnboundedReceiver<()>, Gate) {
+    let (gate, told) = Gate::new(0);
+    let passed = gate.clone();
     let slow = move || {
-        let (tell, gate) = (tell.clone(), gate.clone());
+        let gate = passed.clone();
         async move {
-            let _ = tell.send(());
-            gate.acquire().await.expect("it is not closed").forget();
+            gate.pass().await;
             "at last"
         }
     };
@@ -220,7 +206,7 @@ fn slow_and_rooms() -> (Server, mpsc::UnboundedReceiver<()>, Arc<Semaphore>) {
     let app = ProtocolTypeRouter::new().websocket(rooms).http(move |http| {
         http.route("/slow/", web::get().to(slow.clone()));
     });
-    (Server::new(app), told, opened)
+    (Server::new(app), told, gate)
 }
 
 const SLOW: &str = "GET /slow/ HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -241,7 +227,7 @@ async fn requests_that_are_under_way_are_answered_before_the_end_and_nothing_is_
     }
     let stopped = server.stop();
     let answered = Instant::now();
-    gate.add_permits(clients.len());
+    gate.open(clients.len());
     for client in &mut clients {
         assert_eq!(client.response().await.body, "at last");
     }

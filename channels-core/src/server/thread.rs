@@ -206,7 +206,8 @@ impl ServerThread {
     /// Asks the application what becomes of a handshake, which is in flight until what is returned is dropped.
     pub(super) async fn ask(&self, mut scope: Scope) -> Result<(Outcome, Counted), Box<HttpResponse>> {
         self.app.serves(&mut scope);
-        let config = self.config.changed(&scope.served.config_changes);
+        let served = std::mem::take(&mut scope.served);
+        let config = self.config.changed(&served.config_changes);
         if self.closing.get() >= config.max_connections || self.handshakes.get() >= config.max_handshakes {
             return Err(unavailable("the server is full").into());
         }

@@ -64,8 +64,8 @@ const OURS: &str = "CHANNEL_LAYER";
 ///
 /// `CHANNEL_LAYER_DEFAULT=redis://127.0.0.1:6379/0?capacity=500` is the layer `default`, and so on for other aliases, in
 /// lower case; `CHANNEL_LAYER_DEFAULT__TEST` is what tests have instead. Capacities of channels stand in the query as well, as
-/// `channel_capacity.mail.*=1000`. Any other variable that begins with `CHANNEL_LAYER` is an error that names it. Or `CHANNEL_LAYERS=channels.toml` names a file. Where both speak of a layer, the variable
-/// counts.
+/// `channel_capacity.mail.*=1000`. Or `CHANNEL_LAYERS=channels.toml` names a file. Where both speak of a layer, the variable
+/// counts. Any other variable that begins with `CHANNEL_LAYER` is an error that names it.
 ///
 /// # Examples
 ///
