@@ -1,4 +1,12 @@
-//! When a table gives back the room that a crowd has left.
+//! How much room tables take, and when they give back what a crowd has left.
+
+/// Adds to a list that seldom gets a second entry: it takes room for the first alone, and for more as other lists do.
+pub(crate) fn push<T>(list: &mut Vec<T>, entry: T) {
+    if list.is_empty() {
+        list.reserve_exact(1);
+    }
+    list.push(entry);
+}
 
 /// How much room a table keeps that has so many entries and room for so many; `None` when that is not much more. There is room
 /// to grow again, so that a table which shrinks and grows in turns pays for it once in many entries.

@@ -10,6 +10,7 @@ use crate::{
     event::IntoEvent,
     layer::{ChannelName, GroupName, GroupSend, Layer, LayerError, Layers, NameError, Seat, SendError},
     presence::{Entry, Presence, PresenceError},
+    room,
     scope::{Alarm, Deadline},
     session::{Panic, Port},
 };
@@ -264,7 +265,7 @@ impl Context {
         let is_new = !self.groups.contains(&group);
         if is_new {
             // Before it is known to have joined: a hook that is cancelled here leaves the group at its end.
-            self.groups.push(group.clone());
+            room::push(&mut self.groups, group.clone());
         }
         let joined = self.layer.get_ref().group_add(&group, self.seat.name()).await;
         if joined.is_err() && is_new {

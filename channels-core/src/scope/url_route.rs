@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use super::Scope;
+use crate::room;
 
 /// What the routers found in the path: Channels' `scope["url_route"]`.
 ///
@@ -27,7 +28,7 @@ impl UrlRoute {
     pub(crate) fn set(&mut self, name: &str, value: String) {
         match self.kwargs.iter_mut().find(|(key, _)| key == name) {
             Some((_, old)) => *old = value,
-            None => self.kwargs.push((name.to_owned(), value)),
+            None => room::push(&mut self.kwargs, (name.to_owned(), value)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A connection's life, from `connect` to `disconnect`.
 
-use std::{fmt::Display, sync::Arc};
+use std::{fmt::Display, pin::pin, sync::Arc};
 
 use super::{
     access,
@@ -18,11 +18,14 @@ use crate::{
 };
 
 /// Runs one consumer's hooks for one connection. Whatever the end is, `disconnect` runs once and all groups are left.
-pub(crate) async fn live<C: Consumer>(consumer: C, cx: Context, line: Line) {
+pub(crate) fn live<C: Consumer>(consumer: C, cx: Context, line: Line) -> impl Future<Output = ()> {
+    // Captured, it is once in the future; of an `async fn` it would be both an argument and a variable.
     let mut life = Life { consumer, cx, line };
-    life.connect().await;
-    while life.serve().await {}
-    life.disconnect().await;
+    async move {
+        life.connect().await;
+        while life.serve().await {}
+        life.disconnect().await;
+    }
 }
 
 struct Life<C> {
@@ -41,7 +44,7 @@ impl<C: Consumer> Life<C> {
             }
             consumer.connect(cx).await
         };
-        let ran = line.run(Hook::Connect, connect).await;
+        let ran = line.run(Hook::Connect, pin!(connect)).await;
         if let Some(()) = self.judge("connect", ran) {
             let port = self.cx.port();
             if port.phase() == Phase::Connecting && !port.is_ending() && port.protocol() != Protocol::Http {
@@ -66,7 +69,8 @@ impl<C: Consumer> Life<C> {
             return;
         }
         let Self { consumer, cx, line } = self;
-        let ran = line.run(Hook::Receive, async { consumer.receive(cx, C::Input::from_message(message)?).await }).await;
+        let receive = async { consumer.receive(cx, C::Input::from_message(message)?).await };
+        let ran = line.run(Hook::Receive, pin!(receive)).await;
         self.judge("receive", ran);
     }
 
@@ -93,7 +97,7 @@ impl<C: Consumer> Life<C> {
         let Self { consumer, cx, line } = self;
         cx.port().stats.lag(event.age());
         cx.port().set_handling(true);
-        let ran = line.run(Hook::Handler, consumer.dispatch_shared(cx, event)).await;
+        let ran = line.run(Hook::Handler, pin!(consumer.dispatch_shared(cx, event))).await;
         self.cx.port().set_handling(false);
         if let Ran::Done(Err(error)) = &ran
             && let Some(misfit) = error.downcast_ref::<DecodeError>()
@@ -121,7 +125,8 @@ impl<C: Consumer> Life<C> {
         let close = port.ending().map_or_else(|| Close::new(CloseCode::ABNORMAL, ""), |ending| ending.close.clone());
         let close = close.of_accepted(port.was_accepted());
         let bound = port.config.disconnect_timeout;
-        match line.run_last(consumer.disconnect(cx, &close), bound).await {
+        let ran = line.run_last(pin!(consumer.disconnect(cx, &close)), bound).await;
+        match ran {
             Ran::Done(()) => {}
             Ran::Panicked(panic) => self.log("disconnect", panic),
             Ran::Cut => self.log("disconnect", format_args!("did not end within {bound:?} and was cancelled")),
@@ -129,7 +134,7 @@ impl<C: Consumer> Life<C> {
         self.cx.leave().await;
         let scope = self.cx.scope_mut();
         for middleware in std::mem::take(&mut scope.demands.afters).into_iter().rev() {
-            match self.line.run_last(middleware.after(scope, &close), bound).await {
+            match self.line.run_last(pin!(middleware.after(scope, &close)), bound).await {
                 Ran::Done(()) => {}
                 Ran::Panicked(panic) => tracing::error!(error = %panic, "a middleware panicked"),
                 Ran::Cut => tracing::error!(?bound, "a middleware did not end and was cancelled"),

@@ -125,9 +125,8 @@ impl Line {
 
     /// Runs a hook, and meanwhile reads at most one message ahead. When the connection ends the hook may go on for the
     /// configured time and is cancelled then.
-    pub(super) async fn run<T>(&mut self, kind: Hook, hook: impl Future<Output = T>) -> Ran<T> {
+    pub(super) async fn run<T>(&mut self, kind: Hook, mut hook: Pin<&mut impl Future<Output = T>>) -> Ran<T> {
         let port = self.port.clone();
-        let mut hook = pin!(hook);
         let mut grace: Option<Pin<Box<Sleep>>> = None;
         let ran = poll_fn(|task| {
             if let Poll::Ready(done) = self.poll_hook(hook.as_mut(), task) {
@@ -145,8 +144,7 @@ impl Line {
     }
 
     /// Runs the last hook: the connection has ended, only the hook's own time bounds it.
-    pub(super) async fn run_last<T>(&mut self, hook: impl Future<Output = T>, bound: Duration) -> Ran<T> {
-        let mut hook = pin!(hook);
+    pub(super) async fn run_last<T>(&mut self, mut hook: Pin<&mut impl Future<Output = T>>, bound: Duration) -> Ran<T> {
         let mut bound = pin!(sleep_until(after(Instant::now(), bound)));
         let port = self.port.clone();
         let ran = poll_fn(|task| match self.poll_hook(hook.as_mut(), task) {

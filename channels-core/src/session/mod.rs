@@ -116,7 +116,8 @@ async fn live_on_wire(port: Rc<Port>, mut life: LocalBoxFuture<'static, ()>) {
     poll_fn(|task| port.attend(task, |task| life.as_mut().poll(task))).await;
     drop(life);
     let written = poll_fn(|task| port.attend(task, |_| port.poll_written()));
-    let _ = timeout(port.config.close_timeout, written).await;
+    // By itself, so that the timer takes no room before it is needed.
+    let _ = Box::pin(timeout(port.config.close_timeout, written)).await;
     port.unplug();
 }
 

@@ -114,7 +114,7 @@ impl Local {
         if occupied.groups.contains(group) {
             return;
         }
-        occupied.groups.push(group.clone());
+        room::push(&mut occupied.groups, group.clone());
         let mut groups = self.groups.borrow_mut();
         let members = groups.entry(group.clone()).or_default();
         members.insert(seat.key, occupied.port.clone());

@@ -38,7 +38,7 @@ impl Port {
     }
 
     pub(in crate::session) fn put_life(&self, life: LocalBoxFuture<'static, ()>) {
-        self.life.replace(Some(life));
+        self.life.set(Some(life));
     }
 
     pub(in crate::session) fn take_life(&self) -> Option<LocalBoxFuture<'static, ()>> {

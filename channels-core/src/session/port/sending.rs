@@ -27,7 +27,7 @@ impl Port {
     fn agree(&self, answer: Answer) -> Result<(), WriteError> {
         self.step(Step::Accept)?;
         self.accepted.set(true);
-        self.answer.replace(Some(Box::new(answer)));
+        self.answer.set(Some(Box::new(answer)));
         self.wake_session();
         Ok(())
     }
@@ -48,7 +48,7 @@ impl Port {
     }
 
     pub(crate) fn put_payload(&self, payload: Payload) {
-        self.payload.replace(Some(payload));
+        self.payload.set(Some(payload));
     }
 
     pub(crate) fn take_payload(&self) -> Option<Payload> {
@@ -59,7 +59,7 @@ impl Port {
     pub(crate) fn refuse(self: &Rc<Self>, deny: Deny) {
         if self.phase() == Phase::Connecting {
             let _ = self.step(Step::Close);
-            self.answer.replace(Some(Box::new(Answer::Refuse(deny))));
+            self.answer.set(Some(Box::new(Answer::Refuse(deny))));
             self.end(Close::new(CloseCode::ABNORMAL, "the handshake was refused"), Cut::AfterGrace);
         }
     }

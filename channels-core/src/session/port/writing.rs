@@ -29,7 +29,7 @@ impl Port {
             }
             None if outbox.is_finished() => Poll::Ready(None),
             None => {
-                self.writer.replace(Some(task.waker().clone()));
+                self.writer.set(Some(task.waker().clone()));
                 Poll::Pending
             }
         }
