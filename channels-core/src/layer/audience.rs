@@ -109,7 +109,7 @@ pub struct GroupSend<'a> {
 }
 
 enum State<'a> {
-    Told(Result<(Audience, Envelope), LayerError>),
+    Told(Result<(Audience, Arc<Envelope>), LayerError>),
     Sending(LayerFuture<'a, Result<(), LayerError>>),
     Done,
 }
@@ -119,7 +119,7 @@ impl<'a> GroupSend<'a> {
     where
         G: TryInto<GroupName, Error: Into<NameError>>,
     {
-        let told = || Ok((group.try_into().map_err(Into::into)?.into(), event.into_event()?));
+        let told = || Ok((group.try_into().map_err(Into::into)?.into(), Arc::new(event.into_event()?)));
         Self { layer, state: State::Told(told()) }
     }
 
@@ -170,7 +170,7 @@ impl<'a> GroupSend<'a> {
     pub async fn report(self) -> Result<GroupReport, LayerError> {
         let State::Told(told) = self.state else { panic!("a group send is awaited once") };
         let (audience, event) = told?;
-        self.layer.group_send(audience, Arc::new(event)).await
+        self.layer.group_send(audience, event).await
     }
 
     /// The first mistake is the one that is told.
@@ -193,7 +193,7 @@ impl Future for GroupSend<'_> {
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             self.state = match std::mem::replace(&mut self.state, State::Done) {
-                State::Told(Ok((audience, event))) => State::Sending(self.layer.group_post(audience, Arc::new(event))),
+                State::Told(Ok((audience, event))) => State::Sending(self.layer.group_post(audience, event)),
                 State::Told(Err(error)) => return Poll::Ready(Err(error)),
                 State::Sending(mut sending) => {
                     let polled = sending.as_mut().poll(task);
