@@ -344,6 +344,58 @@ async fn small_messages_control_frames_and_what_does_not_shrink_are_not_compress
     assert_eq!(client.frame().await, Some((FIN | BINARY, noise)), "6: what does not shrink");
 }
 
+#[tokio::test]
+async fn a_limit_is_one_of_what_was_deflated_also_where_that_made_it_longer() {
+    let limits = Config { max_message_size: 10_000, max_frame_size: 10_000, ..Config::default() };
+    let mut mirrors = Mirrors::new(Config { compression: Some(Compression::default()), ..limits });
+    let noise = wordy(10_001, usize::MAX);
+    // Stored: a block of its own each, of at most so many bytes.
+    let stored = |bytes: &[u8], each: usize| {
+        let blocks = bytes.chunks(each).flat_map(|block| {
+            let length = u16::try_from(block.len()).expect("blocks of 64 KiB");
+            [&[0][..], &length.to_le_bytes(), &(!length).to_le_bytes(), block].concat()
+        });
+        blocks.chain([0]).collect::<Vec<u8>>()
+    };
+    let mut client = mirrors.agree("permessage-deflate", Some(NEITHER)).await;
+    let (longer, fits) = (stored(&noise[..10_000], 127), noise[..10_000].to_vec());
+    assert!(longer.len() > 10_300, "{} bytes", longer.len());
+    client.write(frame(FIN | RSV1 | BINARY, &longer)).await;
+    assert_eq!(client.frame().await, Some((FIN | BINARY, fits.clone())));
+    let (first, second) = longer.split_at(5_000);
+    client.write([frame(RSV1 | BINARY, first), frame(FIN | CONTINUATION, second)].concat()).await;
+    assert_eq!(client.frame().await, Some((FIN | BINARY, fits)));
+
+    let message = "the message is over 10000 bytes";
+    let refused = [
+        breaks(
+            "7.4.1 of RFC 6455",
+            "one byte too much",
+            frame(FIN | RSV1 | BINARY, stored(&noise, 127)),
+            1009,
+            message,
+        ),
+        breaks(
+            "7.4.1 of RFC 6455",
+            "nothing, in too many bytes",
+            [frame(RSV1 | BINARY, [0]), frame(FIN | CONTINUATION, vec![0; 10_689])].concat(),
+            1009,
+            message,
+        ),
+        breaks(
+            "7.4.1 of RFC 6455",
+            "a frame that is too long deflated",
+            frame(FIN | RSV1 | BINARY, vec![0; 10_690]),
+            1009,
+            "the frame is over 10000 bytes",
+        ),
+    ];
+    for rule in refused {
+        let client = mirrors.agree("permessage-deflate", Some(NEITHER)).await;
+        mirrors.holds(client, rule).await;
+    }
+}
+
 struct Echo;
 
 #[consumer]

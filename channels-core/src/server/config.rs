@@ -38,7 +38,8 @@ pub struct Config {
     /// clients to send one at once.
     pub max_message_size: usize,
     /// Bytes of one frame, as they come; past it the connection closes with 1009 before the frame arrives. 1 MiB, so that a
-    /// message need not be fragmented.
+    /// message need not be fragmented. A compressed frame may have a sixteenth and 64 bytes more, which is what deflating adds
+    /// where it does not help.
     pub max_frame_size: usize,
     /// Fragments of one message; past it the connection closes with 1009. 1,024: a message of 1 MiB in pieces of 1 KiB.
     pub max_fragments: usize,

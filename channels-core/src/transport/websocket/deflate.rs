@@ -99,6 +99,12 @@ fn bits(value: &str) -> Option<u8> {
     (!value.starts_with(['0', '+'])).then_some(bits)
 }
 
+/// How many bytes so many may have deflated that do not become fewer by it: a stored block has 5 more than it holds (RFC 1951,
+/// section 3.2.4), and the smallest that a zlib makes holds 127.
+pub(super) fn deflated_len(bytes: usize) -> usize {
+    bytes.saturating_add(bytes / 16 + 64)
+}
+
 /// Why a message cannot be inflated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Corrupt {
