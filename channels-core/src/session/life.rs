@@ -69,7 +69,10 @@ impl<C: Consumer> Life<C> {
             return;
         }
         let Self { consumer, cx, line } = self;
-        let receive = async { consumer.receive(cx, C::Input::from_message(message)?).await };
+        let receive = async {
+            let input = C::Input::from_message(message)?;
+            consumer.receive(cx, input).await
+        };
         let ran = line.run(Hook::Receive, pin!(receive)).await;
         self.judge("receive", ran);
     }

@@ -17,7 +17,7 @@ use std::{
 
 use actix::Addr;
 use futures_util::future::{Either, join_all, ready};
-use papaya::Operation;
+use papaya::{Operation, ResizeMode};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -109,7 +109,8 @@ impl Hub {
             limits,
             head: format!("{prefix}specific.{node}!"),
             node,
-            groups: papaya::HashMap::new(),
+            // Where writers copy a grown table bit by bit, readers search all that there were.
+            groups: papaya::HashMap::builder().resize_mode(ResizeMode::Blocking).build(),
             threads: papaya::HashMap::new(),
             next_thread: AtomicU32::new(0),
             dropped: Counters::default(),
