@@ -118,7 +118,7 @@ where
     }
 
     async fn door(self, address: SocketAddr, secure: bool, threads: Threads) -> Result<Rc<Door>, ()> {
-        let Self { app, mount, front, config: settings, stopping, .. } = self;
+        let Self { app, mount, front, config: settings, stopping, connections } = self;
         let root_path = front.root_path.clone();
         let services =
             service(app.clone(), mount, front).into_factory().map_err(|error: actix_web::Error| error.error_response());
@@ -132,8 +132,12 @@ where
             .finish(map_config(services, move |()| config.clone()));
         let http = rc_service(http.new_service(()).await?);
         let (here, arrivals) = threads.enter();
-        let door =
-            Rc::new(Door { http, stopping, placement: Placement { app, root_path, config: settings, threads, here } });
+        let door = Rc::new(Door {
+            http,
+            stopping,
+            connections,
+            placement: Placement { app, root_path, config: settings, threads, here },
+        });
         actix_rt::spawn(door.clone().receive(arrivals));
         Ok(door)
     }
@@ -143,6 +147,7 @@ where
 struct Door {
     http: RcService<Opened, (), DispatchError>,
     stopping: CancellationToken,
+    connections: TaskTracker,
     placement: Placement,
 }
 
@@ -168,7 +173,8 @@ impl Door {
     }
 
     async fn serve(&self, socket: Socket, protocol: Protocol, peer: Option<SocketAddr>) -> Result<(), DispatchError> {
-        self.http.call((Io::new(socket, protocol, &self.stopping), protocol, peer)).await
+        let io = Io::new(socket, protocol, &self.stopping, self.connections.clone());
+        self.http.call((io, protocol, peer)).await
     }
 
     /// Serves what other threads have accepted for this one.

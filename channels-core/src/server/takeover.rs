@@ -13,7 +13,10 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::Notify,
 };
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::{
+    sync::{CancellationToken, WaitForCancellationFutureOwned},
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
 use super::Socket;
 
@@ -35,6 +38,7 @@ struct State {
     tell_lost: Notify,
     /// How many requests are under way where there may be several: over HTTP/2.
     requests: Option<Cell<usize>>,
+    connections: TaskTracker,
 }
 
 impl State {
@@ -59,7 +63,13 @@ impl Drop for Underway {
 pub(super) struct Takeover(Rc<State>);
 
 impl Io {
-    pub(super) fn new(stream: Socket, protocol: Protocol, stopping: &CancellationToken) -> Self {
+    /// An HTTP connection, one of these.
+    pub(super) fn new(
+        stream: Socket,
+        protocol: Protocol,
+        stopping: &CancellationToken,
+        connections: TaskTracker,
+    ) -> Self {
         let state = State {
             stream: RefCell::new(Some(stream)),
             blocked: Cell::new(false),
@@ -67,6 +77,7 @@ impl Io {
             lost: Cell::new(false),
             tell_lost: Notify::new(),
             requests: (protocol == Protocol::Http2).then(Cell::default),
+            connections,
         };
         let stopped = Box::pin(stopping.clone().cancelled_owned());
         Self { state: Rc::new(state), stopping: stopping.clone(), stopped }
@@ -112,6 +123,11 @@ impl Takeover {
     /// waits. From here on it finds the end of the connection when it reads, and ends.
     pub(super) fn take(&self) -> Option<Socket> {
         if self.0.blocked.get() { None } else { self.0.stream.take() }
+    }
+
+    /// The same; the socket counts as a connection of the HTTP server until the token is dropped.
+    pub(super) fn take_tracked(&self) -> Option<(Socket, TaskTrackerToken)> {
+        Some((self.take()?, self.0.connections.token()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Requests and sockets that carry a session: they make it, or are brought to it.
 
+mod client;
 mod cors;
 mod requests;
 mod socket;

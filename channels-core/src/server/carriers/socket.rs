@@ -6,30 +6,33 @@ use std::{
     pin::pin,
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll},
     time::Duration,
 };
 
-use actix_web::{HttpRequest, HttpResponse, body::BoxBody, dev, web};
-use bytes::{Bytes, BytesMut};
-use futures_util::{FutureExt as _, Stream as _};
+use actix_web::{HttpRequest, HttpResponse, body::BoxBody, web};
+use bytes::Bytes;
+use futures_util::{
+    FutureExt as _,
+    future::{Either, LocalBoxFuture, select},
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, timeout},
 };
 
-use super::{Admitted, Begun, opened, requests, streams::Parts};
+use super::{Admitted, Begun, client::Client, opened, requests, streams::Parts};
 use crate::{
     Accept, Close, CloseCode, Message, Scope,
     frame::{Incoming, Outgoing},
     routing::Outcome,
     server::{
         Config,
+        takeover::Takeover,
         thread::{Counted, ServerThread, check_header, failed, not_found, unavailable},
     },
     session::{Given, Link, Reply, SessionId},
     transport::{
-        Inflow, Transport,
+        Transport,
         batch::{Batch, End, Said, Taken, json},
         framed::{Frame, Offer, SUBPROTOCOL},
         websocket::{self, Codec, Encoder},
@@ -97,42 +100,42 @@ impl ServerThread {
         let mut sizes = Config::clone(&config);
         sizes.max_message_size = requests::body_limit(&config);
         sizes.max_frame_size = sizes.max_message_size.max(config.max_frame_size);
-        let bytes = PayloadBytes(payload.into_inner());
-        let Codec { reader, writer, extension } = Codec::new(&request, bytes, &sizes);
+        let client = Client::new(payload.into_inner());
+        let Codec { reader, writer, extension } = Codec::new(&request, client.clone(), &sizes);
         let accept = Accept { subprotocol: Some(SUBPROTOCOL.to_owned()), ..accept };
-        let response = match websocket::accept(&request, &accept, extension) {
+        let mut response = match websocket::accept(&request, &accept, extension) {
             Ok(response) => response,
             Err(error) => return failed(&endpoint, &error),
         };
         let (parts, body) = Parts::new();
         let (reader, writer): (RefCell<Box<dyn Transport>>, _) = (RefCell::new(Box::new(reader)), RefCell::new(writer));
+        let close_timeout = config.close_timeout;
         let socket = Socket { reader, writer, parts, config, closing: self.closing.clone() };
-        actix_rt::spawn(async move {
+        let carry = async move {
             let _guest = guest;
             match (link, given) {
                 (Some(link), Reply::Given(given)) => Carrying::new(&socket, &link, after, &given).run(given).await,
                 (_, reply) => socket.end(ending(&reply)).await,
             }
-        });
-        response.set_body(BoxBody::new(body))
-    }
-}
-
-/// The bytes of a client whose connection stays with the HTTP server.
-struct PayloadBytes(dev::Payload);
-
-impl Inflow for PayloadBytes {
-    fn poll_read(&mut self, task: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<usize> {
-        loop {
-            match std::task::ready!(std::pin::Pin::new(&mut self.0).poll_next(task)) {
-                Some(Ok(bytes)) if bytes.is_empty() => {}
-                Some(Ok(bytes)) => {
-                    buffer.extend_from_slice(&bytes);
-                    return Poll::Ready(bytes.len());
+        };
+        let carry = carry.boxed_local();
+        if let Some(takeover) = request.conn_data::<Takeover>()
+            && let Some(tracked) = client.take_over(takeover).await
+        {
+            self.front.sign(response.headers_mut());
+            let head = websocket::head(&response);
+            actix_rt::spawn(async move {
+                let _tracked = tracked;
+                match select(carry, pin!(client.write(head, body.into_inner()))).await {
+                    Either::Left(((), rest)) => drop(timeout(close_timeout, rest).await),
+                    // It finds that nobody takes what it writes.
+                    Either::Right((_, carry)) => carry.await,
                 }
-                Some(Err(_)) | None => return Poll::Ready(0),
-            }
+            });
+            return HttpResponse::SwitchingProtocols().force_close().finish();
         }
+        actix_rt::spawn(carry);
+        response.set_body(BoxBody::new(body))
     }
 }
 
@@ -387,44 +390,49 @@ impl<'a> Carrying<'a> {
         messages.len() >= PUSHED || bytes() >= self.socket.config.max_message_size
     }
 
-    /// Gives all of it to the consumer, however long that takes: meanwhile the socket is not read.
-    async fn push(&self, Batch { mut from, messages, ack, .. }: Batch) -> Result<(), Over> {
-        if messages.is_empty() && ack.is_none() {
-            return Ok(());
-        }
-        self.reading.set(false);
-        let (mut left, mut most) = (&messages[..], PUSHED);
-        loop {
-            let next = self.at_once(left, most);
-            let taken = match self.link.push(from, next.to_vec(), ack.unwrap_or(0)).await {
-                Reply::Taken(taken) => taken,
-                Reply::Bad(why) => {
-                    let close = Close::new(CloseCode::INVALID_PAYLOAD, why);
-                    self.link.fail(End::from(&close)).await;
-                    return Err(Over::Ended(close));
-                }
-                Reply::TooLong(_) if next.len() > 1 => {
-                    most = next.len() / 2;
-                    continue;
-                }
-                Reply::TooLong(limit) => {
-                    let close = Close::new(CloseCode::MESSAGE_TOO_BIG, format!("the message is over {limit} bytes"));
-                    self.link.fail(End::from(&close)).await;
-                    return Err(Over::Ended(close));
-                }
-                reply => return Err(Over::Says(reply)),
-            };
-            // Also where it is nothing new: so a client hears that somebody is there.
-            self.socket.say(json(&Taken { taken })).await?;
-            let done = usize::try_from((taken + 1).saturating_sub(from)).unwrap_or(usize::MAX);
-            left = left.get(done..).unwrap_or_default();
-            from = taken + 1;
-            if left.is_empty() {
-                break;
+    /// Gives all of it to the consumer, however long that takes: meanwhile the socket is not read. A future by itself: a
+    /// client that says nothing needs no room for it.
+    fn push(&self, Batch { mut from, messages, ack, .. }: Batch) -> LocalBoxFuture<'_, Result<(), Over>> {
+        async move {
+            if messages.is_empty() && ack.is_none() {
+                return Ok(());
             }
+            self.reading.set(false);
+            let (mut left, mut most) = (&messages[..], PUSHED);
+            loop {
+                let next = self.at_once(left, most);
+                let taken = match self.link.push(from, next.to_vec(), ack.unwrap_or(0)).await {
+                    Reply::Taken(taken) => taken,
+                    Reply::Bad(why) => {
+                        let close = Close::new(CloseCode::INVALID_PAYLOAD, why);
+                        self.link.fail(End::from(&close)).await;
+                        return Err(Over::Ended(close));
+                    }
+                    Reply::TooLong(_) if next.len() > 1 => {
+                        most = next.len() / 2;
+                        continue;
+                    }
+                    Reply::TooLong(limit) => {
+                        let close =
+                            Close::new(CloseCode::MESSAGE_TOO_BIG, format!("the message is over {limit} bytes"));
+                        self.link.fail(End::from(&close)).await;
+                        return Err(Over::Ended(close));
+                    }
+                    reply => return Err(Over::Says(reply)),
+                };
+                // Also where it is nothing new: so a client hears that somebody is there.
+                self.socket.say(json(&Taken { taken })).await?;
+                let done = usize::try_from((taken + 1).saturating_sub(from)).unwrap_or(usize::MAX);
+                left = left.get(done..).unwrap_or_default();
+                from = taken + 1;
+                if left.is_empty() {
+                    break;
+                }
+            }
+            self.reading.set(true);
+            Ok(())
         }
-        self.reading.set(true);
-        Ok(())
+        .boxed_local()
     }
 
     /// The first of these messages: so many, and no more bytes than one may have, but at least one.

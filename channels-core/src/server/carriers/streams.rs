@@ -37,6 +37,11 @@ impl Parts {
         let (sender, parts) = mpsc::channel(PARTS);
         (sender, Self(parts))
     }
+
+    /// The parts, for whoever writes them otherwise.
+    pub(super) fn into_inner(self) -> mpsc::Receiver<Bytes> {
+        self.0
+    }
 }
 
 impl MessageBody for Parts {

@@ -97,7 +97,8 @@ impl Link {
             return Reply::Gone;
         }
         let Some(_relaying) = self.home.relaying() else { return Reply::Unreachable };
-        relay::ask(&self.layer, self.home.homes().peers(), &self.id, ask, wait).await
+        // By itself: what is asked of a session that is near has no room for it.
+        Box::pin(relay::ask(&self.layer, self.home.homes().peers(), &self.id, ask, wait)).await
     }
 }
 
