@@ -1,14 +1,12 @@
 //! Where a session's bytes come from: the body of the request, or the socket once that is the session's own.
 
 use std::{
-    pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
 };
 
 use actix_web::dev::Payload;
 use bytes::BytesMut;
-use futures_util::Stream;
 
 use super::Port;
 use crate::transport::Inflow;
@@ -32,16 +30,10 @@ impl Inflow for ClientBytes {
             return wire.poll_read(task, buffer);
         }
         let Some(payload) = &mut self.payload else { return Poll::Ready(0) };
-        loop {
-            match ready!(Pin::new(&mut *payload).poll_next(task)) {
-                Some(Ok(bytes)) if bytes.is_empty() => {}
-                Some(Ok(bytes)) => {
-                    self.port.set_early();
-                    buffer.extend_from_slice(&bytes);
-                    return Poll::Ready(bytes.len());
-                }
-                Some(Err(_)) | None => return Poll::Ready(0),
-            }
+        let read = ready!(payload.poll_read(task, buffer));
+        if read > 0 {
+            self.port.set_early();
         }
+        Poll::Ready(read)
     }
 }

@@ -7,9 +7,14 @@ pub(crate) mod framed;
 pub(crate) mod http;
 pub(crate) mod websocket;
 
-use std::task::{Context, Poll};
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
 
+use actix_web::dev::Payload;
 use bytes::BytesMut;
+use futures_util::Stream as _;
 
 use crate::frame::Incoming;
 
@@ -33,4 +38,20 @@ pub(crate) trait Transport {
 pub(crate) trait Inflow {
     /// Appends what has arrived to `buffer`, and says how many bytes that is; 0 at the end, whatever it is.
     fn poll_read(&mut self, task: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<usize>;
+}
+
+/// Reads the bytes of a client from the body of its request.
+impl Inflow for Payload {
+    fn poll_read(&mut self, task: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<usize> {
+        loop {
+            match ready!(Pin::new(&mut *self).poll_next(task)) {
+                Some(Ok(bytes)) if bytes.is_empty() => {}
+                Some(Ok(bytes)) => {
+                    buffer.extend_from_slice(&bytes);
+                    return Poll::Ready(bytes.len());
+                }
+                Some(Err(_)) | None => return Poll::Ready(0),
+            }
+        }
+    }
 }

@@ -161,6 +161,21 @@ async fn what_the_route_does_not_offer_is_answered_with_405() {
     assert_eq!(nowhere.response().await.status, 404);
 }
 
+/// RFC 6455, 4.1 forbids it; a client that does it all the same loses nothing.
+#[tokio::test]
+async fn frames_that_came_with_the_handshake_are_read() {
+    let house = House::new();
+    let mut socket = Raw::connect(house.server.address).await;
+    let [one, two] = [(1, "one"), (2, "two")]
+        .map(|(from, text)| frame(FIN | TEXT, json!({"from": from, "messages": [text]}).to_string()));
+    let asked = handshake("/do/as-told/", "Sec-WebSocket-Protocol: channels.v1\r\n").into_bytes();
+    socket.write([asked, one, two[..4].to_vec()].concat()).await;
+    assert_eq!(socket.response().await.status, 101);
+    while !socket.text().await.contains("\"one\"") {}
+    socket.write(&two[4..]).await;
+    while !socket.text().await.contains("\"two\"") {}
+}
+
 #[tokio::test]
 async fn a_frame_that_is_none_ends_the_session_with_1007() {
     let mut house = House::new();

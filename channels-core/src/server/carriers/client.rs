@@ -12,7 +12,6 @@ use std::{
 
 use actix_web::dev::Payload;
 use bytes::{Bytes, BytesMut};
-use futures_util::Stream as _;
 use tokio::{
     io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
     sync::mpsc,
@@ -50,13 +49,14 @@ impl Client {
     /// what it sent may be with the HTTP server then.
     pub(super) async fn take_over(&self, takeover: &Takeover) -> Option<TaskTrackerToken> {
         yield_now().await;
-        let early = poll_fn(|task| Poll::Ready(self.0.poll_payload(task, &mut self.0.early.borrow_mut()))).await;
-        if early.is_ready() {
+        let State { payload, early, .. } = &*self.0;
+        let read = poll_fn(|task| Poll::Ready(payload.borrow_mut().poll_read(task, &mut early.borrow_mut()))).await;
+        if read.is_ready() {
             return None;
         }
         let (socket, tracked) = takeover.take_tracked()?;
         let _ = self.0.socket.set(RefCell::new(socket));
-        self.0.payload.replace(Payload::None);
+        payload.replace(Payload::None);
         Some(tracked)
     }
 
@@ -88,22 +88,6 @@ impl Client {
     }
 }
 
-impl State {
-    fn poll_payload(&self, task: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<usize> {
-        let mut payload = self.payload.borrow_mut();
-        loop {
-            match ready!(Pin::new(&mut *payload).poll_next(task)) {
-                Some(Ok(bytes)) if bytes.is_empty() => {}
-                Some(Ok(bytes)) => {
-                    buffer.extend_from_slice(&bytes);
-                    return Poll::Ready(bytes.len());
-                }
-                Some(Err(_)) | None => return Poll::Ready(0),
-            }
-        }
-    }
-}
-
 impl Inflow for Client {
     fn poll_read(&mut self, task: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<usize> {
         if let Some(socket) = self.0.socket.get() {
@@ -115,7 +99,7 @@ impl Inflow for Client {
         }
         let early = self.0.early.take();
         if early.is_empty() {
-            return self.0.poll_payload(task, buffer);
+            return self.0.payload.borrow_mut().poll_read(task, buffer);
         }
         buffer.extend_from_slice(&early);
         Poll::Ready(early.len())
