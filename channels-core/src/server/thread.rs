@@ -17,6 +17,7 @@ use actix_web::{
     http::{Method, StatusCode, header},
     web::{self, ServiceConfig},
 };
+use bytes::Bytes;
 
 use super::{
     Config, ConfigError, Front, Guest, carriers::wanted::may_carry, front::TAIL, shutdown::Keepers, stats,
@@ -313,7 +314,7 @@ impl ServerThread {
         &self,
         request: &HttpRequest,
         opening: Opening,
-        mut answer: HttpResponse,
+        answer: HttpResponse,
         encoder: Encoder,
     ) -> HttpResponse {
         if let Some(takeover) = request.conn_data::<Takeover>() {
@@ -321,12 +322,19 @@ impl ServerThread {
             if opening.may_take_over().await
                 && let Some(socket) = takeover.take()
             {
-                self.front.sign(answer.headers_mut());
-                opening.take_over(Wire::new(socket, websocket::head(&answer), encoder, self.flusher.clone()));
-                return HttpResponse::SwitchingProtocols().force_close().finish();
+                let (head, response) = self.hand_over(answer);
+                opening.take_over(Wire::new(socket, head, encoder, self.flusher.clone()));
+                return response;
             }
         }
         answer.set_body(BoxBody::new(opening.into_body(encoder)))
+    }
+
+    /// The answer to a handshake whose socket was taken over: what is written there first, and what the HTTP server is given,
+    /// which then ends.
+    pub(super) fn hand_over(&self, mut answer: HttpResponse) -> (Bytes, HttpResponse) {
+        self.front.sign(answer.headers_mut());
+        (websocket::head(&answer), HttpResponse::SwitchingProtocols().force_close().finish())
     }
 }
 

@@ -9,20 +9,21 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 
 use super::{Port, flusher::Flusher, outbox::Outbox};
 use crate::{
     server::Socket,
-    transport::websocket::{Encoder, frames_in},
+    transport::{
+        poll_socket,
+        websocket::{Encoder, frames_in},
+    },
 };
 
-/// Bytes that one read takes at most.
-const READ: usize = 64 * 1024;
 /// Frames and bytes that one write takes up, at most but for the last frame.
 const FRAMES: usize = 64;
 const WRITE: usize = 64 * 1024;
@@ -31,8 +32,6 @@ const SMALL: usize = 2 * 1024;
 const BLOCK: usize = 16 * 1024;
 
 thread_local! {
-    /// Where reads of all connections of the thread land first, so that an idle one holds no buffer.
-    static LANDING: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
     /// Where small frames are put together, and written from.
     static TOGETHER: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(BLOCK + SMALL + 16));
 }
@@ -95,12 +94,7 @@ impl Wire {
     pub(super) fn poll_read(&self, task: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<usize> {
         let mut stream = self.stream.borrow_mut();
         let Some(stream) = &mut *stream else { return Poll::Ready(0) };
-        LANDING.with_borrow_mut(|landing| {
-            let mut landed = ReadBuf::new(landing);
-            let read = ready!(Pin::new(stream).poll_read(task, &mut landed));
-            buffer.extend_from_slice(landed.filled());
-            Poll::Ready(read.map_or(0, |()| landed.filled().len()))
-        })
+        poll_socket(stream, task, buffer)
     }
 
     /// Writes what waits, as far as the client takes it; `progress` is called when it took something. The session's task

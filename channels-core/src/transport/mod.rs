@@ -8,6 +8,7 @@ pub(crate) mod http;
 pub(crate) mod websocket;
 
 use std::{
+    cell::RefCell,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -15,8 +16,17 @@ use std::{
 use actix_web::dev::Payload;
 use bytes::BytesMut;
 use futures_util::Stream as _;
+use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::frame::Incoming;
+
+/// Bytes that one read takes at most.
+const READ: usize = 64 * 1024;
+
+thread_local! {
+    /// Where reads of all connections of the thread land first, so that an idle one holds no buffer.
+    static LANDING: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+}
 
 /// The incoming half of a connection. The outgoing half is the session's outbox, which whoever writes to the client
 /// empties.
@@ -54,4 +64,18 @@ impl Inflow for Payload {
             }
         }
     }
+}
+
+/// Reads the bytes of a client from its socket, as [`Inflow::poll_read`] does.
+pub(crate) fn poll_socket(
+    socket: &mut (impl AsyncRead + Unpin),
+    task: &mut Context<'_>,
+    buffer: &mut BytesMut,
+) -> Poll<usize> {
+    LANDING.with_borrow_mut(|landing| {
+        let mut landed = ReadBuf::new(landing);
+        let read = ready!(Pin::new(socket).poll_read(task, &mut landed));
+        buffer.extend_from_slice(landed.filled());
+        Poll::Ready(read.map_or(0, |()| landed.filled().len()))
+    })
 }

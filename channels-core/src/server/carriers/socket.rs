@@ -103,7 +103,7 @@ impl ServerThread {
         let client = Client::new(payload.into_inner());
         let Codec { reader, writer, extension } = Codec::new(&request, client.clone(), &sizes);
         let accept = Accept { subprotocol: Some(SUBPROTOCOL.to_owned()), ..accept };
-        let mut response = match websocket::accept(&request, &accept, extension) {
+        let response = match websocket::accept(&request, &accept, extension) {
             Ok(response) => response,
             Err(error) => return failed(&endpoint, &error),
         };
@@ -117,22 +117,21 @@ impl ServerThread {
                 (Some(link), Reply::Given(given)) => Carrying::new(&socket, &link, after, &given).run(given).await,
                 (_, reply) => socket.end(ending(&reply)).await,
             }
-        };
-        let carry = carry.boxed_local();
+        }
+        .boxed_local();
         if let Some(takeover) = request.conn_data::<Takeover>()
-            && let Some(tracked) = client.take_over(takeover).await
+            && let Some((writing, tracked)) = client.take_over(takeover).await
         {
-            self.front.sign(response.headers_mut());
-            let head = websocket::head(&response);
+            let (head, response) = self.hand_over(response);
             actix_rt::spawn(async move {
                 let _tracked = tracked;
-                match select(carry, pin!(client.write(head, body.into_inner()))).await {
+                match select(carry, pin!(body.write(head, writing))).await {
                     Either::Left(((), rest)) => drop(timeout(close_timeout, rest).await),
                     // It finds that nobody takes what it writes.
                     Either::Right((_, carry)) => carry.await,
                 }
             });
-            return HttpResponse::SwitchingProtocols().force_close().finish();
+            return response;
         }
         actix_rt::spawn(carry);
         response.set_body(BoxBody::new(body))
@@ -390,49 +389,49 @@ impl<'a> Carrying<'a> {
         messages.len() >= PUSHED || bytes() >= self.socket.config.max_message_size
     }
 
-    /// Gives all of it to the consumer, however long that takes: meanwhile the socket is not read. A future by itself: a
-    /// client that says nothing needs no room for it.
-    fn push(&self, Batch { mut from, messages, ack, .. }: Batch) -> LocalBoxFuture<'_, Result<(), Over>> {
-        async move {
-            if messages.is_empty() && ack.is_none() {
-                return Ok(());
-            }
-            self.reading.set(false);
-            let (mut left, mut most) = (&messages[..], PUSHED);
-            loop {
-                let next = self.at_once(left, most);
-                let taken = match self.link.push(from, next.to_vec(), ack.unwrap_or(0)).await {
-                    Reply::Taken(taken) => taken,
-                    Reply::Bad(why) => {
-                        let close = Close::new(CloseCode::INVALID_PAYLOAD, why);
-                        self.link.fail(End::from(&close)).await;
-                        return Err(Over::Ended(close));
-                    }
-                    Reply::TooLong(_) if next.len() > 1 => {
-                        most = next.len() / 2;
-                        continue;
-                    }
-                    Reply::TooLong(limit) => {
-                        let close =
-                            Close::new(CloseCode::MESSAGE_TOO_BIG, format!("the message is over {limit} bytes"));
-                        self.link.fail(End::from(&close)).await;
-                        return Err(Over::Ended(close));
-                    }
-                    reply => return Err(Over::Says(reply)),
-                };
-                // Also where it is nothing new: so a client hears that somebody is there.
-                self.socket.say(json(&Taken { taken })).await?;
-                let done = usize::try_from((taken + 1).saturating_sub(from)).unwrap_or(usize::MAX);
-                left = left.get(done..).unwrap_or_default();
-                from = taken + 1;
-                if left.is_empty() {
-                    break;
-                }
-            }
-            self.reading.set(true);
-            Ok(())
+    /// Gives all of it to the consumer. A future by itself: a client that says nothing needs no room for it.
+    fn push(&self, pushed: Batch) -> LocalBoxFuture<'_, Result<(), Over>> {
+        self.give(pushed).boxed_local()
+    }
+
+    /// The same, however long that takes: meanwhile the socket is not read.
+    async fn give(&self, Batch { mut from, messages, ack, .. }: Batch) -> Result<(), Over> {
+        if messages.is_empty() && ack.is_none() {
+            return Ok(());
         }
-        .boxed_local()
+        self.reading.set(false);
+        let (mut left, mut most) = (&messages[..], PUSHED);
+        loop {
+            let next = self.at_once(left, most);
+            let taken = match self.link.push(from, next.to_vec(), ack.unwrap_or(0)).await {
+                Reply::Taken(taken) => taken,
+                Reply::Bad(why) => {
+                    let close = Close::new(CloseCode::INVALID_PAYLOAD, why);
+                    self.link.fail(End::from(&close)).await;
+                    return Err(Over::Ended(close));
+                }
+                Reply::TooLong(_) if next.len() > 1 => {
+                    most = next.len() / 2;
+                    continue;
+                }
+                Reply::TooLong(limit) => {
+                    let close = Close::new(CloseCode::MESSAGE_TOO_BIG, format!("the message is over {limit} bytes"));
+                    self.link.fail(End::from(&close)).await;
+                    return Err(Over::Ended(close));
+                }
+                reply => return Err(Over::Says(reply)),
+            };
+            // Also where it is nothing new: so a client hears that somebody is there.
+            self.socket.say(json(&Taken { taken })).await?;
+            let done = usize::try_from((taken + 1).saturating_sub(from)).unwrap_or(usize::MAX);
+            left = left.get(done..).unwrap_or_default();
+            from = taken + 1;
+            if left.is_empty() {
+                break;
+            }
+        }
+        self.reading.set(true);
+        Ok(())
     }
 
     /// The first of these messages: so many, and no more bytes than one may have, but at least one.

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -13,7 +14,11 @@ use actix_web::{
     http::header::{self, HeaderName},
 };
 use bytes::Bytes;
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt as _},
+    sync::mpsc,
+    time::timeout,
+};
 
 use super::{Admitted, Begun, opened, requests};
 use crate::{
@@ -38,9 +43,15 @@ impl Parts {
         (sender, Self(parts))
     }
 
-    /// The parts, for whoever writes them otherwise.
-    pub(super) fn into_inner(self) -> mpsc::Receiver<Bytes> {
-        self.0
+    /// Writes them to a socket that was taken over, behind the answer to its handshake, and ends it.
+    pub(super) async fn write(mut self, head: Bytes, mut socket: impl AsyncWrite + Unpin) -> io::Result<()> {
+        socket.write_all(&head).await?;
+        socket.flush().await?;
+        while let Some(part) = self.0.recv().await {
+            socket.write_all(&part).await?;
+            socket.flush().await?;
+        }
+        socket.shutdown().await
     }
 }
 

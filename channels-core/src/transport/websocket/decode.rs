@@ -114,8 +114,6 @@ impl<S> WebSocket<S> {
         if header.len(length) != read {
             return Err(broken("the length is not written in the fewest bytes"));
         }
-        let deflated = header.rsv1 || self.message.as_ref().is_some_and(|message| message.deflated);
-        let most = |limit: usize| if deflated { deflated_len(limit) } else { limit };
         let too_big = |what: &str, limit: usize| {
             Close::new(CloseCode::MESSAGE_TOO_BIG, format!("the {what} is over {limit} bytes"))
         };
@@ -134,10 +132,13 @@ impl<S> WebSocket<S> {
                     (None, Data::Text | Data::Binary) | (Some(_), Data::Continue) => {}
                     (_, Data::Reserved(_)) => return Err(broken("the opcode is reserved")),
                 }
+                let message = self.message.as_ref();
+                let deflated = message.map_or(header.rsv1, |message| message.deflated);
+                let most = |limit: usize| if deflated { deflated_len(limit) } else { limit };
                 if length > most(self.sizes.frame) as u64 {
                     return Err(too_big("frame", self.sizes.frame));
                 }
-                let before = self.message.as_ref().map_or(0, |message| message.arrived);
+                let before = message.map_or(0, |message| message.arrived);
                 if length > most(self.sizes.message).saturating_sub(before) as u64 {
                     return Err(too_big("message", self.sizes.message));
                 }
