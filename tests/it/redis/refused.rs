@@ -66,3 +66,16 @@ async fn the_core_layer_tries_a_broker_that_refuses_it_at_leisure() {
 async fn the_pubsub_layer_tries_a_broker_that_refuses_it_at_leisure() {
     without_a_password_or_with_a_wrong_one(RedisPubSubChannelLayer::new).await;
 }
+
+#[tokio::test]
+async fn a_broker_that_could_not_be_reached_and_then_refuses_is_logged_for_both() {
+    logs::keep();
+    let broker = RedisServer::with(&["--requirepass", "right"]);
+    broker.freeze(true);
+    let url = format!("redis://:wrong@127.0.0.1:{}", broker.port);
+    let _layer = Layer::new(RedisLayer::new(RedisOptions::from(url).timeout(Duration::from_millis(100))).unwrap());
+    let port = broker.port.to_string();
+    logs::wait_for(&["WARN", &port, "cannot be reached"]).await;
+    broker.freeze(false);
+    logs::wait_for(&["WARN", &port, "Password authentication failed"]).await;
+}

@@ -12,9 +12,9 @@ use super::{
     departed::Departed,
     driver::{Driver, DriverError, Notice, Push},
     health::{Change, Health},
-    host::backoff,
     mailbox::now,
     readers::Readers,
+    retries::Retries,
     shards::Shards,
 };
 use crate::{
@@ -300,7 +300,7 @@ pub(super) async fn listen<M: Mode>(mode: Arc<M>, broker: usize) {
         let driver = driver.clone();
         async move { driver.listen(notices, Arc::new(move || hub.count_full(1))).await }
     });
-    let mut failures = 0;
+    let mut retries = Retries::default();
     while let Some(notice) = came.recv().await {
         match notice {
             Notice::Message { channel, body } => mode.receive(broker, &channel, &body).await,
@@ -312,7 +312,7 @@ pub(super) async fn listen<M: Mode>(mode: Arc<M>, broker: usize) {
                     Err(error) => Err(error),
                 };
                 let Err(error) = back else {
-                    failures = 0;
+                    retries.succeeded();
                     continue;
                 };
                 if let DriverError::Refused(_) = error {
@@ -320,8 +320,7 @@ pub(super) async fn listen<M: Mode>(mode: Arc<M>, broker: usize) {
                 }
                 tracing::debug!(broker = driver.name(), %error, "lost again before it was joined");
                 // Not to be lost twice: what is there now is as good as nothing.
-                sleep(backoff(failures)).await;
-                failures += 1;
+                sleep(retries.wait()).await;
                 driver.reset();
             }
         }

@@ -3,7 +3,6 @@
 use std::{
     fmt,
     sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
 };
 
 use redis::{
@@ -341,13 +340,6 @@ impl Connector {
     }
 }
 
-/// How long to wait before the `attempt`th time, from 0, that a broker is tried again: about 50 ms at first, at most about
-/// a second, so that delivery resumes soon after its return; a random part keeps processes from coming all at once.
-pub(super) fn backoff(attempt: u32) -> Duration {
-    let whole = 50_u64 << attempt.min(4);
-    Duration::from_millis(whole / 2 + fastrand::u64(0..=whole / 2))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -387,16 +379,5 @@ mod tests {
         assert!(sentinel.sentinel_username("x").sentinel_tls(Tls::default()).tls(Tls::default()).connector().is_ok());
         assert!(Host::sentinel(Vec::<(String, u16)>::new(), "main").connector().is_err());
         assert!(Host::from("redis://a:1").tls(Tls::default()).connector().is_err(), "it would not be encrypted");
-    }
-
-    #[test]
-    fn the_wait_doubles_up_to_a_bound_and_half_of_it_is_chance() {
-        for (attempt, least) in [(0, 25), (1, 50), (2, 100), (3, 200), (4, 400), (5, 400), (u32::MAX, 400)] {
-            let waits: Vec<_> = (0..1_000).map(|_| backoff(attempt).as_millis()).collect();
-            let (shortest, longest) = (*waits.iter().min().unwrap(), *waits.iter().max().unwrap());
-            assert!(least <= shortest && longest <= 2 * least, "{attempt}: {shortest} to {longest} ms");
-            // Of a thousand, none in a fifth of the range is as good as impossible: 0.8¹⁰⁰⁰.
-            assert!(longest - shortest > least * 3 / 5, "{attempt}: {shortest} to {longest} ms is hardly by chance");
-        }
     }
 }

@@ -31,6 +31,7 @@ mod own;
 mod pubsub;
 mod queue;
 mod readers;
+mod retries;
 mod shards;
 mod subscribed;
 

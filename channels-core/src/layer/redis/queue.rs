@@ -12,11 +12,11 @@ use super::{
     RedisOptions, RedisOptionsError,
     base::{Base, Mode, come_back, probe, push_one, renew},
     body::{Codec, To, non_local},
-    driver::{DriverError, Popped, tell},
-    host::backoff,
+    driver::{DriverError, Popped},
     io::Io,
     mailbox::now,
     readers,
+    retries::Retries,
 };
 use crate::{
     event::{Envelope, IntoEvent, raw_event},
@@ -243,7 +243,7 @@ impl Mode for Queue {
 async fn read_mailbox(queue: Arc<Queue>, broker: usize) {
     let (base, key) = (&queue.base, queue.own_channel());
     let driver = &base.shards.all()[broker];
-    let mut failures = 0;
+    let mut retries = Retries::default();
     loop {
         // What has waited is taken before this process says that it is back: as long as its mailbox is full, what is sent to it
         // from then on would be refused.
@@ -261,7 +261,7 @@ async fn read_mailbox(queue: Arc<Queue>, broker: usize) {
             Ok(()) => loop {
                 match driver.pop(&key, WAIT, BATCH).await {
                     Ok(popped) => {
-                        failures = 0;
+                        retries.succeeded();
                         for popped in popped {
                             queue.deliver(broker, &key, popped).await;
                         }
@@ -278,13 +278,12 @@ async fn read_mailbox(queue: Arc<Queue>, broker: usize) {
         };
         match error {
             DriverError::Lost(_) => {
-                tell(driver.name(), failures, &error);
+                retries.tell(driver.name(), &error);
                 base.set_up(broker, false).await;
             }
             DriverError::Refused(_) => base.bad.refused(&key, &error),
         }
-        sleep(backoff(failures)).await;
-        failures += 1;
+        sleep(retries.wait()).await;
     }
 }
 

@@ -14,9 +14,9 @@ use tokio::{
 use super::{
     base::{Base, push_one},
     driver::{Driver, DriverError, Popped, Push},
-    host::backoff,
     io::Io,
     mailbox::now,
+    retries::Retries,
 };
 use crate::{
     event::Envelope,
@@ -99,7 +99,7 @@ pub(super) async fn receive(base: &Arc<Base>, io: &Io, channel: &ChannelName) ->
 /// Fetches what one broker has for a channel, while somebody waits for it.
 async fn fetch(base: Arc<Base>, driver: Arc<dyn Driver>, channel: ChannelName, mut waiting: watch::Receiver<usize>) {
     let key = format!("{}{channel}", base.options.prefix);
-    let mut failures = 0;
+    let mut retries = Retries::default();
     loop {
         let wanted = waiting.wait_for(|count| *count > base.hub.queued(&channel));
         match timeout(IDLE, wanted).await {
@@ -110,7 +110,7 @@ async fn fetch(base: Arc<Base>, driver: Arc<dyn Driver>, channel: ChannelName, m
         }
         match driver.pop(&key, WAIT, 1).await {
             Ok(popped) => {
-                failures = 0;
+                retries.succeeded();
                 for popped in popped {
                     let is_wanted = *waiting.borrow() > base.hub.queued(&channel);
                     take(&base, &driver, &key, &channel, popped, is_wanted).await;
@@ -120,8 +120,7 @@ async fn fetch(base: Arc<Base>, driver: Arc<dyn Driver>, channel: ChannelName, m
                 if let DriverError::Refused(_) = error {
                     base.bad.refused(&key, &error);
                 }
-                sleep(backoff(failures)).await;
-                failures += 1;
+                sleep(retries.wait()).await;
             }
         }
     }

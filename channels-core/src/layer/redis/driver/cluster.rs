@@ -1,6 +1,6 @@
 //! The driver of a Redis Cluster: the `redis` crate knows the slots, and follows those that move.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{error::Error as _, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use redis::{
@@ -19,14 +19,11 @@ use tokio::{
 use super::{
     Driver, DriverError, DriverFuture, Notice, Popped, Push, RollChange, RollState,
     calls::{Calls, Dial, Eras, error, popped, read, take},
-    link::{NotConnected, push, tell},
+    link::{NotConnected, push},
     roll,
     wanted::Wanted,
 };
-use crate::layer::redis::{
-    host::{Host, backoff},
-    mailbox,
-};
+use crate::layer::redis::{host::Host, mailbox, retries::Retries};
 
 /// How often a command is sent again for a slot that has moved.
 const REDIRECTS: u32 = 4;
@@ -302,11 +299,11 @@ impl Driver for Cluster {
         overflow: Arc<dyn Fn() + Send + Sync>,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
-            let mut attempt = 0;
+            let mut retries = Retries::default();
             loop {
                 match self.subscribe_all().await {
                     Ok((era, mut pushes)) => {
-                        attempt = 0;
+                        retries.succeeded();
                         if notices.send(Notice::Back).await.is_err() {
                             return;
                         }
@@ -318,20 +315,18 @@ impl Driver for Cluster {
                             return;
                         }
                     }
-                    Err(DriverError::Refused(refusal)) if attempt == 0 => {
+                    Err(error @ DriverError::Refused(_)) if retries.is_new(&error) => {
                         tracing::warn!(
                             broker = self.name,
-                            error = %refusal,
+                            cause = error.source(),
                             "the cluster refuses subscriptions; it has to be Redis 7 or newer, or Valkey"
                         );
                     }
-                    Err(error) => tell(&self.name, attempt, &error),
+                    Err(error) => retries.tell(&self.name, &error),
                 }
-                let wait = backoff(attempt);
-                attempt += 1;
                 tokio::select! {
                     () = notices.closed() => return,
-                    () = sleep(wait) => {}
+                    () = sleep(retries.wait()) => {}
                 }
             }
         })

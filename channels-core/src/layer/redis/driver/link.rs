@@ -1,6 +1,6 @@
 //! The driver over the `redis` crate.
 
-use std::{error::Error as _, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use redis::{
@@ -20,8 +20,9 @@ use super::{
     wanted::Wanted,
 };
 use crate::layer::redis::{
-    host::{Connector, Host, backoff},
+    host::{Connector, Host},
     mailbox,
+    retries::Retries,
 };
 
 /// One broker.
@@ -224,11 +225,11 @@ impl Driver for Link {
         overflow: Arc<dyn Fn() + Send + Sync>,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
-            let mut attempt = 0;
+            let mut retries = Retries::default();
             loop {
                 match self.subscribe_all().await {
                     Ok((era, mut stream)) => {
-                        attempt = 0;
+                        retries.succeeded();
                         if notices.send(Notice::Back).await.is_err() {
                             return;
                         }
@@ -240,13 +241,11 @@ impl Driver for Link {
                             return;
                         }
                     }
-                    Err(error) => tell(&self.name, attempt, &error),
+                    Err(error) => retries.tell(&self.name, &error),
                 }
-                let wait = backoff(attempt);
-                attempt += 1;
                 tokio::select! {
                     () = notices.closed() => return,
-                    () = sleep(wait) => {}
+                    () = sleep(retries.wait()) => {}
                 }
             }
         })
@@ -261,16 +260,6 @@ impl Driver for Link {
             let pattern = format!("{}*", escape(prefix));
             self.calls.ask(cmd("EVAL").arg(mailbox::FLUSH).arg(0).arg(pattern)).await
         })
-    }
-}
-
-/// Says why there is no connection, loudly the first time.
-pub(in crate::layer::redis) fn tell(broker: &str, attempt: u32, error: &DriverError) {
-    let cause = error.source().map(ToString::to_string).unwrap_or_default();
-    if attempt == 0 {
-        tracing::warn!(broker, cause, "{error}; trying again");
-    } else {
-        tracing::debug!(broker, cause, "{error}; trying again");
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 pub use self::stub::StubBroker;
 pub(super) use self::{
     cluster::Cluster,
-    link::{Link, escape, tell},
+    link::{Link, escape},
 };
 
 /// What a driver answers, some time.
