@@ -1,30 +1,20 @@
 //! Frames in (RFC 6455, section 5): every rule and limit is checked as soon as what breaks it has arrived.
 
-use std::{
-    io::Cursor,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use bytestring::ByteString;
-use tungstenite::protocol::frame::{
-    FrameHeader,
-    coding::{Control, Data, OpCode},
-};
 
 use super::{
     Sizes,
     deflate::{Inflate, deflated_len},
+    header::{Header, Opcode},
 };
 use crate::{
     Close, CloseCode, Message,
-    close::MAX_REASON_LEN,
     frame::Incoming,
     transport::{Inflow, Transport},
 };
-
-/// The longest payload of a control frame, in bytes (RFC 6455, section 5.5).
-const MAX_CONTROL_LEN: usize = MAX_REASON_LEN + 2;
 
 /// The frames that arrive on a stream of bytes.
 pub(crate) struct WebSocket<S> {
@@ -47,7 +37,7 @@ enum State {
 
 /// A frame whose header is read and whose payload is not, or not all.
 struct Frame {
-    opcode: OpCode,
+    opcode: Opcode,
     last: bool,
     deflated: bool,
     mask: [u8; 4],
@@ -84,10 +74,7 @@ impl<S> WebSocket<S> {
                     None => return Ok(None),
                 },
             };
-            let parsed = match frame.opcode {
-                OpCode::Control(control) => self.control(frame, control)?,
-                OpCode::Data(_) => self.data(frame)?,
-            };
+            let parsed = if frame.opcode.is_control() { self.control(frame)? } else { self.data(frame)? };
             match parsed {
                 Parsed::Whole(incoming) => return Ok(Some(incoming)),
                 Parsed::NeedMore => return Ok(None),
@@ -98,69 +85,35 @@ impl<S> WebSocket<S> {
 
     /// Reads a header and refuses the frame if it breaks a rule or a limit, before its payload arrives.
     fn header(&mut self) -> Result<Option<Frame>, Close> {
-        let mut cursor = Cursor::new(&self.buffer[..]);
-        let header = FrameHeader::parse(&mut cursor).map_err(|_| broken("the opcode is reserved"))?;
-        let Some((header, length)) = header else { return Ok(None) };
-        let read = usize::try_from(cursor.position()).expect("a header has at most 14 bytes");
-
-        let starts_message = matches!(header.opcode, OpCode::Data(Data::Text | Data::Binary));
-        if header.rsv2 || header.rsv3 || header.rsv1 && (self.inflate.is_none() || !starts_message) {
-            return Err(broken("a reserved bit is set"));
-        }
-        let Some(mask) = header.mask else { return Err(broken("the frame is not masked")) };
-        if length > i64::MAX as u64 {
-            return Err(broken("the length's most significant bit is set"));
-        }
-        if header.len(length) != read {
-            return Err(broken("the length is not written in the fewest bytes"));
-        }
-        let too_big = |what: &str, limit: usize| {
-            Close::new(CloseCode::MESSAGE_TOO_BIG, format!("the {what} is over {limit} bytes"))
-        };
-        match header.opcode {
-            OpCode::Control(_) if !header.is_final => return Err(broken("a control frame is fragmented")),
-            OpCode::Control(_) if length > MAX_CONTROL_LEN as u64 => {
-                return Err(broken("a control frame is over 125 bytes"));
+        let Some((header, read)) = Header::parse(&self.buffer).map_err(broken)? else { return Ok(None) };
+        let Header { opcode, last, deflated, mask, length } = header;
+        if !opcode.is_control() {
+            let starts_message = opcode != Opcode::Continuation;
+            if deflated && (self.inflate.is_none() || !starts_message) {
+                return Err(broken("a reserved bit is set"));
             }
-            OpCode::Control(_) => {}
-            OpCode::Data(kind) => {
-                match (&self.message, kind) {
-                    (None, Data::Continue) => return Err(broken("a continuation continues nothing")),
-                    (Some(_), Data::Text | Data::Binary) => {
-                        return Err(broken("a new message starts within another"));
-                    }
-                    (None, Data::Text | Data::Binary) | (Some(_), Data::Continue) => {}
-                    (_, Data::Reserved(_)) => return Err(broken("the opcode is reserved")),
-                }
-                let message = self.message.as_ref();
-                let deflated = message.map_or(header.rsv1, |message| message.deflated);
-                let most = |limit: usize| if deflated { deflated_len(limit) } else { limit };
-                if length > most(self.sizes.frame) as u64 {
-                    return Err(too_big("frame", self.sizes.frame));
-                }
-                let before = message.map_or(0, |message| message.arrived);
-                if length > most(self.sizes.message).saturating_sub(before) as u64 {
-                    return Err(too_big("message", self.sizes.message));
-                }
+            match (&self.message, starts_message) {
+                (None, false) => return Err(broken("a continuation continues nothing")),
+                (Some(_), true) => return Err(broken("a new message starts within another")),
+                (message, _) => self.sizes.admit(length, deflated, message.as_ref())?,
             }
         }
         self.buffer.advance(read);
         let left = usize::try_from(length).expect("checked against the limits");
-        Ok(Some(Frame { opcode: header.opcode, last: header.is_final, deflated: header.rsv1, mask, left }))
+        Ok(Some(Frame { opcode, last, deflated, mask, left }))
     }
 
-    fn control(&mut self, frame: Frame, control: Control) -> Result<Parsed, Close> {
+    fn control(&mut self, frame: Frame) -> Result<Parsed, Close> {
         if self.buffer.len() < frame.left {
             self.frame = Some(frame);
             return Ok(Parsed::NeedMore);
         }
         let mut payload = self.buffer.split_to(frame.left);
         unmask(&mut payload, frame.mask);
-        Ok(Parsed::Whole(match control {
-            Control::Ping => Incoming::Ping(payload.freeze()),
-            Control::Pong => Incoming::Pong,
-            Control::Close => Incoming::Close(close(&payload)?),
-            Control::Reserved(_) => return Err(broken("the opcode is reserved")),
+        Ok(Parsed::Whole(match frame.opcode {
+            Opcode::Ping => Incoming::Ping(payload.freeze()),
+            Opcode::Pong => Incoming::Pong,
+            _ => Incoming::Close(close(&payload)?),
         }))
     }
 
@@ -169,7 +122,7 @@ impl<S> WebSocket<S> {
         if whole && !frame.deflated {
             let mut payload = self.buffer.split_to(frame.left);
             unmask(&mut payload, frame.mask);
-            return message(frame.opcode == OpCode::Data(Data::Text), payload.freeze());
+            return message(frame.opcode == Opcode::Text, payload.freeze());
         }
         self.fragment(frame)
     }
@@ -177,7 +130,7 @@ impl<S> WebSocket<S> {
     /// Takes what has arrived of a frame that is not a whole message by itself, or that is deflated.
     fn fragment(&mut self, mut frame: Frame) -> Result<Parsed, Close> {
         let mut message = self.message.take().unwrap_or_else(|| Partial {
-            text: frame.opcode == OpCode::Data(Data::Text),
+            text: frame.opcode == Opcode::Text,
             deflated: frame.deflated,
             ..Partial::default()
         });
@@ -206,7 +159,7 @@ impl<S> WebSocket<S> {
         message.check_utf8()?;
         if frame.left > 0 {
             // The next piece belongs to the message that is open now.
-            frame.opcode = OpCode::Data(Data::Continue);
+            frame.opcode = Opcode::Continuation;
             (self.frame, self.message) = (Some(frame), Some(message));
             return Ok(Parsed::NeedMore);
         }
@@ -224,6 +177,25 @@ enum Parsed {
     Whole(Incoming),
     Fragment,
     NeedMore,
+}
+
+impl Sizes {
+    /// Refuses a frame of this length, by itself or as the next one of a message, that is over a limit.
+    fn admit(&self, length: u64, deflated: bool, message: Option<&Partial>) -> Result<(), Close> {
+        let deflated = message.map_or(deflated, |message| message.deflated);
+        let before = message.map_or(0, |message| message.arrived);
+        let most = |limit: usize| if deflated { deflated_len(limit) } else { limit };
+        let too_big = |what: &str, limit: usize| {
+            Close::new(CloseCode::MESSAGE_TOO_BIG, format!("the {what} is over {limit} bytes"))
+        };
+        if length > most(self.frame) as u64 {
+            return Err(too_big("frame", self.frame));
+        }
+        if length > most(self.message).saturating_sub(before) as u64 {
+            return Err(too_big("message", self.message));
+        }
+        Ok(())
+    }
 }
 
 impl Partial {
@@ -298,14 +270,15 @@ fn close(payload: &[u8]) -> Result<Option<Close>, Close> {
     }
 }
 
+/// Section 5.3: byte by byte, though eight at a time.
 fn unmask(payload: &mut [u8], mask: [u8; 4]) {
-    let mut words = payload.chunks_exact_mut(4);
-    for word in &mut words {
-        for (byte, key) in word.iter_mut().zip(mask) {
-            *byte ^= key;
-        }
+    let [a, b, c, d] = mask;
+    let key = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let (words, rest) = payload.as_chunks_mut();
+    for word in words {
+        *word = (u64::from_ne_bytes(*word) ^ key).to_ne_bytes();
     }
-    for (byte, key) in words.into_remainder().iter_mut().zip(mask) {
+    for (byte, key) in rest.iter_mut().zip(mask.iter().cycle()) {
         *byte ^= key;
     }
 }

@@ -1,14 +1,11 @@
 //! Frames out.
 
-use std::io::Cursor;
-
 use bytes::Bytes;
-use tungstenite::protocol::frame::{
-    FrameHeader,
-    coding::{Control, Data, OpCode},
-};
 
-use super::deflate::Deflate;
+use super::{
+    deflate::Deflate,
+    header::{Opcode, append_frame},
+};
 use crate::{
     Message,
     frame::{Outgoing, WireForm},
@@ -40,13 +37,13 @@ impl Encoder {
                 Some(form) => shared.wire(form, |message| self.message(message)).clone(),
                 None => self.message(&shared.message),
             },
-            Outgoing::Ping => encode_frame(OpCode::Control(Control::Ping), false, &[]),
-            Outgoing::Pong(payload) => encode_frame(OpCode::Control(Control::Pong), false, payload),
+            Outgoing::Ping => encode_frame(Opcode::Ping, false, &[]),
+            Outgoing::Pong(payload) => encode_frame(Opcode::Pong, false, payload),
             Outgoing::Close(close) if close.code.may_be_sent() => {
                 let payload = [&close.code.get().to_be_bytes()[..], close.reason.as_bytes()].concat();
-                encode_frame(OpCode::Control(Control::Close), false, &payload)
+                encode_frame(Opcode::Close, false, &payload)
             }
-            Outgoing::Close(_) => encode_frame(OpCode::Control(Control::Close), false, &[]),
+            Outgoing::Close(_) => encode_frame(Opcode::Close, false, &[]),
         }
     }
 
@@ -85,36 +82,17 @@ impl Encoder {
     }
 }
 
-fn opcode(message: &Message) -> OpCode {
-    OpCode::Data(match message {
-        Message::Text(_) => Data::Text,
-        Message::Binary(_) => Data::Binary,
-    })
+fn opcode(message: &Message) -> Opcode {
+    match message {
+        Message::Text(_) => Opcode::Text,
+        Message::Binary(_) => Opcode::Binary,
+    }
 }
 
-fn encode_frame(opcode: OpCode, deflated: bool, payload: &[u8]) -> Bytes {
+fn encode_frame(opcode: Opcode, deflated: bool, payload: &[u8]) -> Bytes {
     let mut frame = Vec::new();
     append_frame(opcode, deflated, payload, &mut frame);
     frame.into()
-}
-
-fn append_frame(opcode: OpCode, deflated: bool, payload: &[u8], frames: &mut Vec<u8>) {
-    let header = FrameHeader { opcode, rsv1: deflated, ..FrameHeader::default() };
-    let length = payload.len() as u64;
-    frames.reserve_exact(header.len(length) + payload.len());
-    header.format(length, frames).expect("a Vec takes everything that is written to it");
-    frames.extend_from_slice(payload);
-}
-
-/// The lengths of these frames, which are whole and not masked, and whether each is a message.
-pub(crate) fn frames_in(mut frames: &[u8]) -> impl Iterator<Item = (usize, bool)> {
-    std::iter::from_fn(move || {
-        let mut cursor = Cursor::new(frames);
-        let (header, payload) = FrameHeader::parse(&mut cursor).ok()??;
-        let length = header.len(payload) + usize::try_from(payload).ok()?;
-        frames = frames.get(length..)?;
-        Some((length, matches!(header.opcode, OpCode::Data(_))))
-    })
 }
 
 #[cfg(test)]

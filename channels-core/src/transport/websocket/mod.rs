@@ -1,4 +1,4 @@
-//! RFC 6455: the handshake, and frames in and out. The only module that names the frame codec.
+//! RFC 6455: the handshake, and frames in and out.
 
 mod decode;
 mod deflate;
@@ -6,14 +6,16 @@ mod encode;
 #[cfg(fuzzing)]
 pub(crate) mod fuzz;
 mod handshake;
+mod header;
 
-use actix_web::{HttpRequest, http::header};
+use actix_web::{HttpRequest, http::header::SEC_WEBSOCKET_EXTENSIONS};
 
 use self::deflate::{Deflate, Inflate, negotiate};
 pub(crate) use self::{
     decode::WebSocket,
-    encode::{Encoder, frames_in},
+    encode::Encoder,
     handshake::{accept, head, refusal},
+    header::frames_in,
 };
 use crate::server::Config;
 
@@ -27,8 +29,7 @@ pub(crate) struct Codec<S> {
 impl<S> Codec<S> {
     /// A codec for the client of this request, whose frames arrive on `bytes`.
     pub(crate) fn new(request: &HttpRequest, bytes: S, config: &Config) -> Self {
-        let offers =
-            request.headers().get_all(header::SEC_WEBSOCKET_EXTENSIONS).filter_map(|value| value.to_str().ok());
+        let offers = request.headers().get_all(SEC_WEBSOCKET_EXTENSIONS).filter_map(|value| value.to_str().ok());
         let settings = config.compression.as_ref();
         let agreed = settings.and_then(|settings| Some((negotiate(offers, settings)?, settings)));
         let sizes =
@@ -45,6 +46,7 @@ impl<S> Codec<S> {
         }
     }
 }
+
 /// How much a client may send at once.
 #[derive(Clone, Copy, Debug)]
 struct Sizes {
