@@ -63,18 +63,21 @@ impl<C: Consumer> Life<C> {
         true
     }
 
-    async fn receive(&mut self, message: Message) {
+    /// As in [`live`], what it takes is captured.
+    fn receive(&mut self, message: Message) -> impl Future<Output = ()> {
         self.cx.port().stats.count(|counts| counts.inputs += 1);
-        if !self.admits() {
-            return;
+        async move {
+            if !self.admits() {
+                return;
+            }
+            let Self { consumer, cx, line } = self;
+            let receive = async {
+                let input = C::Input::from_message(message)?;
+                consumer.receive(cx, input).await
+            };
+            let ran = line.run(Hook::Receive, pin!(receive)).await;
+            self.judge("receive", ran);
         }
-        let Self { consumer, cx, line } = self;
-        let receive = async {
-            let input = C::Input::from_message(message)?;
-            consumer.receive(cx, input).await
-        };
-        let ran = line.run(Hook::Receive, pin!(receive)).await;
-        self.judge("receive", ran);
     }
 
     /// Whether middleware lets the next message of the client through.

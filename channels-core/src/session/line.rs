@@ -17,7 +17,7 @@ use super::{
     port::{Cut, Port},
     roster::Entry,
     state::Phase,
-    stats::Hook,
+    stats::{Hook, Timer},
 };
 use crate::{Close, Deny, Message, after::after, event::Envelope, frame::Incoming, transport::Transport};
 
@@ -62,12 +62,8 @@ impl Line {
     }
 
     /// The next input. Messages and events take turns when both wait.
-    pub(super) async fn next(&mut self) -> Input {
-        let input = poll_fn(|task| self.poll_input(task)).await;
-        if let Input::Message(_) = input {
-            self.transport.given();
-        }
-        input
+    pub(super) fn next(&mut self) -> impl Future<Output = Input> {
+        poll_fn(|task| self.poll_input(task))
     }
 
     fn poll_input(&mut self, task: &mut Context<'_>) -> Poll<Input> {
@@ -82,6 +78,9 @@ impl Line {
             return Poll::Ready(Input::Event(event));
         }
         if let Poll::Ready(input) = self.poll_transport(task) {
+            if let Input::Message(_) = input {
+                self.transport.given();
+            }
             return Poll::Ready(input);
         }
         if self.port.is_ending() {
@@ -126,7 +125,7 @@ impl Line {
     /// Runs a hook, and meanwhile reads at most one message ahead. When the connection ends the hook may go on for the
     /// configured time and is cancelled then.
     pub(super) async fn run<T>(&mut self, kind: Hook, mut hook: Pin<&mut impl Future<Output = T>>) -> Ran<T> {
-        let port = self.port.clone();
+        let timer = Timer::start();
         let mut grace: Option<Pin<Box<Sleep>>> = None;
         let ran = poll_fn(|task| {
             if let Poll::Ready(done) = self.poll_hook(hook.as_mut(), task) {
@@ -140,18 +139,22 @@ impl Line {
             }
             Poll::Pending
         });
-        port.stats.time(kind, ran).await
+        let ran = ran.await;
+        self.port.stats.took(kind, timer);
+        ran
     }
 
     /// Runs the last hook: the connection has ended, only the hook's own time bounds it.
     pub(super) async fn run_last<T>(&mut self, mut hook: Pin<&mut impl Future<Output = T>>, bound: Duration) -> Ran<T> {
+        let timer = Timer::start();
         let mut bound = pin!(sleep_until(after(Instant::now(), bound)));
-        let port = self.port.clone();
         let ran = poll_fn(|task| match self.poll_hook(hook.as_mut(), task) {
             Poll::Pending => bound.as_mut().poll(task).map(|()| Ran::Cut),
             done => done,
         });
-        port.stats.time(Hook::Disconnect, ran).await
+        let ran = ran.await;
+        self.port.stats.took(Hook::Disconnect, timer);
+        ran
     }
 
     fn poll_hook<T>(&mut self, hook: Pin<&mut impl Future<Output = T>>, task: &mut Context<'_>) -> Poll<Ran<T>> {

@@ -164,6 +164,14 @@ impl Outbox {
 
     /// The next message, or the close frame.
     pub(crate) fn pop(&mut self) -> Option<Outgoing> {
+        self.pop_within(usize::MAX)
+    }
+
+    /// The same, if it has at most so many bytes.
+    pub(crate) fn pop_within(&mut self, bytes: usize) -> Option<Outgoing> {
+        if !self.next_is_within(bytes) {
+            return None;
+        }
         let frame = self.frames.pop_front()?;
         if !matches!(frame, Outgoing::Close(_)) {
             self.bytes -= frame.cost();

@@ -36,7 +36,7 @@ pub(crate) struct Panic {
 impl Panic {
     /// Runs what may panic.
     pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, Self> {
-        PLACE.set(None);
+        drop(PLACE.take());
         catch_unwind(AssertUnwindSafe(run)).map_err(|payload| Self { payload, place: PLACE.take() })
     }
 

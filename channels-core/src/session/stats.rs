@@ -64,6 +64,21 @@ pub(crate) enum Hook {
     Disconnect,
 }
 
+/// When a hook started, where somebody wants to know how long it runs.
+pub(super) struct Timer {
+    #[cfg(feature = "metrics")]
+    started: std::time::Instant,
+}
+
+impl Timer {
+    pub(super) fn start() -> Self {
+        Self {
+            #[cfg(feature = "metrics")]
+            started: std::time::Instant::now(),
+        }
+    }
+}
+
 /// The counts of one type of consumer on one thread.
 pub(crate) struct Stats {
     pub(super) class: Class,
@@ -86,16 +101,12 @@ impl Stats {
         change(&mut self.counts.borrow_mut());
     }
 
-    /// Runs a hook and takes its time, where somebody wants to know it.
-    pub(super) async fn time<T>(&self, hook: Hook, run: impl Future<Output = T>) -> T {
+    /// Notes how long a hook has run.
+    pub(super) fn took(&self, hook: Hook, timer: Timer) {
         #[cfg(feature = "metrics")]
-        let started = std::time::Instant::now();
-        let ran = run.await;
-        #[cfg(feature = "metrics")]
-        self.meter.hook(hook, started.elapsed().as_secs_f64());
+        self.meter.hook(hook, timer.started.elapsed().as_secs_f64());
         #[cfg(not(feature = "metrics"))]
-        let _ = hook;
-        ran
+        let _ = (hook, timer);
     }
 
     /// Notes how long an event has waited for its handler.

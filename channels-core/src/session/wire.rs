@@ -219,8 +219,7 @@ impl Sending {
             self.encoder.append(&control, block);
         }
         while block.len() < BLOCK
-            && outbox.next_is_within(SMALL)
-            && let Some(next) = outbox.pop()
+            && let Some(next) = outbox.pop_within(SMALL)
         {
             self.encoder.append(&next, block);
         }

@@ -108,6 +108,9 @@ impl Port {
     }
 
     pub(crate) fn take_event(&self) -> Option<Arc<Envelope>> {
+        if self.waiting_events() == 0 {
+            return None;
+        }
         self.forget_expired();
         let mut events = self.events.borrow_mut();
         let event = events.pop_front();
