@@ -152,20 +152,15 @@ impl<C: Consumer> Life<C> {
 
     /// What a hook's end means for the connection; its value when it succeeded.
     fn judge<T>(&self, hook: &str, ran: Ran<Result<T>>) -> Option<T> {
-        let error = match ran {
+        match ran {
             Ran::Done(Ok(value)) => return Some(value),
-            Ran::Done(Err(error)) => error,
+            Ran::Done(Err(error)) => self.refuse_or_close(hook, error),
             Ran::Panicked(panic) => {
                 self.log(hook, panic);
                 self.fail();
-                return None;
             }
-            Ran::Cut => {
-                self.log(hook, "did not end with its connection and was cancelled");
-                return None;
-            }
-        };
-        self.refuse_or_close(hook, error);
+            Ran::Cut => self.log(hook, "did not end with its connection and was cancelled"),
+        }
         None
     }
 

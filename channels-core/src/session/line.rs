@@ -5,7 +5,7 @@ use std::{
     pin::{Pin, pin},
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -124,24 +124,31 @@ impl Line {
 
     /// Runs a hook, and meanwhile reads at most one message ahead. When the connection ends the hook may go on for the
     /// configured time and is cancelled then.
-    pub(super) async fn run<T>(&mut self, kind: Hook, mut hook: Pin<&mut impl Future<Output = T>>) -> Ran<T> {
+    pub(super) fn run<T>(
+        &mut self,
+        kind: Hook,
+        mut hook: Pin<&mut impl Future<Output = T>>,
+    ) -> impl Future<Output = Ran<T>> {
         let timer = Timer::start();
-        let mut grace: Option<Pin<Box<Sleep>>> = None;
-        let ran = poll_fn(|task| {
-            if let Poll::Ready(done) = self.poll_hook(hook.as_mut(), task) {
-                return Poll::Ready(done);
-            }
-            let Some(ending) = self.port.ending() else { return Poll::Pending };
+        let mut grace = None;
+        poll_fn(move |task| {
+            let ran = match self.poll_hook(hook.as_mut(), task) {
+                Poll::Ready(done) => done,
+                Poll::Pending => ready!(self.poll_cut(&mut grace, task)),
+            };
+            self.port.stats.took(kind, &timer);
+            Poll::Ready(ran)
+        })
+    }
+
+    /// Cancels the hook that runs when the connection has ended, at once or when its time is over.
+    fn poll_cut<T>(&self, grace: &mut Option<Pin<Box<Sleep>>>, task: &mut Context<'_>) -> Poll<Ran<T>> {
+        let Some(ending) = self.port.ending() else { return Poll::Pending };
+        if ending.cut.get() != Cut::Now {
             let deadline = after(ending.at, self.port.config.hook_grace);
-            let grace = grace.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-            if ending.cut.get() == Cut::Now || grace.as_mut().poll(task).is_ready() {
-                return Poll::Ready(Ran::Cut);
-            }
-            Poll::Pending
-        });
-        let ran = ran.await;
-        self.port.stats.took(kind, timer);
-        ran
+            ready!(grace.get_or_insert_with(|| Box::pin(sleep_until(deadline))).as_mut().poll(task));
+        }
+        Poll::Ready(Ran::Cut)
     }
 
     /// Runs the last hook: the connection has ended, only the hook's own time bounds it.
@@ -153,7 +160,7 @@ impl Line {
             done => done,
         });
         let ran = ran.await;
-        self.port.stats.took(Hook::Disconnect, timer);
+        self.port.stats.took(Hook::Disconnect, &timer);
         ran
     }
 

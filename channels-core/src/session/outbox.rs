@@ -164,29 +164,35 @@ impl Outbox {
 
     /// The next message, or the close frame.
     pub(crate) fn pop(&mut self) -> Option<Outgoing> {
-        self.pop_within(usize::MAX)
-    }
-
-    /// The same, if it has at most so many bytes.
-    pub(crate) fn pop_within(&mut self, bytes: usize) -> Option<Outgoing> {
-        if !self.next_is_within(bytes) {
-            return None;
-        }
         let frame = self.frames.pop_front()?;
         if !matches!(frame, Outgoing::Close(_)) {
             self.bytes -= frame.cost();
         }
         self.took(1);
-        if self.frames.is_empty() {
-            leave_room(std::mem::take(&mut self.frames));
-        }
         Some(frame)
+    }
+
+    /// Takes what [`pop`](Self::pop) would as long as each has at most so many bytes, and `take` wants more.
+    pub(crate) fn take_within(&mut self, bytes: usize, mut take: impl FnMut(&Outgoing) -> bool) {
+        let mut taken = 0;
+        for frame in self.frames.iter().take_while(|frame| frame.len() <= bytes) {
+            if !matches!(frame, Outgoing::Close(_)) {
+                self.bytes -= frame.cost();
+            }
+            taken += 1;
+            if !take(frame) {
+                break;
+            }
+        }
+        self.frames.drain(..taken);
+        self.took(taken);
     }
 
     /// So many were taken from the front.
     fn took(&mut self, frames: usize) {
         if self.frames.is_empty() {
             self.keyed = None;
+            leave_room(std::mem::take(&mut self.frames));
         } else if let Some(keyed) = &mut self.keyed {
             keyed.taken += frames as u64;
         }
@@ -210,7 +216,7 @@ impl Keyed {
 
 /// Keeps the room of an empty queue for the next one.
 fn leave_room(frames: VecDeque<Outgoing>) {
-    if frames.capacity() <= SPARE_FRAMES {
+    if (1..=SPARE_FRAMES).contains(&frames.capacity()) {
         SPARE.with_borrow_mut(|spare| {
             if spare.len() < SPARES {
                 spare.push(frames);

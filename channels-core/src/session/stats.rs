@@ -102,7 +102,7 @@ impl Stats {
     }
 
     /// Notes how long a hook has run.
-    pub(super) fn took(&self, hook: Hook, timer: Timer) {
+    pub(super) fn took(&self, hook: Hook, timer: &Timer) {
         #[cfg(feature = "metrics")]
         self.meter.hook(hook, timer.started.elapsed().as_secs_f64());
         #[cfg(not(feature = "metrics"))]

@@ -218,11 +218,10 @@ impl Sending {
         while let Some(control) = outbox.pop_control() {
             self.encoder.append(&control, block);
         }
-        while block.len() < BLOCK
-            && let Some(next) = outbox.pop_within(SMALL)
-        {
-            self.encoder.append(&next, block);
-        }
+        outbox.take_within(SMALL, |next| {
+            self.encoder.append(next, block);
+            block.len() < BLOCK
+        });
         let written = Pin::new(stream).poll_write(task, block);
         let taken = if let Poll::Ready(Ok(taken)) = written { taken } else { 0 };
         if taken < block.len() {

@@ -74,7 +74,12 @@ impl<S> WebSocket<S> {
                     None => return Ok(None),
                 },
             };
-            let parsed = if frame.opcode.is_control() { self.control(frame)? } else { self.data(frame)? };
+            if self.has_message(&frame) {
+                let mut payload = self.buffer.split_to(frame.left);
+                unmask(&mut payload, frame.mask);
+                return message(frame.opcode == Opcode::Text, payload.freeze()).map(Some);
+            }
+            let parsed = if frame.opcode.is_control() { self.control(frame)? } else { self.fragment(frame)? };
             match parsed {
                 Parsed::Whole(incoming) => return Ok(Some(incoming)),
                 Parsed::NeedMore => return Ok(None),
@@ -117,14 +122,13 @@ impl<S> WebSocket<S> {
         }))
     }
 
-    fn data(&mut self, frame: Frame) -> Result<Parsed, Close> {
-        let whole = frame.last && self.message.is_none() && self.buffer.len() >= frame.left;
-        if whole && !frame.deflated {
-            let mut payload = self.buffer.split_to(frame.left);
-            unmask(&mut payload, frame.mask);
-            return message(frame.opcode == Opcode::Text, payload.freeze());
-        }
-        self.fragment(frame)
+    /// Whether this frame is a message by itself, is here, and can be had as it is.
+    fn has_message(&self, frame: &Frame) -> bool {
+        frame.last
+            && !frame.deflated
+            && !frame.opcode.is_control()
+            && self.message.is_none()
+            && self.buffer.len() >= frame.left
     }
 
     /// Takes what has arrived of a frame that is not a whole message by itself, or that is deflated.
@@ -154,7 +158,7 @@ impl<S> WebSocket<S> {
             _ => message.payload.extend_from_slice(&bytes),
         }
         if ends {
-            return self::message(message.text, message.payload.into());
+            return self::message(message.text, message.payload.into()).map(Parsed::Whole);
         }
         message.check_utf8()?;
         if frame.left > 0 {
@@ -214,12 +218,12 @@ impl Partial {
 }
 
 /// A message whose payload is all here.
-fn message(text: bool, payload: Bytes) -> Result<Parsed, Close> {
-    Ok(Parsed::Whole(Incoming::Message(if text {
+fn message(text: bool, payload: Bytes) -> Result<Incoming, Close> {
+    Ok(Incoming::Message(if text {
         Message::Text(ByteString::try_from(payload).map_err(|_| not_utf8())?)
     } else {
         Message::Binary(payload)
-    })))
+    }))
 }
 
 impl<S: Inflow> Transport for WebSocket<S> {
