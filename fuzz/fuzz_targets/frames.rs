@@ -114,8 +114,18 @@ fn frames(mut bytes: &[u8], limits: Limits, seen: &mut Vec<Simple>) -> Result<()
     // Opcode, payload so far, fragments so far.
     let mut open: Option<(u8, Vec<u8>, usize)> = None;
     loop {
-        let [first, second, after @ ..] = bytes else { return Ok(()) };
-        let opcode = first & 0xf;
+        let [first, after @ ..] = bytes else { return Ok(()) };
+        let (opcode, last) = (first & 0xf, first & 0x80 != 0);
+        if !matches!(opcode, 0..=2 | 8..=10) || first & 0x70 != 0 {
+            return Err(1002); // 5.2
+        }
+        if opcode < 8 && (opcode == 0) != open.is_some() || opcode >= 8 && !last {
+            return Err(1002); // 5.4, 5.5
+        }
+        let [second, after @ ..] = after else { return Ok(()) };
+        if second & 0x80 == 0 || opcode >= 8 && second & 0x7f > 125 {
+            return Err(1002); // 5.1, 5.5
+        }
         let (short, wide) = (second & 0x7f, |bytes: &[u8]| bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte)));
         let (length, least, after) = match short {
             126 if after.len() < 2 => return Ok(()),
@@ -124,21 +134,14 @@ fn frames(mut bytes: &[u8], limits: Limits, seen: &mut Vec<Simple>) -> Result<()
             127 => (wide(&after[..8]), 65_536, &after[8..]),
             short => (u64::from(short), 0, after),
         };
-        let masked = second & 0x80 != 0;
-        if masked && after.len() < 4 {
+        if length < least || length >> 63 != 0 {
+            return Err(1002); // 5.2
+        }
+        if after.len() < 4 {
             return Ok(());
         }
-        if !matches!(opcode, 0..=2 | 8..=10) || first & 0x70 != 0 || !masked || length < least || length >> 63 != 0 {
-            return Err(1002); // 5.2, 5.1
-        }
-        let (last, key, after) = (first & 0x80 != 0, &after[..4], &after[4..]);
-        if opcode >= 8 && (!last || length > 125) {
-            return Err(1002); // 5.5
-        }
+        let (key, after) = (&after[..4], &after[4..]);
         if opcode < 8 {
-            if (opcode == 0) != open.is_some() {
-                return Err(1002); // 5.4
-            }
             let before = open.as_ref().map_or(0, |(_, payload, _)| payload.len());
             if length > limits.frame as u64 || length + before as u64 > limits.message as u64 {
                 return Err(1009);

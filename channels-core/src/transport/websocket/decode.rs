@@ -90,22 +90,26 @@ impl<S> WebSocket<S> {
 
     /// Reads a header and refuses the frame if it breaks a rule or a limit, before its payload arrives.
     fn header(&mut self) -> Result<Option<Frame>, Close> {
-        let Some((header, read)) = Header::parse(&self.buffer).map_err(broken)? else { return Ok(None) };
+        let parsed = Header::parse(&self.buffer, |opcode, deflated| self.may_begin(opcode, deflated));
+        let Some((header, read)) = parsed.map_err(broken)? else { return Ok(None) };
         let Header { opcode, last, deflated, mask, length } = header;
         if !opcode.is_control() {
-            let starts_message = opcode != Opcode::Continuation;
-            if deflated && (self.inflate.is_none() || !starts_message) {
-                return Err(broken("a reserved bit is set"));
-            }
-            match (&self.message, starts_message) {
-                (None, false) => return Err(broken("a continuation continues nothing")),
-                (Some(_), true) => return Err(broken("a new message starts within another")),
-                (message, _) => self.sizes.admit(length, deflated, message.as_ref())?,
-            }
+            self.sizes.admit(length, deflated, self.message.as_ref())?;
         }
         self.buffer.advance(read);
         let left = usize::try_from(length).expect("checked against the limits");
         Ok(Some(Frame { opcode, last, deflated, mask, left }))
+    }
+
+    /// Section 5.4, and RFC 7692, section 6.
+    fn may_begin(&self, opcode: Opcode, deflated: bool) -> Result<(), &'static str> {
+        let starts_message = matches!(opcode, Opcode::Text | Opcode::Binary);
+        match &self.message {
+            _ if deflated && !(starts_message && self.inflate.is_some()) => Err("a reserved bit is set"),
+            None if opcode == Opcode::Continuation => Err("a continuation continues nothing"),
+            Some(_) if starts_message => Err("a new message starts within another"),
+            _ => Ok(()),
+        }
     }
 
     fn control(&mut self, frame: Frame) -> Result<Parsed, Close> {

@@ -62,18 +62,23 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Reads a header, and says how many bytes it has; `None` when there are more to come.
+    /// Reads a header, and says how many bytes it has; `None` when there are more to come. `may_begin` says whether a frame
+    /// may be this one, with the first reserved bit or without it, after those before it.
     ///
     /// # Errors
     ///
     /// The rule that is broken, with the first byte that breaks it.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, &'static str> {
+    pub(super) fn parse(
+        bytes: &[u8],
+        may_begin: impl FnOnce(Opcode, bool) -> Result<(), &'static str>,
+    ) -> Result<Option<(Self, usize)>, &'static str> {
         let [first, rest @ ..] = bytes else { return Ok(None) };
         let opcode = Opcode::of(*first).ok_or("the opcode is reserved")?;
-        let last = first & FIN != 0;
-        if first & RSV2_AND_3 != 0 || opcode.is_control() && first & RSV1 != 0 {
+        let (last, deflated) = (first & FIN != 0, first & RSV1 != 0);
+        if first & RSV2_AND_3 != 0 {
             return Err("a reserved bit is set");
         }
+        may_begin(opcode, deflated)?;
         if opcode.is_control() && !last {
             return Err("a control frame is fragmented");
         }
@@ -97,7 +102,7 @@ impl Header {
             return Err("the length is not written in the fewest bytes");
         }
         let Some((mask, rest)) = rest.split_first_chunk() else { return Ok(None) };
-        let header = Self { opcode, last, deflated: first & RSV1 != 0, mask: *mask, length };
+        let header = Self { opcode, last, deflated, mask: *mask, length };
         Ok(Some((header, bytes.len() - rest.len())))
     }
 }
@@ -175,10 +180,11 @@ mod tests {
 
     #[test]
     fn a_header_is_read_as_others_write_it_and_not_before_it_is_whole() {
+        let parse = |bytes: &[u8]| Header::parse(bytes, |_, _| Ok(()));
         for (opcode, last, deflated) in OPCODES.iter().flat_map(|opcode| {
             [(true, false), (true, true), (false, false), (false, true)].map(|(last, rsv1)| (*opcode, last, rsv1))
         }) {
-            if opcode.is_control() && (!last || deflated) {
+            if opcode.is_control() && !last {
                 continue;
             }
             for length in [0, 1, 125, 126, 127, 0xffff, 0x1_0000, u64::from(u32::MAX) + 1, i64::MAX as u64] {
@@ -187,25 +193,28 @@ mod tests {
                 }
                 let mut bytes = others(opcode, last, deflated, length);
                 for cut in 0..bytes.len() {
-                    assert_eq!(Header::parse(&bytes[..cut]), Ok(None), "{bytes:?} up to {cut}");
+                    assert_eq!(parse(&bytes[..cut]), Ok(None), "{bytes:?} up to {cut}");
                 }
                 let header = Header { opcode, last, deflated, mask: [1, 2, 3, 4], length };
                 let whole = bytes.len();
-                assert_eq!(Header::parse(&bytes), Ok(Some((header.clone(), whole))), "{bytes:?}");
+                assert_eq!(parse(&bytes), Ok(Some((header.clone(), whole))), "{bytes:?}");
                 bytes.extend_from_slice(b"payload");
-                assert_eq!(Header::parse(&bytes), Ok(Some((header, whole))), "{bytes:?}");
+                assert_eq!(parse(&bytes), Ok(Some((header, whole))), "{bytes:?}");
             }
         }
     }
 
     #[test]
     fn a_rule_is_broken_by_the_first_byte_that_breaks_it() {
+        let parse = |bytes: &[u8]| {
+            Header::parse(bytes, |_, deflated| if deflated { Err("not compressed here") } else { Ok(()) })
+        };
         for (bytes, rule) in [
             (&[0x83][..], "the opcode is reserved"),
             (&[0x8b], "the opcode is reserved"),
             (&[0xa1], "a reserved bit is set"),
             (&[0x91], "a reserved bit is set"),
-            (&[0xc9], "a reserved bit is set"),
+            (&[0xc1], "not compressed here"),
             (&[0x09], "a control frame is fragmented"),
             (&[0x81, 0x05], "the frame is not masked"),
             (&[0x81, 0x7e], "the frame is not masked"),
@@ -214,8 +223,8 @@ mod tests {
             (&[0x81, 0xfe, 0, 125], "the length is not written in the fewest bytes"),
             (&[0x81, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff], "the length is not written in the fewest bytes"),
         ] {
-            assert_eq!(Header::parse(bytes), Err(rule), "{bytes:x?}");
-            assert_eq!(Header::parse(&bytes[..bytes.len() - 1]), Ok(None), "{bytes:x?} but the last byte");
+            assert_eq!(parse(bytes), Err(rule), "{bytes:x?}");
+            assert_eq!(parse(&bytes[..bytes.len() - 1]), Ok(None), "{bytes:x?} but the last byte");
         }
     }
 
