@@ -84,8 +84,8 @@ impl ServerThread {
         home: Rc<Home>,
         is_mounted: bool,
     ) -> Rc<Self> {
-        let roster = Roster::default();
-        keepers.add(|worker| Keeper::new(roster.clone(), worker, layers.clone()).start());
+        let (roster, flusher) = (Roster::default(), Flusher::start());
+        keepers.add(|worker| Keeper::new(roster.clone(), flusher.clone(), worker, layers.clone()).start());
         Rc::new(Self {
             app,
             layers,
@@ -95,7 +95,7 @@ impl ServerThread {
             keepers: keepers.clone(),
             home,
             roster,
-            flusher: Flusher::start(),
+            flusher,
             handshakes: Rc::default(),
             closing: Rc::default(),
         })

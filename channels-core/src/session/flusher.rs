@@ -25,6 +25,8 @@ pub(crate) struct Flusher(Rc<List>);
 #[derive(Default)]
 struct List {
     ports: RefCell<Vec<Rc<Port>>>,
+    /// The room of a list that was written, for the next one.
+    spare: RefCell<Vec<Rc<Port>>>,
     /// Messages that were sent so far.
     messages: Cell<u64>,
     waker: RefCell<Option<Waker>>,
@@ -51,6 +53,13 @@ impl Flusher {
             waker.wake();
         }
     }
+
+    /// Gives back the room that so many connections have no use for.
+    pub(super) fn trim(&self, connections: usize) {
+        for ports in [&self.0.ports, &self.0.spare] {
+            ports.borrow_mut().shrink_to(connections);
+        }
+    }
 }
 
 impl Drop for List {
@@ -62,7 +71,6 @@ impl Drop for List {
 }
 
 async fn flush_when_woken(list: Weak<List>) {
-    let mut turn = Vec::new();
     while let Some(mut seen) = some_listed(&list).await {
         let began = Instant::now();
         while began.elapsed() < GATHERING {
@@ -75,11 +83,11 @@ async fn flush_when_woken(list: Weak<List>) {
             }
         }
         let Some(list) = list.upgrade() else { return };
-        std::mem::swap(&mut turn, &mut *list.ports.borrow_mut());
-        drop(list);
+        let mut turn = list.ports.replace(list.spare.take());
         for port in turn.drain(..) {
             port.flush_listed();
         }
+        list.spare.replace(turn);
     }
 }
 
@@ -92,4 +100,21 @@ async fn some_listed(list: &Weak<List>) -> Option<u64> {
         if listed { Poll::Ready(Some(list.messages.get())) } else { Poll::Pending }
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_that_has_left_leaves_no_room_behind() {
+        let flusher = Flusher::default();
+        flusher.0.ports.borrow_mut().reserve(10_000);
+        flusher.0.spare.borrow_mut().reserve(10_000);
+        let room = || flusher.0.ports.borrow().capacity() + flusher.0.spare.borrow().capacity();
+        flusher.trim(10_000);
+        assert!(room() >= 20_000, "there is use for it: {}", room());
+        flusher.trim(3);
+        assert!(room() < 20, "{}", room());
+    }
 }

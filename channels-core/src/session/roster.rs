@@ -11,6 +11,7 @@ use tokio::{
 };
 
 use super::{
+    flusher::Flusher,
     heartbeat::{Due, due},
     outbox::trim_spares,
     port::{Class, Cut, Port},
@@ -106,17 +107,19 @@ impl Drop for Entry {
 /// The actor of one worker thread.
 pub(crate) struct Keeper {
     roster: Roster,
+    flusher: Flusher,
     #[cfg(feature = "metrics")]
     publisher: crate::metrics::Publisher,
 }
 
 impl Keeper {
-    /// Keeps this roster; `worker` tells the threads of a process apart, and `layers` are what they share.
-    pub(crate) fn new(roster: Roster, worker: usize, layers: Layers) -> Self {
+    /// Keeps this roster, and the flusher of its connections; `worker` tells the threads of a process apart, and `layers` are what they share.
+    pub(crate) fn new(roster: Roster, flusher: Flusher, worker: usize, layers: Layers) -> Self {
         #[cfg(not(feature = "metrics"))]
         let _ = (worker, layers);
         Self {
             roster,
+            flusher,
             #[cfg(feature = "metrics")]
             publisher: crate::metrics::Publisher::new(worker, layers),
         }
@@ -125,6 +128,7 @@ impl Keeper {
     fn tick(&mut self) {
         self.roster.beat();
         trim_spares(self.roster.len());
+        self.flusher.trim(self.roster.len());
         #[cfg(feature = "metrics")]
         for (consumer, counts) in self.roster.0.board.counts() {
             let ports = self.roster.0.ports.borrow();
