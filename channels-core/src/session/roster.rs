@@ -113,7 +113,8 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Keeps this roster, and the flusher of its connections; `worker` tells the threads of a process apart, and `layers` are what they share.
+    /// Keeps this roster, and the flusher of its connections; `worker` tells the threads of a process apart, and `layers` are
+    /// what they share.
     pub(crate) fn new(roster: Roster, flusher: Flusher, worker: usize, layers: Layers) -> Self {
         #[cfg(not(feature = "metrics"))]
         let _ = (worker, layers);
