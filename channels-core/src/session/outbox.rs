@@ -165,9 +165,7 @@ impl Outbox {
     /// The next message, or the close frame.
     pub(crate) fn pop(&mut self) -> Option<Outgoing> {
         let frame = self.frames.pop_front()?;
-        if !matches!(frame, Outgoing::Close(_)) {
-            self.bytes -= frame.cost();
-        }
+        self.bytes -= counted(&frame);
         self.took(1);
         Some(frame)
     }
@@ -176,9 +174,7 @@ impl Outbox {
     pub(crate) fn take_within(&mut self, bytes: usize, mut take: impl FnMut(&Outgoing) -> bool) {
         let mut taken = 0;
         for frame in self.frames.iter().take_while(|frame| frame.len() <= bytes) {
-            if !matches!(frame, Outgoing::Close(_)) {
-                self.bytes -= frame.cost();
-            }
+            self.bytes -= counted(frame);
             taken += 1;
             if !take(frame) {
                 break;
@@ -197,6 +193,11 @@ impl Outbox {
             keyed.taken += frames as u64;
         }
     }
+}
+
+/// What a frame that waits counts against the bound.
+fn counted(frame: &Outgoing) -> usize {
+    if let Outgoing::Close(_) = frame { 0 } else { frame.cost() }
 }
 
 impl Keyed {

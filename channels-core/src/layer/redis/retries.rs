@@ -30,22 +30,19 @@ impl Retries {
 
     /// Whether this is the first failure with this cause: a broker that could not be reached may refuse who comes once it can.
     pub(super) fn is_new(&mut self, error: &DriverError) -> bool {
-        self.causes.len() < MOST && self.causes.insert(cause(error))
+        let cause = error.source().map(ToString::to_string).unwrap_or_default();
+        self.causes.len() < MOST && self.causes.insert(cause)
     }
 
     /// Says why there is no connection, loudly the first time.
     pub(super) fn tell(&mut self, broker: &str, error: &DriverError) {
-        let cause = cause(error);
+        let cause = error.source();
         if self.is_new(error) {
             tracing::warn!(broker, cause, "{error}; trying again");
         } else {
             tracing::debug!(broker, cause, "{error}; trying again");
         }
     }
-}
-
-fn cause(error: &DriverError) -> String {
-    error.source().map(ToString::to_string).unwrap_or_default()
 }
 
 #[cfg(test)]
