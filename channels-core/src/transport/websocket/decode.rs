@@ -22,8 +22,7 @@ pub(crate) struct WebSocket<S> {
     buffer: BytesMut,
     sizes: Sizes,
     inflate: Option<Inflate>,
-    /// A frame whose payload is not here, or not all; its length is what is not taken yet.
-    frame: Option<Header>,
+    frame: Option<Frame>,
     message: Option<Partial>,
     state: State,
 }
@@ -34,6 +33,16 @@ enum State {
     /// A rule is broken: what arrives is thrown away.
     Failed,
     Gone,
+}
+
+/// A frame whose header is read and whose payload is not, or not all.
+struct Frame {
+    opcode: Opcode,
+    last: bool,
+    deflated: bool,
+    mask: [u8; 4],
+    /// Bytes of payload that are not taken yet.
+    left: usize,
 }
 
 /// A message whose last fragment is not here, or not all of it.
@@ -65,21 +74,12 @@ impl<S> WebSocket<S> {
                     None => return Ok(None),
                 },
             };
-            let here = usize::try_from(frame.length).map_or(self.buffer.len(), |length| length.min(self.buffer.len()));
-            let whole = here as u64 == frame.length;
-            if frame.opcode.is_control() && !whole {
-                self.frame = Some(frame);
-                return Ok(None);
+            if self.has_message(&frame) {
+                let mut payload = self.buffer.split_to(frame.left);
+                unmask(&mut payload, frame.mask);
+                return message(frame.opcode == Opcode::Text, payload.freeze()).map(Some);
             }
-            let mut payload = self.buffer.split_to(here);
-            unmask(&mut payload, frame.mask);
-            let parsed = if frame.opcode.is_control() {
-                Parsed::Whole(control(frame.opcode, payload.freeze())?)
-            } else if whole && frame.last && !frame.deflated && self.message.is_none() {
-                Parsed::Whole(message(frame.opcode == Opcode::Text, payload.freeze())?)
-            } else {
-                self.fragment(frame, &payload)?
-            };
+            let parsed = if frame.opcode.is_control() { self.control(frame)? } else { self.fragment(frame)? };
             match parsed {
                 Parsed::Whole(incoming) => return Ok(Some(incoming)),
                 Parsed::NeedMore => return Ok(None),
@@ -89,14 +89,16 @@ impl<S> WebSocket<S> {
     }
 
     /// Reads a header and refuses the frame if it breaks a rule or a limit, before its payload arrives.
-    fn header(&mut self) -> Result<Option<Header>, Close> {
+    fn header(&mut self) -> Result<Option<Frame>, Close> {
         let parsed = Header::parse(&self.buffer, |opcode, deflated| self.may_begin(opcode, deflated));
         let Some((header, read)) = parsed.map_err(broken)? else { return Ok(None) };
-        if !header.opcode.is_control() {
-            self.sizes.admit(&header, self.message.as_ref())?;
+        let Header { opcode, last, deflated, mask, length } = header;
+        if !opcode.is_control() {
+            self.sizes.admit(length, deflated, self.message.as_ref())?;
         }
         self.buffer.advance(read);
-        Ok(Some(header))
+        let left = usize::try_from(length).expect("checked against the limits");
+        Ok(Some(Frame { opcode, last, deflated, mask, left }))
     }
 
     /// Section 5.4, and RFC 7692, section 6.
@@ -110,34 +112,60 @@ impl<S> WebSocket<S> {
         }
     }
 
+    fn control(&mut self, frame: Frame) -> Result<Parsed, Close> {
+        if self.buffer.len() < frame.left {
+            self.frame = Some(frame);
+            return Ok(Parsed::NeedMore);
+        }
+        let mut payload = self.buffer.split_to(frame.left);
+        unmask(&mut payload, frame.mask);
+        Ok(Parsed::Whole(match frame.opcode {
+            Opcode::Ping => Incoming::Ping(payload.freeze()),
+            Opcode::Pong => Incoming::Pong,
+            _ => Incoming::Close(close(&payload)?),
+        }))
+    }
+
+    /// Whether this frame is a message by itself, is here, and can be had as it is.
+    fn has_message(&self, frame: &Frame) -> bool {
+        frame.last
+            && !frame.deflated
+            && !frame.opcode.is_control()
+            && self.message.is_none()
+            && self.buffer.len() >= frame.left
+    }
+
     /// Takes what has arrived of a frame that is not a whole message by itself, or that is deflated.
-    fn fragment(&mut self, mut frame: Header, bytes: &[u8]) -> Result<Parsed, Close> {
+    fn fragment(&mut self, mut frame: Frame) -> Result<Parsed, Close> {
         let mut message = self.message.take().unwrap_or_else(|| Partial {
             text: frame.opcode == Opcode::Text,
             deflated: frame.deflated,
             ..Partial::default()
         });
-        frame.mask.rotate_left(bytes.len() % 4);
-        frame.length -= bytes.len() as u64;
-        message.arrived += bytes.len();
-        let ends = frame.last && frame.length == 0;
+        let here = frame.left.min(self.buffer.len());
+        let mut bytes = self.buffer.split_to(here);
+        unmask(&mut bytes, frame.mask);
+        frame.mask.rotate_left(here % 4);
+        frame.left -= here;
+        message.arrived += here;
+        let ends = frame.last && frame.left == 0;
         match &mut self.inflate {
             Some(inflate) if message.deflated => {
                 let limit = self.sizes.message;
-                if let Err(corrupt) = inflate.piece(bytes, ends, &mut message.payload, limit) {
+                if let Err(corrupt) = inflate.piece(&bytes, ends, &mut message.payload, limit) {
                     // What came before it may be wrong, too, and is judged first however the bytes were cut.
                     message.payload.truncate(limit);
                     message.check_utf8()?;
                     return Err(corrupt.close(limit));
                 }
             }
-            _ => message.payload.extend_from_slice(bytes),
+            _ => message.payload.extend_from_slice(&bytes),
         }
         if ends {
             return self::message(message.text, message.payload.into()).map(Parsed::Whole);
         }
         message.check_utf8()?;
-        if frame.length > 0 {
+        if frame.left > 0 {
             // The next piece belongs to the message that is open now.
             frame.opcode = Opcode::Continuation;
             (self.frame, self.message) = (Some(frame), Some(message));
@@ -160,18 +188,18 @@ enum Parsed {
 }
 
 impl Sizes {
-    /// Refuses a frame that is over a limit, by itself or as the next one of a message.
-    fn admit(&self, frame: &Header, message: Option<&Partial>) -> Result<(), Close> {
-        let deflated = message.map_or(frame.deflated, |message| message.deflated);
+    /// Refuses a frame of this length, by itself or as the next one of a message, that is over a limit.
+    fn admit(&self, length: u64, deflated: bool, message: Option<&Partial>) -> Result<(), Close> {
+        let deflated = message.map_or(deflated, |message| message.deflated);
         let before = message.map_or(0, |message| message.arrived);
         let most = |limit: usize| if deflated { deflated_len(limit) } else { limit };
         let too_big = |what: &str, limit: usize| {
             Close::new(CloseCode::MESSAGE_TOO_BIG, format!("the {what} is over {limit} bytes"))
         };
-        if frame.length > most(self.frame) as u64 {
+        if length > most(self.frame) as u64 {
             return Err(too_big("frame", self.frame));
         }
-        if frame.length > most(self.message).saturating_sub(before) as u64 {
+        if length > most(self.message).saturating_sub(before) as u64 {
             return Err(too_big("message", self.message));
         }
         Ok(())
@@ -191,15 +219,6 @@ impl Partial {
         }
         Ok(())
     }
-}
-
-/// A control frame whose payload is all here.
-fn control(opcode: Opcode, payload: Bytes) -> Result<Incoming, Close> {
-    Ok(match opcode {
-        Opcode::Ping => Incoming::Ping(payload),
-        Opcode::Pong => Incoming::Pong,
-        _ => Incoming::Close(close(&payload)?),
-    })
 }
 
 /// A message whose payload is all here.
