@@ -10,6 +10,7 @@ use std::{
 
 use actix::{Actor, Context, Handler, Message, MessageResult};
 use indexmap::IndexMap;
+use papaya::Guard;
 use slab::Slab;
 use uuid::Uuid;
 
@@ -145,11 +146,17 @@ impl Local {
         }
     }
 
-    /// Gives back the seats of a crowd when the last one leaves.
+    /// Gives back the room of a crowd when the last one leaves. The index frees what it had of its groups as well, which it
+    /// otherwise does for some dozens at a time.
     fn shrink(&self) {
         let mut seats = self.seats.borrow_mut();
-        if seats.is_empty() {
-            seats.shrink_to_fit();
+        if !seats.is_empty() {
+            return;
+        }
+        seats.shrink_to_fit();
+        self.groups.borrow_mut().shrink_to_fit();
+        if let Some(hub) = self.hub.upgrade() {
+            hub.groups.guard().flush();
         }
     }
 
@@ -342,6 +349,9 @@ where
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use bytestring::ByteString;
+
     use super::*;
     use crate::{Consumer, Scope, layer::Limits, session::Stats};
 
@@ -349,6 +359,11 @@ mod tests {
 
     impl Consumer for Nobody {
         type Input = crate::Message;
+    }
+
+    fn sit_down(hub: &Hub) -> Seat {
+        let endpoint = crate::routing::Endpoint::new(|| Nobody);
+        hub.sit_down(Port::new(Arc::default(), &Scope::websocket("/"), Stats::new(endpoint.class())))
     }
 
     #[test]
@@ -370,12 +385,7 @@ mod tests {
         crate::run(async {
             let hub = Hub::new(Limits::default());
             let group = GroupName::new("room").unwrap();
-            let endpoint = crate::routing::Endpoint::new(|| Nobody);
-            let sit = || {
-                let port = Port::new(Arc::default(), &Scope::websocket("/"), Stats::new(endpoint.class()));
-                hub.sit_down(port)
-            };
-            let (first, second) = (sit(), sit());
+            let (first, second) = (sit_down(&hub), sit_down(&hub));
             for channel in [first.name(), second.name(), &hub.new_channel()] {
                 hub.group_add(&group, channel).await;
                 hub.group_discard(&group, channel).await;
@@ -388,11 +398,26 @@ mod tests {
             drop(second);
             assert!(hub.0.groups.is_empty());
 
-            let third = sit();
+            let third = sit_down(&hub);
             hub.group_add(&group, third.name()).await;
             hub.group_add(&group, &hub.new_channel()).await;
             hub.flush().await;
             assert!(hub.0.groups.is_empty());
+        });
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_group_when_the_last_connection_has_left() {
+        crate::run(async {
+            let hub = Hub::new(Limits::default());
+            let letters: Arc<[u8]> = Arc::from(*b"room");
+            let name = ByteString::try_from(Bytes::from_owner(letters.clone())).unwrap();
+            let group = GroupName::new(name).unwrap();
+            let seat = sit_down(&hub);
+            hub.group_add(&group, seat.name()).await;
+            drop(group);
+            drop(seat);
+            assert_eq!(Arc::strong_count(&letters), 1);
         });
     }
 
