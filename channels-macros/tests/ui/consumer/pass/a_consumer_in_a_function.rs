@@ -1,4 +1,5 @@
-fn main() {
+#[test]
+fn it_takes_what_the_function_declares() {
     use channels::prelude::*;
     use serde::{Deserialize, Serialize};
 

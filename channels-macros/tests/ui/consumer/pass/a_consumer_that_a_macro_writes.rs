@@ -40,9 +40,9 @@ struct C;
 
 relay!(Relay, Json<Vec<u8>>, a: A => Result<()>, b: B => Result<()>; c: C);
 
-fn main() {
+#[test]
+fn it_is_registered_and_renders() {
     assert!(Relay::render(&C.into_event().unwrap()).is_some());
-    let consumers: Vec<_> = channels::registry().consumers().collect();
-    assert_eq!(consumers[0].input, "Json<Vec<u8>>");
-    assert_eq!(consumers[0].handlers.len(), 3);
+    let entry = channels::registry().consumer(concat!(module_path!(), "::Relay")).unwrap();
+    assert_eq!((entry.input, entry.handlers.len()), ("Json<Vec<u8>>", 3));
 }

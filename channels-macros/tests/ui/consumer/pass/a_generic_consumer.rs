@@ -38,7 +38,8 @@ where
     }
 }
 
-fn main() {
+#[test]
+fn it_renders() {
     let event = Said(7_u8).into_event().unwrap();
     assert!(matches!(Chat::<u8, 3>::render(&event), Some(Ok(Message::Text(_)))));
 }

@@ -4,7 +4,7 @@ struct Chosen;
 
 #[consumer]
 impl Consumer for Chosen {
-    #[cfg(all())]
+    #[cfg(not(any()))]
     async fn receive(&mut self, _cx: &mut Context, _text: Text) -> Result<()> {
         Ok(())
     }
@@ -38,8 +38,8 @@ impl Consumer for Never {
 
 fn takes<C: Consumer<Input = I>, I>() {}
 
-fn main() {
+const _: fn() = || {
     let _ = Never;
     takes::<Chosen, Text>();
     takes::<Left, Message>();
-}
+};

@@ -42,8 +42,9 @@ impl SyncConsumer for Chat {
     fn disconnect(&mut self, _: &mut SyncContext, _: &Close) {}
 }
 
-fn main() {
+#[test]
+fn a_route_takes_it_and_the_registry_knows_it() {
     URLRouter::new([path("ws/", Chat::default), path("two/", || Chat { heard: 2 })]).unwrap();
-    let entry = channels::registry().consumers().find(|entry| entry.name.ends_with("::Chat")).unwrap();
+    let entry = channels::registry().consumer(concat!(module_path!(), "::Chat")).unwrap();
     assert_eq!((entry.input, entry.handlers.len()), ("Json<u8>", 3));
 }

@@ -8,14 +8,14 @@ use vendored::sockets::{Consumer, Context, Event, Message, RawEvent, Result, con
 mod channels {}
 
 #[derive(Serialize, Deserialize, Event)]
-#[event("chat.message", crate = crate::vendored::sockets)]
+#[event("chat.message", crate = super::another_path_to_channels::vendored::sockets)]
 struct ChatMessage {
     text: String,
 }
 
 struct Chat;
 
-#[consumer(crate = crate::vendored::sockets)]
+#[consumer(crate = super::another_path_to_channels::vendored::sockets)]
 impl Consumer for Chat {
     #[handler]
     fn chat_message(event: &ChatMessage) -> Result<Message> {
@@ -28,6 +28,7 @@ impl Consumer for Chat {
     }
 }
 
-fn main() {
+#[test]
+fn the_event_has_its_name() {
     assert_eq!(ChatMessage::NAME, "chat.message");
 }

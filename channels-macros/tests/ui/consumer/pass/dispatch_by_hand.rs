@@ -13,5 +13,3 @@ impl Consumer for Chat {
         None
     }
 }
-
-fn main() {}

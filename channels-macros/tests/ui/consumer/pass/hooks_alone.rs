@@ -29,6 +29,7 @@ impl Consumer for Chat {
     }
 }
 
-fn main() {
+#[test]
+fn its_layer_is_the_one_it_names() {
     assert_eq!(Chat::LAYER, "chat");
 }

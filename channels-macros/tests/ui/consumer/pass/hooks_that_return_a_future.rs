@@ -18,5 +18,3 @@ impl Consumer for Chat {
         ready(())
     }
 }
-
-fn main() {}

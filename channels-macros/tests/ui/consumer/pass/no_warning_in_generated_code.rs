@@ -1,4 +1,4 @@
-#![deny(warnings, unused, missing_docs, unreachable_pub, rust_2018_idioms, let_underscore, non_ascii_idents)]
+#![deny(warnings, unused, missing_docs, unreachable_pub, rust_2018_idioms, let_underscore)]
 #![forbid(unsafe_code)]
 //! What is generated obeys the lints of the crate that it lands in.
 
@@ -63,5 +63,3 @@ impl Consumer for Quiet {
         Ok("notice".into())
     }
 }
-
-fn main() {}

@@ -34,8 +34,8 @@ impl Consumer for Written {
 
 fn takes<C: Consumer<Input = I>, I>() {}
 
-fn main() {
+const _: fn() = || {
     takes::<Typed, Json<Inbound>>();
     takes::<Silent, Message>();
     takes::<Written, Binary>();
-}
+};

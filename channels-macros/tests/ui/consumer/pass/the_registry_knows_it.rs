@@ -32,11 +32,9 @@ impl Consumer for Chat {
     }
 }
 
-fn main() {
-    let registry = channels::registry();
-    let consumers: Vec<_> = registry.consumers().collect();
-    let [chat] = consumers[..] else { panic!("{consumers:?}") };
-    assert_eq!(chat.name, concat!(module_path!(), "::Chat"));
+#[test]
+fn with_its_place_and_its_handlers() {
+    let chat = channels::registry().consumer(concat!(module_path!(), "::Chat")).unwrap();
     assert!(chat.file.ends_with("the_registry_knows_it.rs"));
     assert_eq!((chat.line, chat.input), (13, "Json<Vec<String>>"));
 

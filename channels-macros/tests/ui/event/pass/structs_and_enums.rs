@@ -22,7 +22,8 @@ enum Change {
     Closed,
 }
 
-fn main() {
+#[test]
+fn each_has_its_name() {
     let _ = (Change::Closed, Change::Topic { _text: String::new() });
     assert_eq!((ChatMessage::NAME, Notice::NAME, Change::NAME), ("chat.message", "chat-notice_2", "chat.change"));
 }

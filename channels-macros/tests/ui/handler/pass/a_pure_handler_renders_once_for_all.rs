@@ -49,7 +49,8 @@ fn rendered(event: impl IntoEvent) -> Option<Result<String, String>> {
     Some(result.map(text).map_err(|error| format!("{error:?}")))
 }
 
-fn main() {
+#[test]
+fn what_it_returns_is_rendered() {
     assert_eq!(rendered(ChatMessage { text: "hi".into() }), Some(Ok("hi".into())));
     assert_eq!(rendered(Count { digits: "7".into() }), Some(Ok("8".into())));
     assert!(matches!(rendered(Count { digits: "x".into() }), Some(Err(_))));

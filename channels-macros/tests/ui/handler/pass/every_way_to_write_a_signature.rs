@@ -83,5 +83,3 @@ impl Consumer for Chat {
 impl Chat {
     fn helper(&self) {}
 }
-
-fn main() {}

@@ -39,9 +39,10 @@ impl Consumer for Chat {
     }
 }
 
-fn main() {
-    let consumers: Vec<_> = channels::registry().consumers().collect();
-    let names: Vec<_> = consumers[0].handlers.iter().map(|handler| (handler.event, handler.method)).collect();
+#[test]
+fn each_handler_has_its_name() {
+    let entry = channels::registry().consumer(concat!(module_path!(), "::Chat")).unwrap();
+    let names: Vec<_> = entry.handlers.iter().map(|handler| (handler.event, handler.method)).collect();
     let expected = [
         ("chat.message", "any_name"),
         ("another.name", "renamed"),
