@@ -17,9 +17,9 @@ use socket2::{Domain, Socket, Type};
 use crate::frame::{self, Frame};
 use crate::patience::Patience;
 
-/// Handshakes under way at the same time: enough to keep a server busy, few enough for its backlog and for the noise
-/// that members make when they join.
-const JOINING: usize = 32;
+/// Connections that come, or leave, at the same time: enough to keep a server busy, few enough for its backlog and for the
+/// noise that members make when they join.
+const AT_ONCE: usize = 32;
 
 /// More than a burst of messages for one connection, so that one read is enough.
 const READ: usize = 64 * 1024;
@@ -111,7 +111,7 @@ impl Swarm {
         let mut paths = paths.into_iter().peekable();
         let mut open = self.count(State::Open);
         while paths.peek().is_some() || open < self.connections.len() {
-            while self.connections.len() - open < JOINING {
+            while self.connections.len() - open < AT_ONCE {
                 let Some(path) = paths.next() else { break };
                 self.start(path)?;
             }
@@ -125,19 +125,24 @@ impl Swarm {
         Ok(())
     }
 
-    /// Says goodbye on every connection and returns when the server has closed them all.
+    /// Says goodbye on every connection and returns when the server has closed them all. They leave as they came: so many
+    /// at a time.
     pub(crate) fn leave(&mut self, patience: &Patience) -> Result<()> {
         let mut phase = patience.phase("the server to close every connection that said goodbye");
-        for (index, connection) in self.connections.iter_mut().enumerate() {
-            connection.state = State::Closing;
-            frame::write(&mut connection.unsent, frame::CLOSE, &1000u16.to_be_bytes());
-            connection.flush().with_context(|| format!("connection {index} cannot say goodbye"))?;
-        }
+        let mut leaving = 0;
         loop {
-            let left = self.connections.len() - self.count(State::Gone);
+            let gone = self.count(State::Gone);
+            let left = self.connections.len() - gone;
             if left == 0 {
                 self.connections.clear();
                 return Ok(());
+            }
+            while leaving < self.connections.len() && leaving < gone + AT_ONCE {
+                let connection = &mut self.connections[leaving];
+                connection.state = State::Closing;
+                frame::write(&mut connection.unsent, frame::CLOSE, &1000u16.to_be_bytes());
+                connection.flush().with_context(|| format!("connection {leaving} cannot say goodbye"))?;
+                leaving += 1;
             }
             phase.check(left as u64, || format!("{left} are open"))?;
             self.turn(Duration::from_millis(20), |_| Ok(()))?;

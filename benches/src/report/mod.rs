@@ -7,7 +7,7 @@ mod origin;
 mod plain;
 
 pub(crate) use self::numbers::{
-    AFTER, AFTER_LAST, BEFORE, CPU, Column, DURING, DURING_LAST, Numbers, OVER_START, P99, PER_CONNECTION,
+    AFTER, AFTER_LAST, BEFORE, CPU, Column, DURING, DURING_LAST, FRESH, Numbers, OVER_START, P99, PER_CONNECTION,
     PER_CONNECTION_LAST, RESIDENT, column, load, value,
 };
 use self::origin::Origin;

@@ -37,12 +37,13 @@ pub(crate) static PER_CONNECTION: Column = Column { spread: true, ..column("kib_
 pub(crate) static PER_CONNECTION_LAST: Column =
     Column { spread: true, ..column("kib_per_connection_last", "KiB/connection then", 2) };
 pub(crate) static RESIDENT: Column = column("resident_kib_per_connection", "of VmRSS", 2);
-pub(crate) static BEFORE: Column = column("anonymous_mib_before", "before MiB", 1);
+pub(crate) static FRESH: Column = column("anonymous_mib_fresh", "fresh MiB", 2);
+pub(crate) static BEFORE: Column = column("anonymous_mib_before", "before MiB", 2);
 pub(crate) static DURING: Column = column("anonymous_mib_connected", "connected", 1);
-pub(crate) static AFTER: Column = column("anonymous_mib_left", "all left", 1);
+pub(crate) static AFTER: Column = column("anonymous_mib_left", "all left", 2);
 pub(crate) static DURING_LAST: Column = column("anonymous_mib_connected_last", "last time", 1);
 pub(crate) static OVER_START: Column = column("over_start_percent", "over start %", 1);
-pub(crate) static AFTER_LAST: Column = column("anonymous_mib_left_last", "all left", 1);
+pub(crate) static AFTER_LAST: Column = column("anonymous_mib_left_last", "all left", 2);
 
 /// The numbers of one run, in the order of the table.
 pub(crate) type Numbers = Vec<(&'static Column, f64)>;

@@ -24,6 +24,9 @@ pub(crate) struct Options {
     /// Members of each room
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     per_room: u32,
+    /// Connections that come and leave first, as in `idle`
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(..=19_000))]
+    used_by: u32,
 }
 
 /// Connections of one load program.
@@ -33,9 +36,10 @@ static MOST: Column = column("most_files", "most files", 0);
 
 impl Options {
     pub(super) fn title(&self) -> String {
-        let Self { connections, processes, per_room } = self;
+        let Self { connections, processes, per_room, used_by } = self;
         format!(
-            "{connections} connections to {processes} servers on one port, {per_room} in each room, that send nothing"
+            "{connections} connections to {processes} servers on one port, {per_room} in each room, that send nothing; \
+             {used_by} have used them before"
         )
     }
 
@@ -55,6 +59,10 @@ impl Options {
             };
             Memory::settled(&pids, rest, bench.patience)
         };
+        let fresh = memory()?;
+        let mut first = Holder::start(bench.server, address, 0, self.used_by, self.per_room)?;
+        first.joined(bench.patience)?;
+        first.leave(bench.patience)?;
         let before = memory()?;
         let mut holders = Vec::new();
         for first in (0..self.connections).step_by(HELD as usize) {
@@ -76,6 +84,7 @@ impl Options {
         Ok(vec![
             (&report::PER_CONNECTION, each(during.anonymous - before.anonymous)),
             (&report::RESIDENT, each(during.resident - before.resident)),
+            (&report::FRESH, mib(fresh)),
             (&report::BEFORE, mib(before)),
             (&report::DURING, mib(during)),
             (&report::AFTER, mib(after)),

@@ -20,25 +20,37 @@ pub(crate) struct Options {
     /// Times that everybody comes and leaves: pages that were had but not used yet show in the later ones, leaks in all
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     times: u32,
+    /// Connections that come and leave first: what a server makes once and keeps, for its threads, it has *before* then
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(..=19_000))]
+    used_by: u32,
 }
 
 impl Options {
     pub(super) fn title(&self) -> String {
-        let Self { connections, per_room, times } = self;
-        format!("{connections} connections, {per_room} in each room, that send nothing, come and gone {times} times")
+        let Self { connections, per_room, times, used_by } = self;
+        format!(
+            "{connections} connections, {per_room} in each room, that send nothing, come and gone {times} times, \
+             to a server that {used_by} have used"
+        )
     }
 
     pub(super) fn run(&self, bench: &Bench<'_>, server: &Running) -> Result<Numbers> {
         let mut swarm = bench.swarm(server)?;
         let memory = |swarm: &mut Swarm| Memory::settled(&[server.pid()], || swarm.rest(), bench.patience);
+        let per_room = self.per_room as usize;
+        let come = |swarm: &mut Swarm, connections: u32| {
+            let paths = (0..connections as usize).map(|member| bench.server.path(member / per_room, member));
+            swarm.join(paths, bench.patience, |_| Ok(()))?;
+            swarm.quiet(bench.patience, |_| Ok(()))
+        };
+        let fresh = memory(&mut swarm)?;
+        come(&mut swarm, self.used_by)?;
+        swarm.leave(bench.patience)?;
         let before = memory(&mut swarm)?;
 
-        let (connections, per_room) = (self.connections as usize, self.per_room as usize);
         let mut times = Vec::new();
         for _ in 0..self.times {
-            let paths = (0..connections).map(|member| bench.server.path(member / per_room, member));
-            swarm.join(paths, bench.patience, |_| Ok(()))?;
-            swarm.quiet(bench.patience, |_| Ok(()))?;
+            come(&mut swarm, self.connections)?;
             let connected = memory(&mut swarm)?;
             swarm.leave(bench.patience)?;
             times.push((connected, memory(&mut swarm)?));
@@ -50,6 +62,7 @@ impl Options {
         let mut numbers = vec![
             (&report::PER_CONNECTION, each(first.0.anonymous - before.anonymous)),
             (&report::RESIDENT, each(first.0.resident - before.resident)),
+            (&report::FRESH, mib(fresh.anonymous)),
             (&report::BEFORE, mib(before.anonymous)),
             (&report::DURING, mib(first.0.anonymous)),
             (&report::AFTER, mib(first.1.anonymous)),

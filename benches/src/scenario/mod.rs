@@ -110,9 +110,9 @@ impl Scenario {
                  {TRUST}"
             ),
             Self::Idle(_) => "KiB/connection: growth of the server's RssAnon (heap and stacks) divided by the connections, once it had\n\
-                 stood still for 2 s; buffers of the kernel's sockets are not in it. MiB: RssAnon before, with all\n\
-                 connected, when all had left; then the same for the last time that they came, when memory that was\n\
-                 allocated but not touched the first time shows as well."
+                 stood still for 2 s; buffers of the kernel's sockets are not in it. MiB: RssAnon fresh, when some\n\
+                 had used the server and left, with all connected, when all had left; then the same for the last time\n\
+                 that they came, when memory that was allocated but not touched the first time shows as well."
                 .to_owned(),
             Self::Stuck(_) => "p99, CPU µs for each delivery: of the room without the client that never reads, then with it, its socket\n\
                  full. ×: the second p99 by the first. Every other member was seen to get each message exactly once, whole and\n\
@@ -122,8 +122,8 @@ impl Scenario {
                  stacks) before, after the first tenth, and at the end, each once it had stood still for 2 s."
                 .to_owned(),
             Self::Crowd(_) => "KiB/connection: growth of all servers' RssAnon (heap and stacks) divided by the connections, once it had\n\
-                 stood still for 2 s. MiB: RssAnon of all before, with all connected, when all had left. most files: open in\n\
-                 the server that got most connections."
+                 stood still for 2 s. MiB: RssAnon of all servers fresh, when some had used them and left, with all\n\
+                 connected, when all had left. most files: open in the server that got most connections."
                 .to_owned(),
             Self::Redis(_) => format!(
                 "CPU µs: of both servers (all threads) for each delivery, in the measured phase only (lowest–highest run). Redis µs:\n\
