@@ -65,7 +65,8 @@ impl Hub {
     /// How many groups have members in this process, and a page of them by name.
     pub(crate) async fn group_rows(&self, page: Page) -> (usize, Vec<GroupRow>) {
         let (total, groups) = {
-            let groups = self.0.groups.pin();
+            let groups = self.0.groups.read();
+            let groups = groups.pin();
             let (total, page) = page.of(groups.keys());
             (total, page.into_iter().cloned().collect::<Arc<[GroupName]>>())
         };

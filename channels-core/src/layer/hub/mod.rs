@@ -1,6 +1,7 @@
 //! The part of a layer that is in this process: its connections, thread by thread, and its named channels.
 
 mod address;
+mod index;
 mod inspect;
 mod queues;
 mod thread;
@@ -17,12 +18,12 @@ use std::{
 
 use actix::Addr;
 use futures_util::future::{Either, join_all, ready};
-use papaya::{Operation, ResizeMode};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::{
     address::{Address, SeatId},
+    index::{Index, Reach},
     queues::Queues,
     thread::{HubThread, Local, Run},
 };
@@ -47,26 +48,13 @@ struct Shared {
     /// What the names of this process's own channels begin with.
     head: String,
     limits: Limits,
-    groups: papaya::HashMap<GroupName, Reach>,
+    groups: Index,
     queues: Queues,
     threads: papaya::HashMap<u32, Addr<HubThread>>,
     next_thread: AtomicU32,
     dropped: Counters,
     #[cfg(feature = "metrics")]
     published: crate::metrics::Published,
-}
-
-/// Where the members of a group are.
-#[derive(Clone, Default)]
-struct Reach {
-    threads: Vec<u32>,
-    queues: Vec<(ChannelName, Instant)>,
-}
-
-impl Reach {
-    fn is_empty(&self) -> bool {
-        self.threads.is_empty() && self.queues.is_empty()
-    }
 }
 
 #[derive(Default)]
@@ -109,8 +97,7 @@ impl Hub {
             limits,
             head: format!("{prefix}specific.{node}!"),
             node,
-            // Where writers copy a grown table bit by bit, readers search all that there were.
-            groups: papaya::HashMap::builder().resize_mode(ResizeMode::Blocking).build(),
+            groups: Index::new(),
             threads: papaya::HashMap::new(),
             next_thread: AtomicU32::new(0),
             dropped: Counters::default(),
@@ -233,7 +220,7 @@ impl Hub {
                 let group = group.clone();
                 self.on(seat.thread, move |local| local.join(seat, &group)).await;
             }
-            Address::Queue => self.change(group, |reach| {
+            Address::Queue => self.0.groups.change(group, |reach| {
                 reach.queues.retain(|(name, _)| name != channel);
                 reach.queues.push((channel.clone(), Instant::now()));
             }),
@@ -247,7 +234,7 @@ impl Hub {
                 let group = group.clone();
                 self.on(seat.thread, move |local| local.leave(seat, &group)).await;
             }
-            Address::Queue => self.change(group, |reach| reach.queues.retain(|(name, _)| name != channel)),
+            Address::Queue => self.0.groups.change(group, |reach| reach.queues.retain(|(name, _)| name != channel)),
         }
     }
 
@@ -313,13 +300,13 @@ impl Hub {
     /// Whether a group has members in this process.
     #[must_use]
     pub fn has_members(&self, group: &GroupName) -> bool {
-        self.0.groups.pin().contains_key(group)
+        self.0.groups.read().pin().contains_key(group)
     }
 
     /// The groups that have members in this process.
     #[must_use]
     pub fn group_names(&self) -> Vec<GroupName> {
-        self.0.groups.pin().keys().cloned().collect()
+        self.0.groups.read().pin().keys().cloned().collect()
     }
 
     /// The members of a group in this process.
@@ -348,7 +335,7 @@ impl Hub {
     pub async fn flush(&self) {
         self.0.queues.clear();
         for group in &self.group_names() {
-            self.change(group, |reach| reach.queues.clear());
+            self.0.groups.change(group, |reach| reach.queues.clear());
         }
         // Each thread takes itself out of the index: one that is joined again meanwhile stays in it.
         let threads: Vec<u32> = self.0.threads.pin().keys().copied().collect();
@@ -373,7 +360,7 @@ impl Hub {
     }
 
     fn reach(&self, group: &GroupName) -> Reach {
-        self.0.groups.pin().get(group).cloned().unwrap_or_default()
+        self.0.groups.read().pin().get(group).cloned().unwrap_or_default()
     }
 
     fn lapsed(&self, since: Instant) -> bool {
@@ -397,7 +384,8 @@ impl Hub {
         let mut report = GroupReport::default();
         let mut filled = HashSet::new();
         let mut threads = BTreeSet::new();
-        let groups = self.0.groups.pin();
+        let groups = self.0.groups.read();
+        let groups = groups.pin();
         for group in audience.groups() {
             let Some(reach) = groups.get(group) else { continue };
             if !reach.queues.is_empty() {
@@ -438,7 +426,7 @@ impl Hub {
             }
         }
         if report.expired > 0 {
-            self.change(group, |reach| reach.queues.retain(|(_, since)| !self.lapsed(*since)));
+            self.0.groups.change(group, |reach| reach.queues.retain(|(_, since)| !self.lapsed(*since)));
         }
         self.count_full(report.full);
         report
@@ -446,20 +434,7 @@ impl Hub {
 
     /// Whether a named channel is in a group.
     fn has_queue_in(&self, group: &GroupName, channel: &ChannelName) -> bool {
-        self.0.groups.pin().get(group).is_some_and(|reach| reach.queues.iter().any(|(name, _)| name == channel))
-    }
-
-    /// Changes where a group's members are; the index forgets a group without any.
-    fn change(&self, group: &GroupName, change: impl Fn(&mut Reach)) {
-        self.0.groups.pin().compute(group.clone(), |entry| {
-            let mut reach = entry.map(|(_, reach)| reach.clone()).unwrap_or_default();
-            change(&mut reach);
-            match (reach.is_empty(), entry) {
-                (false, _) => Operation::Insert(reach),
-                (true, Some(_)) => Operation::Remove,
-                (true, None) => Operation::Abort(()),
-            }
-        });
+        self.0.groups.read().pin().get(group).is_some_and(|reach| reach.queues.iter().any(|(name, _)| name == channel))
     }
 
     /// Runs `task` on a thread of the hub: at once on this one, by a message to its actor on another. `None` when
