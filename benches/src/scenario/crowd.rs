@@ -24,7 +24,7 @@ pub(crate) struct Options {
     /// Members of each room
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     per_room: u32,
-    /// Connections that come and leave first, as in `idle`
+    /// Connections that come and leave first, as in `idle`: 100 for each of three
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(..=19_000))]
     used_by: u32,
 }
@@ -60,9 +60,9 @@ impl Options {
             Memory::settled(&pids, rest, bench.patience)
         };
         let fresh = memory()?;
-        let mut first = Holder::start(bench.server, address, 0, self.used_by, self.per_room)?;
-        first.joined(bench.patience)?;
-        first.leave(bench.patience)?;
+        let mut users = Holder::start(bench.server, address, 0, self.used_by, self.per_room)?;
+        users.joined(bench.patience)?;
+        users.leave(bench.patience)?;
         let before = memory()?;
         let mut holders = Vec::new();
         for first in (0..self.connections).step_by(HELD as usize) {

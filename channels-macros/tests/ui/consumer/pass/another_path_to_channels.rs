@@ -8,14 +8,14 @@ use vendored::sockets::{Consumer, Context, Event, Message, RawEvent, Result, con
 mod channels {}
 
 #[derive(Serialize, Deserialize, Event)]
-#[event("chat.message", crate = super::another_path_to_channels::vendored::sockets)]
+#[event("chat.message", crate = crate::another_path_to_channels::vendored::sockets)]
 struct ChatMessage {
     text: String,
 }
 
 struct Chat;
 
-#[consumer(crate = super::another_path_to_channels::vendored::sockets)]
+#[consumer(crate = crate::another_path_to_channels::vendored::sockets)]
 impl Consumer for Chat {
     #[handler]
     fn chat_message(event: &ChatMessage) -> Result<Message> {
