@@ -1,6 +1,7 @@
 //! The part of a layer that is in this process: its connections, thread by thread, and its named channels.
 
 mod address;
+mod dropped;
 mod index;
 mod inspect;
 mod queues;
@@ -10,10 +11,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     future::Future,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU32},
 };
 
 use actix::Addr;
@@ -23,6 +21,7 @@ use uuid::Uuid;
 
 use self::{
     address::{Address, SeatId},
+    dropped::Counters,
     index::{Index, Reach},
     queues::Queues,
     thread::{HubThread, Local, Run},
@@ -30,6 +29,7 @@ use self::{
 use super::{Audience, ChannelName, GroupName, GroupReport, Limits, SendError};
 use crate::{event::Envelope, session::Port};
 
+pub use self::dropped::Dropped;
 pub(crate) use self::{
     inspect::{GroupRow, Page, QueueRow},
     thread::Seat,
@@ -55,29 +55,6 @@ struct Shared {
     dropped: Counters,
     #[cfg(feature = "metrics")]
     published: crate::metrics::Published,
-}
-
-#[derive(Default)]
-struct Counters {
-    full: AtomicU64,
-    expired: AtomicU64,
-    gone: AtomicU64,
-    lost: AtomicU64,
-}
-
-/// Events that a process has dropped on a layer since it started, by cause.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, serde::Serialize)]
-#[non_exhaustive]
-pub struct Dropped {
-    /// The receiver had no room.
-    pub full: u64,
-    /// Nobody took it in time.
-    pub expired: u64,
-    /// The receiver was closing or had gone, or its pure handler failed.
-    pub gone: u64,
-    /// The broker could not be reached, or did not answer in time: messages whose sender got that error, whatever the number of
-    /// members behind them. Always 0 in a layer without a broker.
-    pub lost: u64,
 }
 
 impl Hub {
@@ -122,21 +99,6 @@ impl Hub {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.0.limits
-    }
-
-    /// What was dropped so far.
-    #[must_use]
-    pub fn dropped(&self) -> Dropped {
-        let Counters { full, expired, gone, lost } = &self.0.dropped;
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let expired = read(expired) + self.0.queues.expired();
-        Dropped { full: read(full), expired, gone: read(gone), lost: read(lost) }
-    }
-
-    /// What was dropped since this was asked last for this alias of the layer.
-    #[cfg(feature = "metrics")]
-    pub(crate) fn newly_dropped(&self, alias: &str) -> Dropped {
-        self.0.published.grown(alias, || self.dropped())
     }
 
     /// A new name for a channel that this process will read.
@@ -340,23 +302,6 @@ impl Hub {
         // Each thread takes itself out of the index: one that is joined again meanwhile stays in it.
         let threads: Vec<u32> = self.0.threads.pin().keys().copied().collect();
         join_all(threads.into_iter().map(|thread| self.on(thread, Local::flush))).await;
-    }
-
-    pub(crate) fn count_full(&self, events: usize) {
-        self.0.dropped.full.fetch_add(events as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn count_expired(&self, events: usize) {
-        self.0.dropped.expired.fetch_add(events as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn count_gone(&self, events: usize) {
-        self.0.dropped.gone.fetch_add(events as u64, Ordering::Relaxed);
-    }
-
-    #[cfg(feature = "redis")]
-    pub(crate) fn count_lost(&self, events: usize) {
-        self.0.dropped.lost.fetch_add(events as u64, Ordering::Relaxed);
     }
 
     fn reach(&self, group: &GroupName) -> Reach {
