@@ -6,7 +6,7 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::Duration,
 };
@@ -63,7 +63,11 @@ impl Driver {
         let chromedriver = installed("chromedriver");
         let chromedriver =
             chromedriver.expect("chromedriver is not installed; on Debian: apt-get install chromium chromium-driver");
-        let (process, line) = Process::start(Command::new(chromedriver).arg("--port=0"), "successfully on port ");
+        // It takes a port that is free for IPv6 and gives up if something uses that one for IPv4, as our own tests may.
+        let started = (0..20).find_map(|_| {
+            Process::start_if_it_lasts(Command::new(&chromedriver).arg("--port=0"), "successfully on port ")
+        });
+        let (process, line) = started.expect("chromedriver starts, in one of twenty tries");
         let port = line.trim_end_matches('.').parse().expect("the port of chromedriver");
         let profile = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("browser-{profile}-{}", std::process::id()));
         Self { _process: process, port, profile }
@@ -88,6 +92,12 @@ pub(crate) struct Process(Child);
 impl Process {
     /// Starts it, and waits for the line that says where it listens; returns what follows `announcement` in that line.
     pub(crate) fn start(command: &mut Command, announcement: &'static str) -> (Self, String) {
+        let started = Self::start_if_it_lasts(command, announcement);
+        started.unwrap_or_else(|| panic!("{command:?} ended before it printed a line with “{announcement}”"))
+    }
+
+    /// The same, or `None` if it ends before it prints that line.
+    fn start_if_it_lasts(command: &mut Command, announcement: &'static str) -> Option<(Self, String)> {
         let program = command.get_program().to_string_lossy().into_owned();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect(&program);
         let output = BufReader::new(child.stdout.take().expect("a pipe, as asked for"));
@@ -101,8 +111,11 @@ impl Process {
                 }
             }
         });
-        let line = line.recv_timeout(DEADLINE);
-        (process, line.unwrap_or_else(|_| panic!("{program} did not print a line with “{announcement}”")))
+        match line.recv_timeout(DEADLINE) {
+            Ok(line) => Some((process, line)),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("{program} did not print a line with “{announcement}”"),
+        }
     }
 }
 
