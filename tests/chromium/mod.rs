@@ -32,6 +32,7 @@ impl Browser {
         let driver = Driver::start(profile);
         let capabilities = json!({
             "unhandledPromptBehavior": "ignore", // a script that got in and calls `alert` fails the next command
+            "timeouts": { "script": (4 * DEADLINE).as_millis() as u64 }, // usually 30 s, too short on a busy machine
             "goog:chromeOptions": {
                 "binary": chromium,
                 "args": [
