@@ -525,7 +525,8 @@ impl Server {
         assert!(built.exists(), "{} is missing: cargo build --all-features --example {example}", built.display());
         let command = &mut Command::new(built);
         let (process, line) =
-            Process::start(command.env("HOST", "127.0.0.1").env("PORT", port.to_string()), "http://127.0.0.1:");
+            Process::start(command.env("HOST", "127.0.0.1").env("PORT", port.to_string()), "http://127.0.0.1:")
+                .expect("it listens");
         let port = line.split('/').next().and_then(|port| port.parse().ok()).expect("the port of the example");
         Self { _process: process, port, url: format!("http://127.0.0.1:{port}/") }
     }

@@ -157,6 +157,17 @@ pub(crate) enum Incoming {
     Gone,
 }
 
+impl Incoming {
+    /// The length of its payload in bytes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Message(message) => message.len(),
+            Self::Ping(payload) => payload.len(),
+            Self::Event(_) | Self::Pong | Self::Close(_) | Self::Failed(_) | Self::Gone => 0,
+        }
+    }
+}
+
 /// What a session hands to its transport.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Outgoing {

@@ -65,9 +65,8 @@ impl Driver {
         let chromedriver =
             chromedriver.expect("chromedriver is not installed; on Debian: apt-get install chromium chromium-driver");
         // It takes a port that is free for IPv6 and gives up if something uses that one for IPv4, as our own tests may.
-        let started = (0..20).find_map(|_| {
-            Process::start_if_it_lasts(Command::new(&chromedriver).arg("--port=0"), "successfully on port ")
-        });
+        let started =
+            (0..20).find_map(|_| Process::start(Command::new(&chromedriver).arg("--port=0"), "successfully on port "));
         let (process, line) = started.expect("chromedriver starts, in one of twenty tries");
         let port = line.trim_end_matches('.').parse().expect("the port of chromedriver");
         let profile = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("browser-{profile}-{}", std::process::id()));
@@ -91,14 +90,9 @@ impl Drop for Driver {
 pub(crate) struct Process(Child);
 
 impl Process {
-    /// Starts it, and waits for the line that says where it listens; returns what follows `announcement` in that line.
-    pub(crate) fn start(command: &mut Command, announcement: &'static str) -> (Self, String) {
-        let started = Self::start_if_it_lasts(command, announcement);
-        started.unwrap_or_else(|| panic!("{command:?} ended before it printed a line with “{announcement}”"))
-    }
-
-    /// The same, or `None` if it ends before it prints that line.
-    fn start_if_it_lasts(command: &mut Command, announcement: &'static str) -> Option<(Self, String)> {
+    /// Starts it, and waits for the line that says where it listens; returns what follows `announcement` in that line, or `None`
+    /// if it ends before.
+    pub(crate) fn start(command: &mut Command, announcement: &'static str) -> Option<(Self, String)> {
         let program = command.get_program().to_string_lossy().into_owned();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect(&program);
         let output = BufReader::new(child.stdout.take().expect("a pipe, as asked for"));

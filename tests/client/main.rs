@@ -282,7 +282,8 @@ fn chatroom() -> (Process, SocketAddr) {
     let built = test.ancestors().nth(2).unwrap().join("examples/chatroom");
     assert!(built.exists(), "{} is missing: cargo build --all-features --example chatroom", built.display());
     let command = &mut Command::new(built);
-    let (process, line) = Process::start(command.env("HOST", "127.0.0.1").env("PORT", "0"), "http://127.0.0.1:");
+    let (process, line) =
+        Process::start(command.env("HOST", "127.0.0.1").env("PORT", "0"), "http://127.0.0.1:").expect("it listens");
     let port: u16 = line.split('/').next().and_then(|port| port.parse().ok()).unwrap();
     (process, ([127, 0, 0, 1], port).into())
 }

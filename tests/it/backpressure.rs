@@ -11,7 +11,7 @@ use tokio::{
 use crate::{
     mount::serve_app,
     puppet::Strings,
-    raw::{BINARY, CLOSE, FIN, Raw, TEXT, frame},
+    raw::{BINARY, CLOSE, FIN, PING, PONG, Raw, TEXT, frame},
     support::{Served, serve, within},
 };
 
@@ -275,6 +275,43 @@ async fn a_slow_client_may_lose_messages_instead_of_its_connection() {
             assert!(errors.is_empty(), "{errors:?}");
             assert!(gaps.len() == 1 && gaps[0][1] == MANY - ROOM, "{gaps:?}");
             assert_eq!(kept.last(), Some(&(MANY - 1)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_behind_is_heard_when_it_pings_and_closes() {
+    for slow_client in [SlowClient::DropNewest, SlowClient::DropOldest] {
+        let (server, _, mut told) = listeners(Config { slow_client, ..Config::default() });
+        let (mut client, _server, _) = overwhelmed(server, &mut told).await;
+        client.write(frame(FIN | PING, "?")).await;
+        client.write(frame(FIN | CLOSE, 1000u16.to_be_bytes())).await;
+        assert_eq!(within(told.recv()).await.unwrap(), "disconnect 1000");
+        // The answer to the ping passes what waits, and that is not lost.
+        let mut kinds = Vec::new();
+        while let Some((first, _)) = client.frame().await {
+            kinds.push(first);
+        }
+        let pong = kinds.iter().position(|first| *first == FIN | PONG).expect("an answer");
+        assert!(kinds[..pong].iter().chain(&kinds[pong + 1..kinds.len() - 1]).all(|first| *first == FIN | TEXT));
+        assert!(kinds.len() - 2 - pong >= ROOM && kinds.last() == Some(&(FIN | CLOSE)), "{kinds:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_says_that_is_always_behind_is_handled_as_it_reads() {
+    let config = Config { slow_client: SlowClient::DropOldest, ..Config::default() };
+    let (server, layer, mut told) = listeners(config);
+    let (mut client, _server, _) = overwhelmed(server, &mut told).await;
+    client.write(frame(FIN | TEXT, "0")).await;
+    for n in 0.. {
+        assert!(n < MANY, "its message is not handled");
+        // As much comes as it takes.
+        layer.group_send("room", event!({"type": "long.and.pure", "n": n})).await.unwrap();
+        client.text().await;
+        if let Ok(line) = told.try_recv() {
+            assert_eq!(line, "sent");
+            break;
         }
     }
 }

@@ -31,7 +31,7 @@ pub struct Config {
     /// outlives its carriers counts until it is forgotten. `None`: behind a proxy all clients have its address.
     pub max_connections_per_address: Option<usize>,
     /// Bytes of a handshake's header fields, names and values; past it the handshake is answered with 431. 16 KiB, twice
-    /// what most proxies let through. The HTTP server itself takes 128 KiB and 96 fields before it answers with 400.
+    /// what most proxies let through. The HTTP server itself takes 128 KiB and 96 fields before it answers with 431 itself.
     pub max_header_size: usize,
     /// Bytes of one message, its fragments joined, and inflated if it came compressed; past it the connection closes with
     /// 1009, and no more than that is inflated. 1 MiB: more than any chat message, little enough for each of thousands of
@@ -44,7 +44,7 @@ pub struct Config {
     /// Fragments of one message; past it the connection closes with 1009. 1,024: a message of 1 MiB in pieces of 1 KiB.
     pub max_fragments: usize,
     /// Bytes of messages that wait to be written to one client, each counted with 32 more than it has. 1 MiB, besides what
-    /// the kernel's socket holds.
+    /// the kernel's socket holds, and up to 128 KiB that are about to be written. A single message may be larger.
     pub max_waiting_bytes: usize,
     /// What becomes of a client that more than `max_waiting_bytes` would wait for. [`SlowClient::Close`].
     pub slow_client: SlowClient,

@@ -23,7 +23,9 @@ pub(crate) fn live<C: Consumer>(consumer: C, cx: Context, line: Line) -> impl Fu
     let mut life = Life { consumer, cx, line };
     async move {
         life.connect().await;
-        while life.serve().await {}
+        while life.serve().await {
+            life.line.pause().await;
+        }
         life.disconnect().await;
     }
 }

@@ -25,6 +25,11 @@ use crate::{Close, Deny, Message, after::after, event::Envelope, frame::Incoming
 /// to a reset of the connection.
 const LINGER_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
+/// Bytes that a client may keep its thread busy with before the others have their turn. Each thing that it sends counts as so many
+/// more than it has.
+const TURN: usize = 64 * 1024;
+const EACH: usize = 64;
+
 /// What a session handles next.
 pub(super) enum Input {
     Message(Message),
@@ -43,8 +48,10 @@ pub(super) enum Ran<T> {
 pub(crate) struct Line {
     transport: Box<dyn Transport>,
     port: Rc<Port>,
-    /// The one input that is read while a hook runs. It lets pings, and the end, be seen behind it.
+    /// The one input that is read while it cannot be handled. It lets pings, and the end, be seen before the next one.
     ahead: Option<Input>,
+    /// Bytes that were read in this turn.
+    spent: usize,
     event_next: bool,
     failed: bool,
     _listed: Option<Entry>,
@@ -52,7 +59,7 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) fn new(transport: Box<dyn Transport>, port: Rc<Port>) -> Self {
-        Self { transport, port, ahead: None, event_next: false, failed: false, _listed: None }
+        Self { transport, port, ahead: None, spent: 0, event_next: false, failed: false, _listed: None }
     }
 
     /// The same, on the roster of its thread for as long as it lives.
@@ -86,22 +93,58 @@ impl Line {
         if self.port.is_ending() {
             return Poll::Ready(Input::End);
         }
-        match self.port.take_event() {
-            Some(event) => Poll::Ready(Input::Event(event)),
-            None => Poll::Pending,
+        if let Some(event) = self.port.take_event() {
+            return Poll::Ready(Input::Event(event));
         }
+        self.spent = 0;
+        Poll::Pending
     }
 
-    /// What the transport brings next; control frames are dealt with on the way.
+    /// Lets the others of the thread have their turn when this client has had it.
+    pub(super) fn pause(&mut self) -> impl Future<Output = ()> {
+        poll_fn(|task| {
+            if self.spent < TURN {
+                return Poll::Ready(());
+            }
+            self.spent = 0;
+            task.waker().wake_by_ref();
+            Poll::Pending
+        })
+    }
+
+    /// What the transport brings next, unless it has to wait for what the client does not take.
     fn poll_transport(&mut self, task: &mut Context<'_>) -> Poll<Input> {
+        if !self.port.takes_input() {
+            self.read_ahead(task);
+            return Poll::Pending;
+        }
         if let Some(input) = self.ahead.take() {
             return Poll::Ready(input);
         }
-        self.port.set_reading(!self.port.is_blocked());
-        while self.port.phase() != Phase::Closed
-            && !self.port.is_blocked()
-            && let Poll::Ready(incoming) = self.transport.poll_incoming(task)
+        self.port.set_reading(true);
+        self.poll_read(task)
+    }
+
+    /// Reads one input that is handled later, so that the control frames before it are dealt with now.
+    fn read_ahead(&mut self, task: &mut Context<'_>) {
+        if self.ahead.is_none()
+            && self.transport.reads_ahead()
+            && let Poll::Ready(input) = self.poll_read(task)
         {
+            self.ahead = Some(input);
+        }
+        self.port.set_reading(self.ahead.is_none());
+    }
+
+    /// Reads the next input; control frames are dealt with on the way.
+    fn poll_read(&mut self, task: &mut Context<'_>) -> Poll<Input> {
+        while self.port.phase() != Phase::Closed {
+            if self.spent >= TURN {
+                task.waker().wake_by_ref();
+                break;
+            }
+            let Poll::Ready(incoming) = self.transport.poll_incoming(task) else { break };
+            self.spent += incoming.len() + EACH;
             self.port.heard();
             match incoming {
                 Incoming::Message(message) if self.port.phase() != Phase::Closing => {
@@ -170,13 +213,8 @@ impl Line {
             Ok(Poll::Ready(done)) => Poll::Ready(Ran::Done(done)),
             Err(panic) => Poll::Ready(Ran::Panicked(panic)),
             Ok(Poll::Pending) => {
-                if self.ahead.is_none()
-                    && self.transport.reads_ahead()
-                    && let Poll::Ready(input) = self.poll_transport(task)
-                {
-                    self.ahead = Some(input);
-                }
-                self.port.set_reading(self.ahead.is_none() && !self.port.is_blocked());
+                self.read_ahead(task);
+                self.spent = 0;
                 Poll::Pending
             }
         }
@@ -188,15 +226,78 @@ impl Line {
         self.port.refuse(Deny::new(StatusCode::SERVICE_UNAVAILABLE));
         self.port.close(close);
         if self.port.phase() == Phase::Closing {
-            let patience = if self.failed { LINGER_AFTER_FAILURE } else { self.port.config.close_timeout };
+            let told = self.failed && !self.port.is_blocked();
+            let patience = if told { LINGER_AFTER_FAILURE } else { self.port.config.close_timeout };
             let closed = poll_fn(|task| {
                 self.port.register_session(task.waker());
                 self.ahead = None;
-                let _ = self.poll_transport(task);
+                let _ = self.poll_read(task);
+                self.spent = 0;
                 if self.port.phase() == Phase::Closed { Poll::Ready(()) } else { Poll::Pending }
             });
             let _ = tokio::time::timeout(patience, closed).await;
         }
         self.port.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, task::Waker};
+
+    use super::*;
+    use crate::{
+        Config, Consumer, Scope,
+        routing::Endpoint,
+        session::{Stats, port::Port},
+    };
+
+    struct Nobody;
+
+    impl Consumer for Nobody {
+        type Input = Message;
+    }
+
+    /// A client that always has sent more.
+    struct Flood(fn() -> Incoming);
+
+    impl Transport for Flood {
+        fn poll_incoming(&mut self, _: &mut Context<'_>) -> Poll<Incoming> {
+            Poll::Ready((self.0)())
+        }
+    }
+
+    fn line(incoming: fn() -> Incoming) -> Line {
+        let class = Endpoint::new(|| Nobody).class();
+        let port = Port::new(Arc::new(Config::default()), &Scope::websocket("/"), Stats::new(class));
+        port.accept(crate::consumer::Accept::default()).unwrap();
+        Line::new(Box::new(Flood(incoming)), port)
+    }
+
+    #[test]
+    fn a_client_that_sends_without_end_lets_the_others_have_their_turn() {
+        let task = &mut Context::from_waker(Waker::noop());
+        let mut line = line(|| Incoming::Message(Message::from("x".repeat(1024))));
+        let handled = Cell::new(0);
+        let mut serve = pin!(async {
+            loop {
+                line.next().await;
+                handled.update(|handled| handled + 1);
+                line.pause().await;
+            }
+        });
+        for turn in 1..=3 {
+            assert!(serve.as_mut().poll(task).is_pending());
+            assert_eq!(handled.get(), turn * TURN.div_ceil(1024 + EACH));
+        }
+    }
+
+    #[test]
+    fn so_does_one_that_only_pings() {
+        let task = &mut Context::from_waker(Waker::noop());
+        let mut line = line(|| Incoming::Ping(Default::default()));
+        for _ in 0..3 {
+            assert!(pin!(line.next()).poll(task).is_pending());
+        }
     }
 }

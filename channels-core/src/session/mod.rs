@@ -115,9 +115,12 @@ impl Drop for Opening {
 async fn live_on_wire(port: Rc<Port>, mut life: LocalBoxFuture<'static, ()>) {
     poll_fn(|task| port.attend(task, |task| life.as_mut().poll(task))).await;
     drop(life);
-    let written = poll_fn(|task| port.attend(task, |_| port.poll_written()));
-    // By itself, so that the timer takes no room before it is needed.
-    let _ = Box::pin(timeout(port.config.close_timeout, written)).await;
+    // A client whose close frame was waited for in vain has had its time.
+    if port.phase() != state::Phase::Closing {
+        let written = poll_fn(|task| port.attend(task, |_| port.poll_written()));
+        // By itself, so that the timer takes no room before it is needed.
+        let _ = Box::pin(timeout(port.config.close_timeout, written)).await;
+    }
     port.unplug();
 }
 

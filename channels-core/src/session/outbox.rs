@@ -27,6 +27,8 @@ thread_local! {
 pub(crate) struct Outbox {
     frames: VecDeque<Outgoing>,
     bytes: usize,
+    /// Bytes that were taken and are not written, besides the few that may be about to be.
+    lent: usize,
     limit: usize,
     keyed: Option<Box<Keyed>>,
     finished: bool,
@@ -46,12 +48,21 @@ struct Keyed {
 impl Outbox {
     /// An empty one that takes `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { frames: VecDeque::new(), bytes: 0, limit, keyed: None, finished: false, ping: false, pong: None }
+        Self {
+            frames: VecDeque::new(),
+            bytes: 0,
+            lent: 0,
+            limit,
+            keyed: None,
+            finished: false,
+            ping: false,
+            pong: None,
+        }
     }
 
     /// Adds a message. One that is larger than the bound is taken only when nothing waits.
     pub(crate) fn push(&mut self, frame: Outgoing) -> Result<(), WriteError> {
-        self.offer(frame).map_err(|_| WriteError::Overflow { waiting: self.bytes, limit: self.limit })
+        self.offer(frame).map_err(|_| WriteError::Overflow { waiting: self.bytes + self.lent, limit: self.limit })
     }
 
     /// The same; what is not taken is given back.
@@ -100,7 +111,13 @@ impl Outbox {
 
     /// Whether a message of this cost is taken.
     pub(crate) fn has_room(&self, cost: usize) -> bool {
-        self.bytes == 0 || self.bytes + cost <= self.limit
+        let waiting = self.bytes + self.lent;
+        waiting == 0 || waiting + cost <= self.limit
+    }
+
+    /// So many of the bytes that were taken still count.
+    pub(crate) fn lend(&mut self, bytes: usize) {
+        self.lent = bytes;
     }
 
     /// What the messages that wait cost.

@@ -43,6 +43,8 @@ pub(crate) struct Wire {
     /// Whether it is on the flusher's list.
     listed: Cell<bool>,
     blocked: Cell<bool>,
+    /// Whether the client took something since somebody asked.
+    moved: Cell<bool>,
     stream: RefCell<Option<Socket>>,
     sending: RefCell<Sending>,
     waker: RefCell<Waker>,
@@ -84,6 +86,7 @@ impl Wire {
             flusher,
             listed: Cell::new(false),
             blocked: Cell::new(false),
+            moved: Cell::new(false),
             stream: RefCell::new(Some(stream)),
             sending: RefCell::new(Sending { encoder, frames: VecDeque::from([head]), begun: Begun::Other }),
             waker: RefCell::new(Waker::noop().clone()),
@@ -100,8 +103,12 @@ impl Wire {
     /// Writes what waits, as far as the client takes it; `progress` is called when it took something. The session's task
     /// is woken when it takes more.
     pub(super) fn flush(&self, outbox: &mut Outbox, progress: impl Fn()) -> Flushed {
-        let flushed = self.write(outbox, progress);
+        let flushed = self.write(outbox, || {
+            self.moved.set(true);
+            progress();
+        });
         self.blocked.set(flushed == Flushed::Blocked);
+        outbox.lend(self.bytes().saturating_sub(2 * WRITE));
         flushed
     }
 
@@ -158,6 +165,11 @@ impl Wire {
     /// Whether the client took less than there was, when it was last written to.
     pub(super) fn is_blocked(&self) -> bool {
         self.blocked.get()
+    }
+
+    /// Whether the client took something since this was asked.
+    pub(super) fn moved(&self) -> bool {
+        self.moved.take()
     }
 
     /// Bytes that were taken from the outbox and are not written.

@@ -8,6 +8,7 @@ use std::{
 use super::{Answer, Port};
 use crate::{
     frame::Outgoing,
+    server::SlowClient,
     session::{
         lasting::Carried,
         state::Phase,
@@ -56,11 +57,21 @@ impl Port {
         }
     }
 
-    /// Whether the client does not take what waits for it: it is not read from meanwhile.
+    /// Whether the client does not take what waits for it.
     pub(in crate::session) fn is_blocked(&self) -> bool {
+        self.wire.get().is_some_and(|wire| wire.is_blocked())
+    }
+
+    /// Whether the consumer may have what the client sends. Not while the client takes nothing of what waits for it; nor, unless
+    /// the oldest message makes room, while that is half of what may wait.
+    pub(in crate::session) fn takes_input(&self) -> bool {
+        let has_room = || self.outbox.borrow().bytes() <= self.config.max_waiting_bytes / 2;
         match self.wire.get() {
-            Some(wire) => wire.is_blocked(),
-            None => self.carried.get().is_some() && self.outbox.borrow().bytes() > self.config.max_waiting_bytes / 2,
+            Some(wire) if wire.is_blocked() => {
+                (matches!(self.config.slow_client, SlowClient::DropOldest) || has_room()) && wire.moved()
+            }
+            Some(_) => true,
+            None => self.carried.get().is_none() || has_room(),
         }
     }
 

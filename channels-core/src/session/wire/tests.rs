@@ -20,6 +20,7 @@ use crate::{
     event::IntoEvent,
     layer::{GroupName, Hub, Limits, Seat},
     routing::Endpoint,
+    server::SlowClient,
     session::{Class, Counts, Stats, live_on_wire},
 };
 
@@ -44,7 +45,11 @@ fn pure() -> Class {
 }
 
 fn open_port(class: Class) -> Rc<Port> {
-    let config = Config { max_waiting_bytes: usize::MAX, ..Config::default() };
+    bounded_port(class, usize::MAX)
+}
+
+fn bounded_port(class: Class, max_waiting_bytes: usize) -> Rc<Port> {
+    let config = Config { max_waiting_bytes, slow_client: SlowClient::DropNewest, ..Config::default() };
     let port = Port::new(Arc::new(config), &Scope::websocket("/"), Stats::new(class));
     port.accept(Accept::default()).unwrap();
     port
@@ -195,6 +200,26 @@ async fn full(size: usize) -> (Rc<Port>, UnixStream, usize, oneshot::Sender<()>)
         }
     }
     (port, client, sent, end)
+}
+
+#[test]
+fn a_large_message_counts_until_it_is_written() {
+    const LARGE: usize = 4 << 20;
+    crate::run(async {
+        let port = bounded_port(class(), LARGE);
+        let mut client = plug(&port, Type::STREAM, &Flusher::start());
+        actix_rt::spawn(live_on_wire(port.clone(), Box::pin(std::future::pending())));
+        // The task has its turn: it is the one to be woken.
+        tokio::task::yield_now().await;
+        // It alone may be larger than what may wait.
+        port.send("x".repeat(2 * LARGE).into()).unwrap();
+        assert_eq!(port.flush(), Flushed::Blocked);
+        let refused = port.send("y".into()).unwrap_err().to_string();
+        assert!(refused.ends_with(&format!("bytes wait for the client already (the most is {LARGE})")), "{refused}");
+        let mut all = vec![0; HEAD.len() + 10 + 2 * LARGE];
+        within(client.read_exact(&mut all)).await.unwrap();
+        port.send("y".into()).unwrap();
+    });
 }
 
 #[test]
