@@ -28,7 +28,7 @@ const LINGER_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// Bytes that a client may keep its thread busy with before the others have their turn. Each thing that it sends counts as so many
 /// more than it has.
 const TURN: usize = 64 * 1024;
-const EACH: usize = 64;
+const EACH: usize = 512;
 
 /// What a session handles next.
 pub(super) enum Input {
