@@ -298,24 +298,6 @@ async fn a_client_that_is_behind_is_heard_when_it_pings_and_closes() {
     }
 }
 
-#[tokio::test]
-async fn what_a_client_says_that_is_always_behind_is_handled_as_it_reads() {
-    let config = Config { slow_client: SlowClient::DropOldest, ..Config::default() };
-    let (server, layer, mut told) = listeners(config);
-    let (mut client, _server, _) = overwhelmed(server, &mut told).await;
-    client.write(frame(FIN | TEXT, "0")).await;
-    for n in 0.. {
-        assert!(n < MANY, "its message is not handled");
-        // As much comes as it takes.
-        layer.group_send("room", event!({"type": "long.and.pure", "n": n})).await.unwrap();
-        client.text().await;
-        if let Ok(line) = told.try_recv() {
-            assert_eq!(line, "sent");
-            break;
-        }
-    }
-}
-
 fn number(message: &[u8]) -> usize {
     std::str::from_utf8(message).unwrap().trim().parse().unwrap()
 }

@@ -45,11 +45,11 @@ fn pure() -> Class {
 }
 
 fn open_port(class: Class) -> Rc<Port> {
-    bounded_port(class, usize::MAX)
+    bounded_port(class, usize::MAX, SlowClient::DropNewest)
 }
 
-fn bounded_port(class: Class, max_waiting_bytes: usize) -> Rc<Port> {
-    let config = Config { max_waiting_bytes, slow_client: SlowClient::DropNewest, ..Config::default() };
+fn bounded_port(class: Class, max_waiting_bytes: usize, slow_client: SlowClient) -> Rc<Port> {
+    let config = Config { max_waiting_bytes, slow_client, ..Config::default() };
     let port = Port::new(Arc::new(config), &Scope::websocket("/"), Stats::new(class));
     port.accept(Accept::default()).unwrap();
     port
@@ -206,7 +206,7 @@ async fn full(size: usize) -> (Rc<Port>, UnixStream, usize, oneshot::Sender<()>)
 fn a_large_message_counts_until_it_is_written() {
     const LARGE: usize = 4 << 20;
     crate::run(async {
-        let port = bounded_port(class(), LARGE);
+        let port = bounded_port(class(), LARGE, SlowClient::DropNewest);
         let mut client = plug(&port, Type::STREAM, &Flusher::start());
         actix_rt::spawn(live_on_wire(port.clone(), Box::pin(std::future::pending())));
         // The task has its turn: it is the one to be woken.
@@ -220,6 +220,39 @@ fn a_large_message_counts_until_it_is_written() {
         within(client.read_exact(&mut all)).await.unwrap();
         port.send("y".into()).unwrap();
     });
+}
+
+#[test]
+fn a_client_that_is_behind_may_say_something_when_it_has_taken_something_and_there_is_room_for_an_answer() {
+    const BOUND: usize = 16 << 20;
+    for (slow_client, waiting, may) in [
+        (SlowClient::DropOldest, BOUND * 3 / 4, true),
+        (SlowClient::DropNewest, BOUND / 4, true),
+        (SlowClient::DropNewest, BOUND * 3 / 4, false),
+    ] {
+        crate::run(async move {
+            let port = bounded_port(class(), BOUND, slow_client);
+            let client = plug(&port, Type::STREAM, &Flusher::start());
+            for _ in 0..waiting / BLOCK {
+                port.send("x".repeat(BLOCK).into()).unwrap();
+            }
+            assert_eq!(port.flush(), Flushed::Blocked);
+            port.takes_input();
+            assert!(!port.takes_input(), "it has taken nothing since");
+            let left = port.waiting_bytes();
+            within(client.readable()).await.unwrap();
+            while client.try_read(&mut [0; BLOCK]).is_ok() {}
+            within(async {
+                while port.waiting_bytes() == left {
+                    tokio::task::yield_now().await;
+                    assert_eq!(port.flush(), Flushed::Blocked);
+                }
+            })
+            .await;
+            assert_eq!(port.takes_input(), may, "{} bytes wait", port.waiting_bytes());
+            assert!(!port.takes_input());
+        });
+    }
 }
 
 #[test]
