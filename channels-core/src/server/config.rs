@@ -31,7 +31,7 @@ pub struct Config {
     /// outlives its carriers counts until it is forgotten. `None`: behind a proxy all clients have its address.
     pub max_connections_per_address: Option<usize>,
     /// Bytes of a handshake's header fields, names and values; past it the handshake is answered with 431. 16 KiB, twice
-    /// what most proxies let through. The HTTP server itself takes 128 KiB and 96 fields before it answers with 431 itself.
+    /// what most proxies let through. The HTTP server itself takes 128 KiB and 96 fields before it answers with 431, too.
     pub max_header_size: usize,
     /// Bytes of one message, its fragments joined, and inflated if it came compressed; past it the connection closes with
     /// 1009, and no more than that is inflated. 1 MiB: more than any chat message, little enough for each of thousands of

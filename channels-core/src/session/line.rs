@@ -246,17 +246,7 @@ mod tests {
     use std::{cell::Cell, task::Waker};
 
     use super::*;
-    use crate::{
-        Config, Consumer, Scope,
-        routing::Endpoint,
-        session::{Stats, port::Port},
-    };
-
-    struct Nobody;
-
-    impl Consumer for Nobody {
-        type Input = Message;
-    }
+    use crate::{Config, session::nobody};
 
     /// A client that always has sent more.
     struct Flood(fn() -> Incoming);
@@ -268,10 +258,7 @@ mod tests {
     }
 
     fn line(incoming: fn() -> Incoming) -> Line {
-        let class = Endpoint::new(|| Nobody).class();
-        let port = Port::new(Arc::new(Config::default()), &Scope::websocket("/"), Stats::new(class));
-        port.accept(crate::consumer::Accept::default()).unwrap();
-        Line::new(Box::new(Flood(incoming)), port)
+        Line::new(Box::new(Flood(incoming)), nobody::open_port(Config::default(), nobody::class()))
     }
 
     #[test]

@@ -14,6 +14,8 @@ mod inflow;
 mod lasting;
 mod life;
 mod line;
+#[cfg(test)]
+pub(crate) mod nobody;
 mod outbox;
 mod panic;
 mod port;

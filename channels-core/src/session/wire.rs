@@ -27,6 +27,8 @@ use crate::{
 /// Frames and bytes that one write takes up, at most but for the last frame.
 const FRAMES: usize = 64;
 const WRITE: usize = 64 * 1024;
+/// Of what is taken so much does not count against what may wait: one write, and as much in its last frame.
+const ABOUT_TO_GO: usize = 2 * WRITE;
 /// Messages of at most so many bytes are copied together, up to so many bytes: cheaper than a buffer and a slice each.
 const SMALL: usize = 2 * 1024;
 const BLOCK: usize = 16 * 1024;
@@ -108,7 +110,7 @@ impl Wire {
             progress();
         });
         self.blocked.set(flushed == Flushed::Blocked);
-        outbox.lend(self.bytes().saturating_sub(2 * WRITE));
+        outbox.lend(self.bytes().saturating_sub(ABOUT_TO_GO));
         flushed
     }
 
@@ -168,7 +170,7 @@ impl Wire {
     }
 
     /// Whether the client took something since this was asked.
-    pub(super) fn moved(&self) -> bool {
+    pub(super) fn take_moved(&self) -> bool {
         self.moved.take()
     }
 

@@ -351,17 +351,10 @@ mod tests {
     use bytestring::ByteString;
 
     use super::*;
-    use crate::{Consumer, Scope, layer::Limits, session::Stats};
-
-    struct Nobody;
-
-    impl Consumer for Nobody {
-        type Input = crate::Message;
-    }
+    use crate::{layer::Limits, session::nobody};
 
     fn sit_down(hub: &Hub) -> Seat {
-        let endpoint = crate::routing::Endpoint::new(|| Nobody);
-        hub.sit_down(Port::new(Arc::default(), &Scope::websocket("/"), Stats::new(endpoint.class())))
+        hub.sit_down(nobody::port(Default::default(), nobody::class()))
     }
 
     #[test]

@@ -63,12 +63,12 @@ impl Port {
     }
 
     /// Whether the consumer may have what the client sends. Not while the client takes nothing of what waits for it; nor, unless
-    /// the oldest message makes room, while that is half of what may wait.
+    /// the oldest message makes room, while that is half of what may wait. What it has taken is good for one answer.
     pub(in crate::session) fn takes_input(&self) -> bool {
         let has_room = || self.outbox.borrow().bytes() <= self.config.max_waiting_bytes / 2;
         match self.wire.get() {
             Some(wire) if wire.is_blocked() => {
-                (matches!(self.config.slow_client, SlowClient::DropOldest) || has_room()) && wire.moved()
+                (matches!(self.config.slow_client, SlowClient::DropOldest) || has_room()) && wire.take_moved()
             }
             Some(_) => true,
             None => self.carried.get().is_none() || has_room(),

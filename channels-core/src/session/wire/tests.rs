@@ -15,29 +15,20 @@ use tokio::{io::AsyncReadExt, net::UnixStream, sync::oneshot, time::timeout};
 
 use super::*;
 use crate::{
-    Config, Consumer, Message, RawEvent, Scope,
-    consumer::Accept,
+    Config, Message, RawEvent,
     event::IntoEvent,
     layer::{GroupName, Hub, Limits, Seat},
-    routing::Endpoint,
     server::SlowClient,
-    session::{Class, Counts, Stats, live_on_wire},
+    session::{
+        Class, Counts, live_on_wire,
+        nobody::{self, class},
+    },
 };
 
 const HEAD: &[u8] = b"the answer to the handshake";
 const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
 const TEXT: u8 = 0x81;
-
-struct Nobody;
-
-impl Consumer for Nobody {
-    type Input = Message;
-}
-
-fn class() -> Class {
-    Endpoint::new(|| Nobody).class()
-}
 
 /// A consumer's type whose pure handler says the name of the event.
 fn pure() -> Class {
@@ -49,10 +40,7 @@ fn open_port(class: Class) -> Rc<Port> {
 }
 
 fn bounded_port(class: Class, max_waiting_bytes: usize, slow_client: SlowClient) -> Rc<Port> {
-    let config = Config { max_waiting_bytes, slow_client, ..Config::default() };
-    let port = Port::new(Arc::new(config), &Scope::websocket("/"), Stats::new(class));
-    port.accept(Accept::default()).unwrap();
-    port
+    nobody::open_port(Config { max_waiting_bytes, slow_client, ..Config::default() }, class)
 }
 
 /// Gives a port a socket of this type, and returns the client's end.
