@@ -6,9 +6,12 @@ use std::{
     os::unix::{fs::PermissionsExt, net::UnixListener as StdUnixListener},
     path::PathBuf,
     process::{Command, Stdio},
+    time::Duration,
 };
 
-use channels::{ConfigError, actix_web::web, prelude::*, server::TrustedProxies};
+use channels::{
+    Config, ConfigError, InMemoryChannelLayer, Layer, actix_web::web, prelude::*, server::TrustedProxies,
+};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpStream, UnixStream},
@@ -18,7 +21,11 @@ use tokio_tungstenite::{
     tungstenite::{Message as Frame, client::IntoClientRequest},
 };
 
-use crate::support::{Served, Socket, serve_bound, within};
+use crate::{
+    puppet::Strings,
+    raw::{FIN, PING, TEXT, frame, handshake},
+    support::{Served, Socket, serve_bound, within},
+};
 
 /// Says what it is told to everybody, and of itself what the path asks for.
 #[derive(Default)]
@@ -154,6 +161,27 @@ async fn plain_http_and_large_messages_go_over_a_unix_socket() {
     socket.0.close(None).await.unwrap();
     assert_eq!(socket.closed().await.0, 1005);
     served.stop().await;
+}
+
+/// Here no kernel ends what stalls. RFC 6455, 4.1 forbids to send before the answer.
+#[tokio::test]
+async fn a_client_that_reads_nothing_loses_its_unix_socket_whenever_it_began_to_send() {
+    for early in [false, true] {
+        let (place, strings) = (Place::new(), Strings::new());
+        let config = Config { stall_timeout: Duration::from_millis(500), ..Config::default() };
+        let server = strings.server(&Layer::new(InMemoryChannelLayer::default())).config(config);
+        let _served = serve_bound(server.bind_uds(place.socket()).unwrap());
+        let mut client = UnixStream::connect(place.socket()).await.unwrap();
+        let (asks, says) = (handshake("/", "").into_bytes(), frame(FIN | TEXT, format!("say-long {}", 4 << 20)));
+        if early {
+            client.write_all(&[asks, says].concat()).await.unwrap();
+        } else {
+            client.write_all(&asks).await.unwrap();
+            client.read_exact(&mut [0; 12]).await.unwrap();
+            client.write_all(&says).await.unwrap();
+        }
+        within(async { while client.write_all(&frame(FIN | PING, "still here")).await.is_ok() {} }).await;
+    }
 }
 
 #[tokio::test]

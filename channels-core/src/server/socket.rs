@@ -86,6 +86,11 @@ impl Socket {
         Ok(&self.ahead)
     }
 
+    /// Gives back what was read from it last: it is read again first.
+    pub(super) fn read_again(&mut self, bytes: &[u8]) {
+        self.ahead.splice(..0, bytes.iter().copied());
+    }
+
     /// Counts the socket there from now on.
     pub(super) fn put(&mut self, place: Place) {
         self.place = Some(place);

@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     io,
     pin::Pin,
     rc::Rc,
@@ -9,9 +10,12 @@ use std::{
 };
 
 use actix_http::Protocol;
+use actix_web::dev::Payload;
+use bytes::BytesMut;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::Notify,
+    task::yield_now,
 };
 use tokio_util::{
     sync::{CancellationToken, WaitForCancellationFutureOwned},
@@ -19,6 +23,7 @@ use tokio_util::{
 };
 
 use super::Socket;
+use crate::transport::Inflow as _;
 
 /// The socket of an HTTP connection. An idle one ends when the server stops.
 pub(super) struct Io {
@@ -31,6 +36,8 @@ struct State {
     stream: RefCell<Option<Socket>>,
     /// A write had to wait: what the HTTP server holds is not all written.
     blocked: Cell<bool>,
+    /// It is being taken over: no more is read.
+    held: Cell<bool>,
     /// Nothing was read since something was written: no request is under way.
     idle: Cell<bool>,
     /// The client sends no more.
@@ -73,6 +80,7 @@ impl Io {
         let state = State {
             stream: RefCell::new(Some(stream)),
             blocked: Cell::new(false),
+            held: Cell::new(false),
             idle: Cell::new(true),
             lost: Cell::new(false),
             tell_lost: Notify::new(),
@@ -117,17 +125,31 @@ impl Takeover {
         }
     }
 
-    /// The socket, for a handler whose request is the last on it; `None` while an earlier answer is not all written.
+    /// The socket, for a handler whose request is the last on it; `None` while an earlier answer is not all written. What its
+    /// client sent already, which RFC 6455, section 4.1, forbids, is read from it again: what is left of the request's payload.
     ///
-    /// Await a [`yield_now`](tokio::task::yield_now) before it: the HTTP server writes what it holds whenever a handler
-    /// waits. From here on it finds the end of the connection when it reads, and ends.
-    pub(super) fn take(&self) -> Option<Socket> {
-        if self.0.blocked.get() { None } else { self.0.stream.take() }
+    /// From here on the HTTP server finds the end of the connection when it reads, and ends.
+    pub(super) async fn take(&self, payload: &RefCell<Payload>) -> Option<Socket> {
+        // It writes what it holds, and passes on what it has read, whenever a handler waits.
+        yield_now().await;
+        if self.0.blocked.get() {
+            return None;
+        }
+        self.0.held.set(true);
+        let mut early = BytesMut::new();
+        while let Poll::Ready(1..) =
+            poll_fn(|task| Poll::Ready(payload.borrow_mut().poll_read(task, &mut early))).await
+        {
+            yield_now().await;
+        }
+        let mut socket = self.0.stream.take()?;
+        socket.read_again(&early);
+        Some(socket)
     }
 
     /// The same; the socket counts as a connection of the HTTP server until the token is dropped.
-    pub(super) fn take_tracked(&self) -> Option<(Socket, TaskTrackerToken)> {
-        Some((self.take()?, self.0.connections.token()))
+    pub(super) async fn take_tracked(&self, payload: &RefCell<Payload>) -> Option<(Socket, TaskTrackerToken)> {
+        Some((self.take(payload).await?, self.0.connections.token()))
     }
 }
 
@@ -137,6 +159,9 @@ impl AsyncRead for Io {
         let before = buffer.filled().len();
         let mut stream = io.state.stream.borrow_mut();
         let Some(stream) = &mut *stream else { return Poll::Ready(Ok(())) };
+        if io.state.held.get() {
+            return Poll::Pending;
+        }
         let room = buffer.remaining();
         let read = Pin::new(stream).poll_read(task, buffer);
         if buffer.filled().len() > before {

@@ -13,6 +13,7 @@ use actix::Actor;
 use actix_web::{
     HttpRequest, HttpResponse, Resource,
     body::BoxBody,
+    dev::Payload,
     guard,
     http::{Method, StatusCode, header},
     web::{self, ServiceConfig},
@@ -225,7 +226,8 @@ impl ServerThread {
     ) -> HttpResponse {
         let config = self.config.changed(&scope.config_changes);
         let port = self.port(&scope, endpoint, &config);
-        let bytes = ClientBytes::new(payload.into_inner(), port.clone());
+        let payload = Rc::new(RefCell::new(payload.into_inner()));
+        let bytes = ClientBytes::new(payload.clone(), port.clone());
         let Codec { reader, writer, extension } = Codec::new(&request, bytes, &config);
         let mut opening = match self.begin(scope, endpoint, &config, &port, Box::new(reader)) {
             Ok(opening) => opening,
@@ -233,7 +235,7 @@ impl ServerThread {
         };
         match self.accepted(&mut opening, endpoint, &port).await {
             Ok(accept) => match websocket::accept(&request, &accept, extension) {
-                Ok(response) => self.go_on(&request, opening, response, writer).await,
+                Ok(response) => self.go_on(&request, &payload, opening, response, writer).await,
                 Err(error) => failed(endpoint, &error),
             },
             Err(response) => *response,
@@ -313,19 +315,17 @@ impl ServerThread {
     async fn go_on(
         &self,
         request: &HttpRequest,
+        payload: &RefCell<Payload>,
         opening: Opening,
         answer: HttpResponse,
         encoder: Encoder,
     ) -> HttpResponse {
-        if let Some(takeover) = request.conn_data::<Takeover>() {
-            tokio::task::yield_now().await;
-            if opening.may_take_over().await
-                && let Some(socket) = takeover.take()
-            {
-                let (head, response) = self.hand_over(answer);
-                opening.take_over(Wire::new(socket, head, encoder, self.flusher.clone()));
-                return response;
-            }
+        if let Some(takeover) = request.conn_data::<Takeover>()
+            && let Some(socket) = takeover.take(payload).await
+        {
+            let (head, response) = self.hand_over(answer);
+            opening.take_over(Wire::new(socket, head, encoder, self.flusher.clone()));
+            return response;
         }
         answer.set_body(BoxBody::new(opening.into_body(encoder)))
     }

@@ -1,8 +1,9 @@
 //! Where a session's bytes come from: the body of the request, or the socket once that is the session's own.
 
 use std::{
+    cell::RefCell,
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use actix_web::dev::Payload;
@@ -13,12 +14,12 @@ use crate::transport::Inflow;
 
 /// The bytes of one client.
 pub(crate) struct ClientBytes {
-    payload: Option<Payload>,
+    payload: Option<Rc<RefCell<Payload>>>,
     port: Rc<Port>,
 }
 
 impl ClientBytes {
-    pub(crate) fn new(payload: Payload, port: Rc<Port>) -> Self {
+    pub(crate) fn new(payload: Rc<RefCell<Payload>>, port: Rc<Port>) -> Self {
         Self { payload: Some(payload), port }
     }
 }
@@ -29,11 +30,6 @@ impl Inflow for ClientBytes {
             self.payload = None;
             return wire.poll_read(task, buffer);
         }
-        let Some(payload) = &mut self.payload else { return Poll::Ready(0) };
-        let read = ready!(payload.poll_read(task, buffer));
-        if read > 0 {
-            self.port.set_early();
-        }
-        Poll::Ready(read)
+        self.payload.as_ref().map_or(Poll::Ready(0), |payload| payload.borrow_mut().poll_read(task, buffer))
     }
 }

@@ -225,19 +225,29 @@ impl Line {
     pub(super) async fn hang_up(&mut self, close: Close) {
         self.port.refuse(Deny::new(StatusCode::SERVICE_UNAVAILABLE));
         self.port.close(close);
-        if self.port.phase() == Phase::Closing {
-            let told = self.failed && !self.port.is_blocked();
-            let patience = if told { LINGER_AFTER_FAILURE } else { self.port.config.close_timeout };
-            let closed = poll_fn(|task| {
-                self.port.register_session(task.waker());
-                self.ahead = None;
-                let _ = self.poll_read(task);
-                self.spent = 0;
-                if self.port.phase() == Phase::Closed { Poll::Ready(()) } else { Poll::Pending }
-            });
-            let _ = tokio::time::timeout(patience, closed).await;
+        let timeout = self.port.config.close_timeout;
+        if self.failed && !self.port.is_blocked() {
+            self.until_closed(LINGER_AFTER_FAILURE).await;
+        } else {
+            self.until_closed(timeout).await;
+            // What a client sends to a closed socket is answered with a reset, which takes with it what it has not read.
+            if self.port.phase() == Phase::Closing && self.port.shut_down() {
+                self.until_closed(timeout).await;
+            }
         }
         self.port.finish();
+    }
+
+    /// Reads what comes, and drops it, until the client has closed, but no longer than this.
+    async fn until_closed(&mut self, patience: Duration) {
+        let closed = poll_fn(|task| {
+            self.port.register_session(task.waker());
+            self.ahead = None;
+            let _ = self.poll_read(task);
+            self.spent = 0;
+            if self.port.phase() == Phase::Closed { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let _ = tokio::time::timeout(patience, closed).await;
     }
 }
 

@@ -76,14 +76,6 @@ impl Opening {
         }
     }
 
-    /// Whether the session may have the client's socket. It may not when the client did not wait for the answer, as RFC
-    /// 6455, section 4.1, says it must: some of what it sent may be with the HTTP server then. What came with the handshake
-    /// is read for that.
-    pub(crate) async fn may_take_over(&self) -> bool {
-        let _ = poll_fn(|task| Poll::Ready(self.0.poll_life(task))).await;
-        !self.0.is_early()
-    }
-
     /// Goes on as a task that reads and writes the client's socket.
     pub(crate) fn take_over(self, wire: Wire) {
         let life = self.0.take_life().unwrap_or_else(|| Box::pin(std::future::ready(())));

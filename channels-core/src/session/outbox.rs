@@ -130,14 +130,16 @@ impl Outbox {
         self.ping || self.pong.is_some() || !self.frames.is_empty()
     }
 
-    /// Adds a ping, unless one waits already.
+    /// Adds a ping, unless one waits already or nothing follows.
     pub(crate) fn ping(&mut self) {
-        self.ping = true;
+        self.ping |= !self.finished;
     }
 
-    /// Adds the answer to a ping, in place of one that waits.
+    /// Adds the answer to a ping, in place of one that waits, unless nothing follows.
     pub(crate) fn pong(&mut self, payload: Bytes) {
-        self.pong = Some(payload);
+        if !self.finished {
+            self.pong = Some(payload);
+        }
     }
 
     /// Adds the close frame, the last one there is, behind the messages that wait.

@@ -179,11 +179,17 @@ impl Wire {
         self.sending.borrow().frames.iter().map(Bytes::len).sum()
     }
 
+    /// Ends this side's half of the connection.
+    pub(super) fn shut_down(&self) {
+        if let Some(stream) = &mut *self.stream.borrow_mut() {
+            let _ = Pin::new(stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+
     /// Ends this side's half of the connection, and then the connection.
     pub(super) fn hang_up(&self) {
-        if let Some(mut stream) = self.stream.take() {
-            let _ = Pin::new(&mut stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
-        }
+        self.shut_down();
+        self.stream.take();
     }
 
     /// Messages that were taken from the outbox and are not written, or not all of them is.

@@ -1,9 +1,10 @@
 //! Section 4: the opening handshake.
 
-use channels::prelude::*;
+use channels::{InMemoryChannelLayer, Layer, prelude::*};
 
 use crate::{
     mirror::Mirrors,
+    puppet::Strings,
     raw::{FIN, Raw, Response, TEXT, frame, handshake},
     support::serve,
 };
@@ -31,6 +32,23 @@ async fn frames_that_came_with_the_handshake_are_read() {
     assert_eq!(client.text().await, "one");
     client.write(&said("two")[4..]).await;
     assert_eq!(client.text().await, "two");
+}
+
+#[tokio::test]
+async fn however_much_came_before_the_handshake_was_answered_is_read() {
+    let mut strings = Strings::new();
+    let server = serve(strings.server(&Layer::new(InMemoryChannelLayer::default())));
+    // More than the HTTP server holds.
+    let texts: Vec<_> = (0..100).map(|n| format!("{n:>8000}")).collect();
+    let frames = texts.iter().flat_map(|text| frame(FIN | TEXT, format!("say {text}")));
+    let mut client = Raw::connect(server.address).await;
+    client.write(handshake("/wait", "").into_bytes().into_iter().chain(frames).collect::<Vec<_>>()).await;
+    while strings.told().await != "waits" {}
+    strings.open();
+    assert_eq!(client.response().await.status, 101);
+    for text in texts {
+        assert_eq!(client.text().await, text);
+    }
 }
 
 #[tokio::test]

@@ -54,16 +54,6 @@ impl Port {
         self.pinged.set(None);
     }
 
-    /// The client sends before it is answered, which RFC 6455, section 4.1, forbids. What it sent is in more than one place
-    /// then: its socket cannot be taken over.
-    pub(in crate::session) fn set_early(&self) {
-        self.early.set(true);
-    }
-
-    pub(in crate::session) fn is_early(&self) -> bool {
-        self.early.get()
-    }
-
     pub(in crate::session) fn set_reading(&self, reading: bool) {
         self.reading.set(reading);
     }

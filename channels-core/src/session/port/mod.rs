@@ -89,8 +89,6 @@ pub(crate) struct Port {
     /// A handler runs: what it sends goes before what comes after its event.
     handling: Cell<bool>,
     accepted: Cell<bool>,
-    /// The client sent something before it was answered.
-    early: Cell<bool>,
     /// Counted as a connection.
     counted: Cell<bool>,
     /// Whether anything came since somebody looked: a message costs no look at the clock.
@@ -156,7 +154,6 @@ impl Port {
             handling: Cell::new(false),
             outbox: RefCell::new(Outbox::new(config.max_waiting_bytes)),
             writer: Cell::default(),
-            early: Cell::default(),
             wire: OnceCell::new(),
             counted: Cell::new(true),
             carried: OnceCell::new(),

@@ -57,6 +57,12 @@ impl Port {
         }
     }
 
+    /// Ends this side's half of the connection if all is written, and says whether it did. The other half can be read still.
+    pub(in crate::session) fn shut_down(self: &Rc<Self>) -> bool {
+        self.outbox.borrow_mut().finish();
+        self.wire.get().is_some() && self.flush() == Flushed::Finished
+    }
+
     /// Whether the client does not take what waits for it.
     pub(in crate::session) fn is_blocked(&self) -> bool {
         self.wire.get().is_some_and(|wire| wire.is_blocked())
@@ -137,6 +143,7 @@ impl Port {
         let Some(wire) = self.wire.get() else { return Flushed::All };
         let flushed = wire.flush(&mut self.outbox.borrow_mut(), || self.stalled.set(None));
         match flushed {
+            Flushed::Finished if self.phase() == Phase::Closing => wire.shut_down(),
             Flushed::Finished => wire.hang_up(),
             Flushed::Lost if self.phase() != Phase::Closed => self.gone("the connection was lost"),
             Flushed::All | Flushed::Blocked | Flushed::Lost => {}
