@@ -203,6 +203,7 @@ async fn what_breaks_a_rule_of_compression_is_closed_with_a_code() {
     let bomb = deflated(&vec![0; 1 << 20]);
     assert!(bomb.len() < 2_000);
     let half = bomb.len() / 2;
+    let hello = deflated(b"Hello");
     let rules = [
         breaks("6.1", "RSV1 on a control frame", frame(FIN | RSV1 | PING, ""), 1002, bit),
         breaks("6.1", "RSV1 on a continuation", [frame(RSV1 | TEXT, "x"), frame(FIN | RSV1, "")].concat(), 1002, bit),
@@ -210,6 +211,8 @@ async fn what_breaks_a_rule_of_compression_is_closed_with_a_code() {
         breaks("6.1", "RSV2", frame(FIN | RSV1 | 0x20 | TEXT, ""), 1002, bit),
         breaks("7.2.2", "no deflate stream", frame(FIN | RSV1 | BINARY, [0xff; 20]), 1007, corrupt),
         breaks("7.2.2", "a type of block that there is not", frame(FIN | RSV1 | BINARY, [0x06]), 1007, corrupt),
+        breaks("7.2.1", "a message that is cut short", frame(FIN | RSV1 | TEXT, &hello[..6]), 1007, corrupt),
+        breaks("7.2.1", "a block that is cut short", frame(FIN | RSV1 | TEXT, &hello[..3]), 1007, corrupt),
         breaks(
             "7.1.1.2",
             "a window that was given up",

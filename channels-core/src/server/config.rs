@@ -184,7 +184,7 @@ pub struct Compression {
     /// Whether this side's window is kept from message to message. Smaller messages for some 300 KiB of each connection's
     /// memory, and no sharing of what is compressed. `false`.
     pub server_context_takeover: bool,
-    /// Whether the client's window is kept, for some 50 KiB of each connection. `false`: only while a message is not whole.
+    /// Whether the client's window is kept from message to message, for up to 32 KiB of each connection. `false`.
     pub client_context_takeover: bool,
     /// The base-2 logarithm of this side's window, 9 to 15. 15.
     pub server_max_window_bits: u8,

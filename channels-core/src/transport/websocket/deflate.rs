@@ -8,14 +8,16 @@ use crate::{Close, CloseCode, server::Compression};
 
 /// What a sync flush ends with, which is not sent (RFC 7692, section 7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+/// An empty block, the last of its stream (RFC 1951, section 3.2.4).
+const LAST: [u8; 5] = [1, 0, 0, 0xff, 0xff];
 /// The smallest window that the codec can write with.
 const MIN_BITS: u8 = 9;
 const MAX_BITS: u8 = 15;
 
 thread_local! {
-    /// Inflaters of this thread that keep nothing from message to message, by window: taken for a message, then put back.
+    /// Inflaters of this thread, by window: taken for a message, then put back.
     static INFLATERS: RefCell<[Option<Box<Decompress>>; 16]> = const { RefCell::new([const { None }; 16]) };
-    /// Deflaters likewise, with their level.
+    /// Deflaters that keep nothing from message to message likewise, with their level.
     static DEFLATERS: RefCell<[Option<(u32, Compress)>; 16]> = const { RefCell::new([const { None }; 16]) };
 }
 
@@ -128,13 +130,15 @@ impl Corrupt {
 pub(crate) struct Inflate {
     bits: u8,
     takeover: bool,
-    /// What a message is inflated with: there while one is open, and kept after it where that was agreed on.
+    /// What the open message is inflated with.
     window: Option<Box<Decompress>>,
+    /// The end of what was inflated before, to which a message may point where that was agreed on.
+    before: Vec<u8>,
 }
 
 impl Inflate {
     pub(crate) fn new(agreed: &Agreed) -> Self {
-        Self { bits: agreed.client_bits, takeover: agreed.client_takeover, window: None }
+        Self { bits: agreed.client_bits, takeover: agreed.client_takeover, window: None, before: Vec::new() }
     }
 
     /// Adds to `inflated` what comes of the next piece of a message, which may have `limit` bytes and `ends` here or not.
@@ -147,23 +151,60 @@ impl Inflate {
         limit: usize,
     ) -> Result<(), Corrupt> {
         let slot = usize::from(self.bits);
-        let window = self.window.get_or_insert_with(|| {
-            let taken = INFLATERS.with_borrow_mut(|pool| pool[slot].take());
-            taken.unwrap_or_else(|| Box::new(Decompress::new_with_window_bits(false, self.bits)))
-        });
+        let window = match &mut self.window {
+            Some(window) => window,
+            none => none.insert(window(self.bits, &self.before)?),
+        };
         inflated.reserve((piece.len() * 4).min(limit.saturating_add(1) - inflated.len()).max(64));
         let mut result = inflate(window, piece, inflated, limit);
         if ends && result.is_ok() {
-            result = inflate(window, &TAIL, inflated, limit);
+            result = end(window, inflated, limit);
         }
         if (ends || result.is_err())
-            && !self.takeover
             && let Some(mut window) = self.window.take()
         {
             window.reset(false);
             INFLATERS.with_borrow_mut(|pool| pool[slot] = Some(window));
         }
+        if ends && self.takeover {
+            self.keep(inflated);
+        }
         result
+    }
+
+    /// Keeps as much of a message, and of what came before it, as the window has.
+    fn keep(&mut self, inflated: &[u8]) {
+        let most = 1 << self.bits;
+        let new = &inflated[inflated.len().saturating_sub(most)..];
+        let over = (self.before.len() + new.len()).saturating_sub(most);
+        self.before.drain(..over);
+        let length = self.before.len() + new.len();
+        self.before.reserve_exact(length.next_power_of_two() - self.before.len());
+        self.before.extend_from_slice(new);
+    }
+}
+
+/// An inflater for a message that may point to what came `before` it.
+fn window(bits: u8, before: &[u8]) -> Result<Box<Decompress>, Corrupt> {
+    let taken = INFLATERS.with_borrow_mut(|pool| pool[usize::from(bits)].take());
+    let mut window = taken.unwrap_or_else(|| Box::new(Decompress::new_with_window_bits(false, bits)));
+    if !before.is_empty() {
+        window.set_dictionary(before).map_err(|_| Corrupt::Data)?;
+    }
+    Ok(window)
+}
+
+/// Ends a message: with the four bytes that its sender left out (section 7.2.2), unless it had none or ended its stream. It is
+/// whole if nothing comes of them and a block may follow.
+fn end(window: &mut Decompress, inflated: &mut Vec<u8>, limit: usize) -> Result<(), Corrupt> {
+    if window.total_in() == 0 {
+        return Ok(());
+    }
+    let length = inflated.len();
+    inflate(window, &TAIL, inflated, limit)?;
+    match window.decompress(&LAST, &mut [], FlushDecompress::Sync) {
+        Ok(Status::StreamEnd) if inflated.len() == length => Ok(()),
+        _ => Err(Corrupt::Data),
     }
 }
 
@@ -390,9 +431,40 @@ mod tests {
     fn an_empty_message_and_a_stream_that_the_client_ends_are_inflated() {
         let agreed = negotiate(["permessage-deflate"].into_iter(), &Compression::default()).unwrap();
         let mut inflate = Inflate::new(&agreed);
-        assert_eq!(whole(&mut inflate, &[0], 10).unwrap(), b"");
-        // "Hello" in a final block: RFC 7692, section 7.2.3.4.
+        for nothing in [&[0][..], &[]] {
+            assert_eq!(whole(&mut inflate, nothing, 10).unwrap(), b"");
+        }
+        // "Hello" in a final block: RFC 7692, section 7.2.3.4. Without the block behind it, it is whole as well.
         let ended = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00];
-        assert_eq!(whole(&mut inflate, &ended, 10).unwrap(), b"Hello");
+        for hello in [&ended[..], &ended[..7]] {
+            assert_eq!(whole(&mut inflate, hello, 10).unwrap(), b"Hello");
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_cut_short_is_refused_wherever_it_was_cut() {
+        let agreed = negotiate(["permessage-deflate"].into_iter(), &Compression::default()).unwrap();
+        let words = "something that repeats itself, and something else, ".repeat(20);
+        for level in [0, 1, 9] {
+            let deflated = deflate(&mut compressor(level, 15), words.as_bytes());
+            let mut inflate = Inflate::new(&agreed);
+            // The first byte of a block that is not compressed is an empty message, too.
+            for length in 2..deflated.len() {
+                assert_eq!(whole(&mut inflate, &deflated[..length], 1 << 20), Err(Corrupt::Data), "{level}: {length}");
+            }
+            assert_eq!(whole(&mut inflate, &deflated, 1 << 20).unwrap(), words.as_bytes());
+        }
+    }
+
+    #[test]
+    fn of_what_was_inflated_before_no_more_is_kept_than_a_message_may_point_to() {
+        let keep = Compression { client_context_takeover: true, ..Compression::default() };
+        let agreed = negotiate(["permessage-deflate; client_max_window_bits=9"].into_iter(), &keep).unwrap();
+        let mut inflate = Inflate::new(&agreed);
+        for (length, kept) in [(5, 5), (300, 305), (10, 315), (300, 512), (10_000, 512), (1, 512)] {
+            inflate.keep(&vec![b'x'; length]);
+            assert_eq!(inflate.before.len(), kept);
+            assert!(inflate.before.capacity() <= 512);
+        }
     }
 }
