@@ -10,12 +10,13 @@
 //! | `channels_deliveries_total` | counter | consumer | messages on their way to clients |
 //! | `channels_dropped_total` | counter | consumer, cause | messages and events that were dropped, as [`Counts`] has them: `slow`, `full`, `expired`, `gone` |
 //! | `channels_closes_total` | counter | consumer, code | connections that were accepted and have ended, by close code, as [`Closes`](crate::server::Closes) counts them: 1000, 1001, 1005, 1006; of the codes that the server closed with those that are in [`CloseCode`](crate::CloseCode); and `other`, which are an application's own and what else clients say |
+//! | `channels_stalled_total` | counter | consumer | connections that were cut because their client had read nothing for `stall_timeout`; in `channels_closes_total` they are 1006 |
 //! | `channels_refused_total` | counter | status | handshakes, and requests for a session, that were refused: 302, 400, 401, 403, 404, 405, 426, 429, 431, 500, 503, and `other` |
 //! | `channels_failures_total` | counter | consumer | hooks that failed, panicked or were cancelled |
 //! | `channels_hook_seconds` | histogram | consumer, hook | how long a hook took, its waiting included |
 //! | `channels_event_lag_seconds` | histogram | consumer | how long an event was in this process before its handler began: since it was sent here, or came from the broker. Pure handlers' are not counted |
 //! | `channels_layer_lag_seconds` | gauge | layer | how long a message takes through the broker of this layer and back to this process, as [`Layer::lag`](crate::Layer::lag) has it. Not there for a layer without a broker |
-//! | `channels_layer_dropped_total` | counter | layer, cause | what this process has dropped on the layer of this alias, as [`Dropped`] counts it: `full`, `expired`, `gone`, `lost` |
+//! | `channels_layer_dropped_total` | counter | layer, cause | what this process has dropped on the layer of this alias, as [`Dropped`] counts it: `full`, `slow`, `expired`, `gone`, `lost` |
 //!
 //! Counters and gauges are published once a second; the way of a message only adds to plain cells. Histograms are
 //! recorded hook by hook, refusals one by one. Install a recorder before the server runs.
@@ -166,6 +167,7 @@ impl Published {
         let before = std::mem::replace(before, now);
         Dropped {
             full: now.full - before.full,
+            slow: now.slow - before.slow,
             expired: now.expired - before.expired,
             gone: now.gone - before.gone,
             lost: now.lost - before.lost,
@@ -188,8 +190,9 @@ impl Publisher {
     /// Publishes what the layers have dropped since any thread did that, and their lag.
     pub(crate) fn publish_layers(&self) {
         for (alias, layer) in self.layers.iter() {
-            let Dropped { full, expired, gone, lost } = layer.get_ref().hub().newly_dropped(alias);
-            for (cause, count) in [("full", full), ("expired", expired), ("gone", gone), ("lost", lost)] {
+            let Dropped { full, slow, expired, gone, lost } = layer.get_ref().hub().newly_dropped(alias);
+            let causes = [("full", full), ("slow", slow), ("expired", expired), ("gone", gone), ("lost", lost)];
+            for (cause, count) in causes {
                 counter!("channels_layer_dropped_total", "layer" => alias.to_owned(), "cause" => cause)
                     .increment(count);
             }
@@ -211,6 +214,7 @@ impl Publisher {
         add("channels_inputs_total", |counts| counts.inputs);
         add("channels_events_total", |counts| counts.events);
         add("channels_deliveries_total", |counts| counts.deliveries);
+        add("channels_stalled_total", |counts| counts.stalled);
         add("channels_failures_total", |counts| counts.failures);
         let drop = |cause: &'static str, count: fn(&Counts) -> u64| {
             counter!("channels_dropped_total", "consumer" => consumer, "cause" => cause)

@@ -109,8 +109,8 @@ async fn a_slow_client_is_told_apart_from_a_full_channel() {
     let text = format!("the client of channel \"{channel}\" reads too slowly (at most 30 bytes wait for it)");
     assert_eq!(error.to_string(), text);
     let report = layer.group_send("slow", event!({"type": "large"})).report().await.unwrap();
-    assert_eq!((report.delivered, report.full), (0, 1));
-    assert_eq!(layer.dropped().full, 2);
+    assert_eq!((report.delivered, report.full, report.slow), (0, 0, 1));
+    assert_eq!((layer.dropped().full, layer.dropped().slow), (0, 2));
     client.disconnect(1000).await.unwrap();
 }
 

@@ -142,7 +142,7 @@ async fn a_client_that_reads_too_slowly_is_closed_with_4429_and_the_others_get_e
     let mut reads = Raw::open(server.address, "/").await;
     let mut sleeps = Raw::connect_narrow(server.address).await.upgrade("/").await;
     let count = flood(&layer, "long.and.pure", &mut reads).await;
-    assert_eq!(layer.dropped().full, 1);
+    assert_eq!((layer.dropped().slow, layer.dropped().full), (1, 0));
     // What had left before is whole and in order; then comes the reason.
     let mut n = 0;
     let close = loop {
@@ -171,6 +171,7 @@ async fn a_client_that_never_reads_again_gets_its_disconnect_and_leaves_its_grou
     ] {
         let config = Config { stall_timeout, slow_client, close_timeout: SOON, ..Config::default() };
         let (server, layer, mut told) = listeners(config);
+        let stats = server.stats();
         let server = serve(server);
         let mut reads = Raw::open(server.address, "/").await;
         let sleeps = Raw::connect_narrow(server.address).await.upgrade("/").await;
@@ -179,6 +180,7 @@ async fn a_client_that_never_reads_again_gets_its_disconnect_and_leaves_its_grou
         assert!(end.starts_with(&format!("disconnect {code}")), "{end}");
         assert_eq!(within(told.recv()).await.unwrap(), "dropped");
         assert_eq!(layer.group_size("room").await.unwrap(), 1);
+        assert_eq!(stats.total().await.stalled, u64::from(code == 1006));
         drop(sleeps);
     }
 }
@@ -486,5 +488,5 @@ async fn a_pure_handlers_message_that_waited_and_finds_no_room_is_counted() {
     let mut sleeps = Raw::connect_narrow(server.address).await.upgrade("/").await;
     sleeps.write(frame(FIN | TEXT, "go on")).await;
     within(told.recv()).await.unwrap();
-    assert_eq!((layer.dropped().full, layer.dropped().gone), (1, 0));
+    assert_eq!((layer.dropped().slow, layer.dropped().full, layer.dropped().gone), (1, 0, 0));
 }

@@ -111,13 +111,18 @@ async fn an_address_has_so_many_connections_on_all_threads() {
 }
 
 #[tokio::test]
-async fn a_handshake_has_so_many_bytes_of_header_fields() {
+async fn a_handshake_has_so_many_bytes_of_path_query_and_header_fields() {
     let strings = Strings::new();
     let server = limited(&strings, Config { max_header_size: 1_000, ..Config::default() });
-    let (_, refused) = ask(&server, "/", &format!("Cookie: {}\r\n", "c".repeat(1_000))).await;
-    assert_eq!((refused.status, refused.body.as_str()), (431, "the header fields are over 1000 bytes"));
-    let (_, accepted) = ask(&server, "/", &format!("Cookie: {}\r\n", "c".repeat(500))).await;
-    assert_eq!(accepted.status, 101);
+    for (length, status) in [(500, 101), (1_000, 431)] {
+        let long = "x".repeat(length);
+        for (query, headers) in [("", format!("Cookie: {long}\r\n")), (&*long, String::new())] {
+            let (_, answer) = ask(&server, &format!("/?{query}"), &headers).await;
+            assert_eq!(answer.status, status, "{query} {headers}");
+            let told = "the path, the query and the header fields are over 1000 bytes";
+            assert_eq!(answer.body, if status == 101 { "" } else { told });
+        }
+    }
 }
 
 struct Open;

@@ -9,9 +9,7 @@ use std::{
     time::Duration,
 };
 
-use channels::{
-    Config, ConfigError, InMemoryChannelLayer, Layer, actix_web::web, prelude::*, server::TrustedProxies,
-};
+use channels::{Config, ConfigError, InMemoryChannelLayer, Layer, actix_web::web, prelude::*, server::TrustedProxies};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpStream, UnixStream},

@@ -337,6 +337,7 @@ async fn metrics_tell_what_connections_and_layers_did_and_dropped() {
         ("channels_failures_total", consumer.to_vec(), 1.0),
         ("channels_closes_total", vec![consumer[0], "code=\"1011\""], 1.0),
         ("channels_closes_total", vec![consumer[0], "code=\"1006\""], 0.0),
+        ("channels_stalled_total", consumer.to_vec(), 0.0),
         ("channels_dropped_total", dropped("cause=\"full\""), 1.0),
         ("channels_dropped_total", dropped("cause=\"expired\""), 0.0),
         ("channels_dropped_total", vec!["operations::Late\"", "cause=\"expired\""], 1.0),

@@ -154,8 +154,8 @@ impl<'a> GroupSend<'a> {
     /// # use channels::{Context, Result, event};
     /// # async fn receive(cx: &mut Context) -> Result<()> {
     /// let report = cx.group_send("chat_7", event!({"type": "chat.message", "text": "hi"})).report().await?;
-    /// if report.full > 0 {
-    ///     cx.send(format!("{} of the room are too busy to hear you", report.full))?;
+    /// if report.full + report.slow > 0 {
+    ///     cx.send(format!("{} of the room cannot keep up", report.full + report.slow))?;
     /// }
     /// # Ok(()) }
     /// ```

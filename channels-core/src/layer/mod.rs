@@ -64,8 +64,10 @@ pub type LayerFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct GroupReport {
     /// Members that have the event in their queue, or its message on the way to their client.
     pub delivered: usize,
-    /// Members that had no room, for the event or for the bytes that a pure handler made of it; it is lost to them.
+    /// Members whose queue had no room; the event is lost to them.
     pub full: usize,
+    /// Members whose client reads too slowly for what a pure handler made of the event; it is lost to them.
+    pub slow: usize,
     /// Named channels whose membership had expired; they are members no longer.
     pub expired: usize,
     /// Other processes that were handed the event for their members: over Redis. What became of it there they count
@@ -77,6 +79,7 @@ impl std::ops::AddAssign for GroupReport {
     fn add_assign(&mut self, other: Self) {
         self.delivered += other.delivered;
         self.full += other.full;
+        self.slow += other.slow;
         self.expired += other.expired;
         self.processes += other.processes;
     }

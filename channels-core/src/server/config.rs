@@ -30,8 +30,9 @@ pub struct Config {
     /// Connections of one client address over all worker threads; past it a handshake is answered with 429. A session that
     /// outlives its carriers counts until it is forgotten. `None`: behind a proxy all clients have its address.
     pub max_connections_per_address: Option<usize>,
-    /// Bytes of a handshake's header fields, names and values; past it the handshake is answered with 431. 16 KiB, twice
-    /// what most proxies let through. The HTTP server itself takes 128 KiB and 96 fields before it answers with 431, too.
+    /// Bytes of a handshake's path and query as the client wrote them, and of its header fields' names and values; past it the
+    /// handshake is answered with 431. 16 KiB, twice what most proxies let through. The HTTP server itself takes 128 KiB and 96
+    /// fields before it answers with 431, too.
     pub max_header_size: usize,
     /// Bytes of one message, its fragments joined, and inflated if it came compressed; past it the connection closes with
     /// 1009, and no more than that is inflated. 1 MiB: more than any chat message, little enough for each of thousands of
@@ -49,8 +50,8 @@ pub struct Config {
     /// What becomes of a client that more than `max_waiting_bytes` would wait for. [`SlowClient::Close`].
     pub slow_client: SlowClient,
     /// How long a client may read nothing at all while something waits for it; past it the connection is cut, without a
-    /// close frame, which it would not read either. 30 s. On Linux the kernel keeps the same time for a peer that does
-    /// not take bytes (`TCP_USER_TIMEOUT`).
+    /// close frame, which it would not read either. 30 s. What the kernel holds it counts itself, on Linux: a peer that takes
+    /// no bytes for two seconds more is gone (`TCP_USER_TIMEOUT`).
     pub stall_timeout: Duration,
     /// How long a connection may last; past it the connection closes with 4000, which tells the client to come back.
     /// `None`: as long as it likes.

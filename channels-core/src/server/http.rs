@@ -30,6 +30,8 @@ use super::{
     takeover::Io,
 };
 use crate::ProtocolTypeRouter;
+#[cfg(target_os = "linux")]
+use crate::session::TICK;
 
 /// What is served on every address.
 #[derive(Clone)]
@@ -195,14 +197,14 @@ impl Door {
     }
 }
 
-/// Without delay, and ended by the kernel when the client takes no bytes for so long, even if it answers probes. Says
-/// who it is.
+/// Without delay, and ended by the kernel when the client takes no bytes for so long, even if it answers probes: not before
+/// its session has been looked at, which counts why it ends. Says who it is.
 fn prepare(stream: &TcpStream, stall_timeout: Duration) -> Option<SocketAddr> {
     // Without them bursts are slower, and a stalled connection costs its buffers until its peer is gone: no reason to
     // refuse it.
     let _ = stream.set_nodelay(true);
     #[cfg(target_os = "linux")]
-    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(stall_timeout));
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(stall_timeout.saturating_add(2 * TICK)));
     #[cfg(not(target_os = "linux"))]
     let _ = stall_timeout;
     stream.peer_addr().ok()

@@ -137,8 +137,7 @@ impl Takeover {
         }
         self.0.held.set(true);
         let mut early = BytesMut::new();
-        while let Poll::Ready(1..) =
-            poll_fn(|task| Poll::Ready(payload.borrow_mut().poll_read(task, &mut early))).await
+        while let Poll::Ready(1..) = poll_fn(|task| Poll::Ready(payload.borrow_mut().poll_read(task, &mut early))).await
         {
             yield_now().await;
         }

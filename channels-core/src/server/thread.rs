@@ -340,9 +340,10 @@ impl ServerThread {
 
 /// Refuses a request whose header is too large.
 pub(super) fn check_header(scope: &Scope, config: &Config) -> Result<(), Box<HttpResponse>> {
-    let sizes = scope.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
-    if sizes.sum::<usize>() > config.max_header_size {
-        let text = format!("the header fields are over {} bytes", config.max_header_size);
+    let target = scope.raw_path().len() + scope.query_string().len();
+    let fields = scope.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+    if target + fields.sum::<usize>() > config.max_header_size {
+        let text = format!("the path, the query and the header fields are over {} bytes", config.max_header_size);
         return Err(HttpResponse::RequestHeaderFieldsTooLarge().body(text).into());
     }
     Ok(())

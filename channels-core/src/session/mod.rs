@@ -39,7 +39,7 @@ use bytes::Bytes;
 use futures_util::{Stream, future::LocalBoxFuture};
 use tokio::time::timeout;
 
-#[cfg(feature = "testing")]
+#[cfg(any(feature = "testing", target_os = "linux"))]
 pub(crate) use self::roster::TICK;
 #[cfg(feature = "metrics")]
 pub(crate) use self::stats::Hook;

@@ -70,7 +70,10 @@ impl Roster {
                 Due::Ping if port.protocol() == Protocol::Http => {}
                 Due::Ping => port.ping(),
                 Due::Close(close) => port.close(close),
-                Due::Cut => port.cut("the client stopped reading"),
+                Due::Cut => {
+                    port.stats.count(|counts| counts.stalled += 1);
+                    port.cut("the client stopped reading");
+                }
             }
         }
     }

@@ -33,6 +33,8 @@ pub struct Counts {
     pub dropped_expired: u64,
     /// Messages that waited for a client, and events that waited for the consumer, when their connection was lost, cut or over.
     pub dropped_gone: u64,
+    /// Connections that were cut because their client had stopped reading.
+    pub stalled: u64,
     /// Hooks that failed, panicked, or were cancelled.
     pub failures: u64,
     /// Connections that were accepted and have ended, by close code.
@@ -50,6 +52,7 @@ impl AddAssign for Counts {
         self.dropped_full += other.dropped_full;
         self.dropped_expired += other.dropped_expired;
         self.dropped_gone += other.dropped_gone;
+        self.stalled += other.stalled;
         self.failures += other.failures;
         self.closes += other.closes;
     }

@@ -200,6 +200,7 @@ impl Wire {
     /// Drops the connection and what was to be written to it, and says how many messages that were.
     pub(super) fn abandon(&self) -> usize {
         self.stream.take();
+        self.blocked.set(false);
         let mut sending = self.sending.borrow_mut();
         let lost = sending.messages();
         sending.frames.clear();

@@ -7,6 +7,7 @@ use super::Hub;
 #[derive(Default)]
 pub(super) struct Counters {
     full: AtomicU64,
+    slow: AtomicU64,
     expired: AtomicU64,
     gone: AtomicU64,
     lost: AtomicU64,
@@ -16,8 +17,10 @@ pub(super) struct Counters {
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, serde::Serialize)]
 #[non_exhaustive]
 pub struct Dropped {
-    /// The receiver had no room.
+    /// The receiver's queue had no room.
     pub full: u64,
+    /// The receiver's client reads too slowly for what a pure handler made of it.
+    pub slow: u64,
     /// Nobody took it in time.
     pub expired: u64,
     /// The receiver was closing or had gone, or its pure handler failed.
@@ -31,10 +34,10 @@ impl Hub {
     /// What was dropped so far.
     #[must_use]
     pub fn dropped(&self) -> Dropped {
-        let Counters { full, expired, gone, lost } = &self.0.dropped;
+        let Counters { full, slow, expired, gone, lost } = &self.0.dropped;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let expired = read(expired) + self.0.queues.expired();
-        Dropped { full: read(full), expired, gone: read(gone), lost: read(lost) }
+        Dropped { full: read(full), slow: read(slow), expired, gone: read(gone), lost: read(lost) }
     }
 
     /// What was dropped since this was asked last for this alias of the layer.
@@ -45,6 +48,10 @@ impl Hub {
 
     pub(crate) fn count_full(&self, events: usize) {
         self.0.dropped.full.fetch_add(events as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_slow(&self, events: usize) {
+        self.0.dropped.slow.fetch_add(events as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn count_expired(&self, events: usize) {

@@ -142,7 +142,7 @@ impl Hub {
                             Err(full(capacity))
                         }
                         Delivery::Slow(limit) => {
-                            hub.count_full(1);
+                            hub.count_slow(1);
                             Err(SendError::ClientTooSlow { channel: slow, limit })
                         }
                     }

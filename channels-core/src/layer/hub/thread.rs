@@ -60,7 +60,8 @@ impl Walk {
     fn count(&mut self, delivery: Delivery) {
         match delivery {
             Delivery::Delivered => self.report.delivered += 1,
-            Delivery::Full(_) | Delivery::Slow(_) => self.report.full += 1,
+            Delivery::Full(_) => self.report.full += 1,
+            Delivery::Slow(_) => self.report.slow += 1,
             Delivery::Gone => self.gone += 1,
         }
     }
@@ -209,11 +210,12 @@ impl Local {
 
     /// Counts what a walk has lost, and gives its report.
     fn end(&self, walk: Walk) -> GroupReport {
-        if walk.report.full + walk.gone > 0
+        if walk.report.full + walk.report.slow + walk.gone > 0
             && let Some(shared) = self.hub.upgrade()
         {
             let hub = Hub(shared);
             hub.count_full(walk.report.full);
+            hub.count_slow(walk.report.slow);
             hub.count_gone(walk.gone);
         }
         walk.report

@@ -101,7 +101,8 @@ impl Port {
             match delivery {
                 Delivery::Delivered => {}
                 Delivery::Gone => place.hub.count_gone(1),
-                Delivery::Full(_) | Delivery::Slow(_) => place.hub.count_full(1),
+                Delivery::Full(_) => place.hub.count_full(1),
+                Delivery::Slow(_) => place.hub.count_slow(1),
             }
         }
         true
