@@ -166,8 +166,11 @@ fn split(frame: &[u8]) -> (bool, &[u8]) {
     (frame[0] & 0x40 != 0, &frame[start..])
 }
 
-/// One message through the other inflater; `None` when it fails or its stream ends.
+/// One message through the other inflater; `None` when it fails or its stream ends. Nothing deflated is nothing.
 fn inflated(window: &mut InflateState, payload: &[u8]) -> Option<Vec<u8>> {
+    if payload.is_empty() {
+        return Some(Vec::new());
+    }
     let input = [payload, &[0, 0, 0xff, 0xff]].concat();
     let (mut rest, mut out, mut buffer) = (&input[..], Vec::new(), vec![0; 1 << 15]);
     loop {

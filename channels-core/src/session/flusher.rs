@@ -27,8 +27,8 @@ struct List {
     ports: RefCell<Vec<Rc<Port>>>,
     /// The room of a list that was written, for the next one.
     spare: RefCell<Vec<Rc<Port>>>,
-    /// Messages that were sent so far.
-    messages: Cell<u64>,
+    /// Events that were delivered so far.
+    events: Cell<u64>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -42,9 +42,9 @@ impl Flusher {
         flusher
     }
 
-    /// Counts a message for a connection on the list.
+    /// Counts an event that was delivered to a connection: there may be more for it.
     pub(super) fn count(&self) {
-        self.0.messages.update(|messages| messages.wrapping_add(1));
+        self.0.events.update(|events| events.wrapping_add(1));
     }
 
     pub(super) fn add(&self, port: Rc<Port>) {
@@ -71,13 +71,15 @@ impl Drop for List {
 }
 
 async fn flush_when_woken(list: Weak<List>) {
-    while let Some(mut seen) = some_listed(&list).await {
-        let began = Instant::now();
-        while began.elapsed() < GATHERING {
+    let mut seen = 0;
+    while let Some(events) = some_listed(&list).await {
+        let began = (events != seen).then(Instant::now);
+        seen = events;
+        while began.is_some_and(|began| began.elapsed() < GATHERING) {
             // Goes on when the thread has looked for input again, which costs one `epoll_wait` that does not wait, and those
             // are served that have some.
             yield_now().await;
-            match list.upgrade().map(|list| list.messages.get()) {
+            match list.upgrade().map(|list| list.events.get()) {
                 Some(more) if more != seen => seen = more,
                 _ => break,
             }
@@ -91,13 +93,13 @@ async fn flush_when_woken(list: Weak<List>) {
     }
 }
 
-/// Waits until there are connections on the list, and tells how many messages were sent; `None` when the list is gone.
+/// Waits until there are connections on the list, and tells how many events were delivered; `None` when the list is gone.
 async fn some_listed(list: &Weak<List>) -> Option<u64> {
     poll_fn(|task| {
         let Some(list) = list.upgrade() else { return Poll::Ready(None) };
         list.waker.replace(Some(task.waker().clone()));
         let listed = !list.ports.borrow().is_empty();
-        if listed { Poll::Ready(Some(list.messages.get())) } else { Poll::Pending }
+        if listed { Poll::Ready(Some(list.events.get())) } else { Poll::Pending }
     })
     .await
 }

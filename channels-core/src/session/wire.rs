@@ -154,10 +154,14 @@ impl Wire {
 
     /// Sees to it that the connection is written to in this turn of its thread.
     pub(super) fn list(&self, port: &Rc<Port>) {
-        self.flusher.count();
         if !self.listed.replace(true) {
             self.flusher.add(port.clone());
         }
+    }
+
+    /// An event was delivered: others may come with it.
+    pub(super) fn expect_more(&self) {
+        self.flusher.count();
     }
 
     pub(super) fn unlist(&self) {

@@ -44,6 +44,9 @@ impl Port {
             self.close(close.clone());
             return Delivery::Delivered;
         }
+        if let Some(wire) = self.wire.get() {
+            wire.expect_more();
+        }
         if phase == Phase::Open && self.events.borrow().is_empty() && !self.handling.get() {
             match self.render(event) {
                 Rendered::NotPure => {}
