@@ -10,6 +10,7 @@ mod after;
 mod close;
 mod frame;
 mod once;
+mod one_line;
 mod room;
 
 #[cfg(feature = "auth")]

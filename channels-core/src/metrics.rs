@@ -6,13 +6,13 @@
 //! | `channels_waiting_bytes` | gauge | consumer, worker | bytes that wait to be written to clients |
 //! | `channels_connections_total` | counter | consumer | connections that reached `connect` |
 //! | `channels_inputs_total` | counter | consumer | messages of clients |
-//! | `channels_events_total` | counter | consumer | events given to handlers; pure handlers' are counted as deliveries only |
+//! | `channels_events_total` | counter | consumer | events that consumers were given, with a handler for it or without; pure handlers' are counted as deliveries only |
 //! | `channels_deliveries_total` | counter | consumer | messages on their way to clients |
 //! | `channels_dropped_total` | counter | consumer, cause | messages and events that were dropped, as [`Counts`] has them: `slow`, `full`, `expired`, `gone` |
 //! | `channels_closes_total` | counter | consumer, code | connections that were accepted and have ended, by close code, as [`Closes`](crate::server::Closes) counts them: 1000, 1001, 1005, 1006; of the codes that the server closed with those that are in [`CloseCode`](crate::CloseCode); and `other`, which are an application's own and what else clients say |
 //! | `channels_stalled_total` | counter | consumer | connections that were cut because their client had read nothing for `stall_timeout`; in `channels_closes_total` they are 1006 |
 //! | `channels_refused_total` | counter | status | handshakes, and requests for a session, that were refused: 302, 400, 401, 403, 404, 405, 426, 429, 431, 500, 503, and `other` |
-//! | `channels_failures_total` | counter | consumer | hooks that failed, panicked or were cancelled |
+//! | `channels_failures_total` | counter | consumer | hooks that failed, panicked or were cancelled; a pure handler once for all members |
 //! | `channels_hook_seconds` | histogram | consumer, hook | how long a hook took, its waiting included |
 //! | `channels_event_lag_seconds` | histogram | consumer | how long an event was in this process before its handler began: since it was sent here, or came from the broker. Pure handlers' are not counted |
 //! | `channels_layer_lag_seconds` | gauge | layer | how long a message takes through the broker of this layer and back to this process, as [`Layer::lag`](crate::Layer::lag) has it. Not there for a layer without a broker |

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use channels::{Config, InMemoryChannelLayer, Layer, event};
+use channels::{Config, InMemoryChannelLayer, Layer, SlowClient, event, prelude::*};
+use tokio::sync::mpsc;
 
 use crate::{
+    gate::Gate,
+    logs,
     puppet::Strings,
-    raw::{FIN, Raw, TEXT, frame},
-    support::{Served, Socket, serve},
+    raw::{CLOSE, FIN, Raw, TEXT, frame, handshake},
+    support::{Served, Socket, serve, within},
 };
 
 /// People in a room, on two threads, and one more who is about to fail.
@@ -131,4 +134,85 @@ async fn a_crowd_that_fails_at_once_leaves_no_member_behind() {
     room.others_are_untouched().await;
     drop(crowd);
     room.goes_on_as_if_nothing_had_been_after(31).await;
+}
+
+/// Says as many long messages as it is asked for when it may, and passes on what comes of it.
+struct Insists(Gate, mpsc::UnboundedSender<()>);
+
+#[consumer]
+impl Consumer for Insists {
+    async fn receive(&mut self, cx: &mut Context, Text(count): Text) -> Result<()> {
+        self.0.pass().await;
+        for _ in 0..count.parse()? {
+            cx.send("x".repeat(8 * 1_024))?;
+        }
+        Ok(())
+    }
+
+    async fn disconnect(&mut self, _: &mut Context, _: &Close) {
+        let _ = self.1.send(());
+    }
+}
+
+fn insists(config: Config) -> (Server, Gate, mpsc::UnboundedReceiver<()>, mpsc::UnboundedReceiver<()>) {
+    let ((gate, told), (tell, left)) = (Gate::new(0), mpsc::unbounded_channel());
+    let passed = gate.clone();
+    let app = ProtocolTypeRouter::new().websocket(move || Insists(passed.clone(), tell.clone()));
+    (Server::new(app).config(config).workers(1), gate, told, left)
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_a_hook_runs_is_no_failure_of_the_hook() {
+    // It sees that the client has gone as soon as it is told, or when the client takes nothing.
+    for (says_so, count) in [(true, 1), (false, 100_000)] {
+        let (server, gate, mut told, mut left) = insists(Config::default());
+        let stats = server.stats();
+        let server = serve(server);
+        let mut client = Raw::open(server.address, "/").await;
+        client.write(frame(FIN | TEXT, count.to_string())).await;
+        within(told.recv()).await.unwrap();
+        if says_so {
+            client.write(frame(FIN | CLOSE, 1000u16.to_be_bytes())).await;
+            assert_eq!(client.close().await.0, 1000);
+        } else {
+            drop(client);
+        }
+        gate.open(1);
+        within(left.recv()).await.unwrap();
+        assert_eq!(stats.total().await.failures, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_reads_too_slowly_is_no_failure_of_the_hook_and_keeps_its_connection_where_it_may() {
+    let config = Config { max_waiting_bytes: 64 * 1_024, slow_client: SlowClient::DropNewest, ..Config::default() };
+    let (server, gate, _told, _left) = insists(config);
+    let stats = server.stats();
+    let server = serve(server);
+    gate.open(2);
+    let mut client = Raw::connect_narrow(server.address).await.upgrade("/").await;
+    client.write(frame(FIN | TEXT, "10000")).await;
+    within(async { while stats.total().await.dropped_slow == 0 {} }).await;
+    client.write(frame(FIN | TEXT, "1")).await;
+    // What was taken before, and one more.
+    let taken = stats.total().await.deliveries;
+    for _ in 0..=taken {
+        assert_eq!(client.text().await.len(), 8 * 1_024);
+    }
+    let counts = stats.total().await;
+    assert_eq!((counts.failures, counts.dropped_slow, counts.deliveries), (0, 1, taken + 1));
+}
+
+#[tokio::test]
+async fn what_a_client_says_makes_no_line_in_a_log() {
+    logs::keep();
+    let strings = Strings::new();
+    let server = serve(strings.server(&Layer::new(InMemoryChannelLayer::default())));
+    let mut client = Raw::connect(server.address).await;
+    client.write(handshake("/a%0aline-of-its-own", "")).await;
+    assert_eq!(client.response().await.status, 500);
+    let line = logs::wait_for(&["ERROR", "a puppet does not know", "line-of-its-own"]).await;
+    // Paths are values of their own, which whoever writes lines quotes.
+    let error = line.split_once("error=").expect("it has one").1;
+    assert!(error.contains("puppet.rs:") && error.contains(r"`a\nline-of-its-own`"), "{line}");
 }

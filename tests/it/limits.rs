@@ -30,12 +30,15 @@ async fn ask(server: &Served, path: &str, headers: &str) -> (Raw, Response) {
 #[tokio::test]
 async fn a_thread_holds_so_many_connections_and_takes_the_next_when_one_has_gone() {
     let mut strings = Strings::new();
-    let server = limited(&strings, Config { max_connections: 2, ..Config::default() });
+    let server = strings.server(&layer()).config(Config { max_connections: 2, ..Config::default() }).workers(1);
+    let stats = server.stats();
+    let server = serve(server);
     let first = Raw::open(server.address, "/?name=first").await;
     let _second = Raw::open(server.address, "/").await;
     let (_, refused) = ask(&server, "/", "").await;
     assert_eq!((refused.status, refused.body.as_str()), (503, "the server is full"));
     assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(stats.total().await.opened, 2);
     drop(first);
     while strings.told().await != "first dropped" {}
     Raw::open(server.address, "/").await;

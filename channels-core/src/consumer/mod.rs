@@ -55,7 +55,7 @@ use crate::{Close, Dispatch, Envelope, Message, Result, Scope, scope::Protocol};
 ///
 /// A hook or handler that returns an error, or panics, is logged with the consumer, the path and the line; this one
 /// connection is closed with 1011. Before the handshake is answered it is refused: with the response of a [`Deny`], or
-/// with 500 for another error.
+/// with 500 for another error. A [`WriteError`] that tells of a client which has left, or reads too slowly, ends the hook alone.
 ///
 /// # Untrusted input
 ///
@@ -150,7 +150,7 @@ pub enum WriteError {
     #[error("this consumer does not answer an HTTP request")]
     NotHttp,
     /// The client reads more slowly than it is sent to. The message is dropped; whether the connection closes (4429) says
-    /// [`Config::slow_client`](crate::Config::slow_client).
+    /// [`Config::slow_client`](crate::Config::slow_client). A hook of a [`Consumer`] that passes it on ends, and is no failure.
     #[error("{waiting} bytes wait for the client already (the most is {limit})")]
     Overflow {
         /// Bytes that wait.

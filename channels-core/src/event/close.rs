@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Envelope, Event};
-use crate::{Close, CloseCode};
+use crate::{Close, CloseCode, one_line::OneLine};
 
 /// Closes every connection that it reaches, whatever its consumer: sent to a group, it ends all members.
 ///
@@ -45,7 +45,7 @@ impl CloseConnection {
         match event.decode::<Self>() {
             Ok(Self { code, reason }) => Some(Close::new(*code, reason)),
             Err(error) => {
-                tracing::warn!(%error, "an event that should close connections cannot be read");
+                tracing::warn!(error = %OneLine(error), "an event that should close connections cannot be read");
                 None
             }
         }

@@ -27,6 +27,7 @@ use super::{
 use crate::{
     Close, CloseCode, Layers, ProtocolTypeRouter, Scope,
     consumer::{Accept, Context},
+    one_line::OneLine,
     routing::{Application, Endpoint, Outcome, RouteList, Transports, not_offered},
     scope::Protocol,
     session::{Answer, ClientBytes, Cut, Flusher, Home, Keeper, Line, Opening, Port, Roster, Wire},
@@ -423,6 +424,6 @@ pub(super) fn unavailable(why: &'static str) -> HttpResponse {
 }
 
 pub(super) fn failed(endpoint: &Endpoint, error: &dyn std::fmt::Display) -> HttpResponse {
-    tracing::error!(consumer = endpoint.consumer(), %error, "a connection could not be opened");
+    tracing::error!(consumer = endpoint.consumer(), error = %OneLine(error), "a connection could not be opened");
     HttpResponse::InternalServerError().finish()
 }

@@ -10,10 +10,11 @@ use super::{
     unhandled,
 };
 use crate::{
-    Close, CloseCode, Consumer, Context, Dispatch, Error, FromMessage, InputError, Message, Result,
-    consumer::Deny,
+    Close, CloseCode, ClosedBy, Consumer, Context, Dispatch, Error, FromMessage, InputError, Message, Result,
+    consumer::{Deny, WriteError},
     event::{DecodeError, Envelope},
     middleware::Admission,
+    one_line::OneLine,
     scope::Protocol,
 };
 
@@ -39,6 +40,7 @@ struct Life<C> {
 impl<C: Consumer> Life<C> {
     async fn connect(&mut self) {
         let Self { consumer, cx, line } = self;
+        cx.port().stats.count(|counts| counts.opened += 1);
         let connect = async {
             cx.begin().await?;
             for group in consumer.groups(cx.scope()) {
@@ -123,7 +125,7 @@ impl<C: Consumer> Life<C> {
         let port = self.cx.port();
         port.stats.count(|counts| counts.failures += 1);
         if event.first_misfit() {
-            tracing::error!(consumer = port.class().name, error = %misfit, "an event does not fit its handler");
+            tracing::error!(consumer = port.class().name, error = %OneLine(misfit), "an event does not fit its handler");
         }
     }
 
@@ -144,7 +146,7 @@ impl<C: Consumer> Life<C> {
         for middleware in std::mem::take(&mut scope.demands.afters).into_iter().rev() {
             match self.line.run_last(pin!(middleware.after(scope, &close)), bound).await {
                 Ran::Done(()) => {}
-                Ran::Panicked(panic) => tracing::error!(error = %panic, "a middleware panicked"),
+                Ran::Panicked(panic) => tracing::error!(error = %OneLine(panic), "a middleware panicked"),
                 Ran::Cut => tracing::error!(?bound, "a middleware did not end and was cancelled"),
             }
         }
@@ -179,12 +181,33 @@ impl<C: Consumer> Life<C> {
             },
             _ => error,
         };
+        let note = |what: &str| {
+            tracing::debug!(consumer = port.class().name, path = port.path, hook, error = %OneLine(&error), "{what}");
+        };
         if let Some(input) = error.downcast_ref::<InputError>() {
-            tracing::debug!(consumer = port.class().name, path = port.path, hook, %error, "a message was refused");
+            note("a message was refused");
             return port.close(input.clone().into_close());
+        }
+        if error.downcast_ref().is_some_and(|error| self.is_the_clients_doing(error)) {
+            return note("a hook ended with what its client does not take");
         }
         self.log(hook, format_args!("{error:?}"));
         self.fail();
+    }
+
+    /// Whether nothing could be sent because the client has gone, or reads too slowly: no mistake of the hook's, and what
+    /// becomes of the connection is decided.
+    fn is_the_clients_doing(&self, error: &WriteError) -> bool {
+        let port = self.cx.port();
+        match error {
+            // A response would not be whole.
+            WriteError::Overflow { .. } => port.protocol() != Protocol::Http,
+            WriteError::Closed => {
+                let ending = port.ending().map(|ending| &ending.close);
+                ending.is_some_and(|close| close.by == ClosedBy::Client || close.code == CloseCode::TOO_SLOW)
+            }
+            _ => false,
+        }
     }
 
     /// Refuses with 500, or closes with 1011.
@@ -197,6 +220,6 @@ impl<C: Consumer> Life<C> {
     fn log(&self, hook: &str, error: impl Display) {
         let port = self.cx.port();
         port.stats.count(|counts| counts.failures += 1);
-        tracing::error!(consumer = port.class().name, path = port.path, hook, %error, "a hook failed");
+        tracing::error!(consumer = port.class().name, path = port.path, hook, error = %OneLine(error), "a hook failed");
     }
 }

@@ -20,7 +20,7 @@ pub struct Counts {
     pub opened: u64,
     /// Messages of clients.
     pub inputs: u64,
-    /// Events given to handlers; pure handlers' are counted as deliveries only.
+    /// Events that consumers were given, with a handler for it or without; pure handlers' are counted as deliveries only.
     pub events: u64,
     /// Messages on their way to clients.
     pub deliveries: u64,
@@ -35,7 +35,7 @@ pub struct Counts {
     pub dropped_gone: u64,
     /// Connections that were cut because their client had stopped reading.
     pub stalled: u64,
-    /// Hooks that failed, panicked, or were cancelled.
+    /// Hooks that failed, panicked, or were cancelled; a pure handler once for all members.
     pub failures: u64,
     /// Connections that were accepted and have ended, by close code.
     pub closes: Closes,

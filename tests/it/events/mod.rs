@@ -413,7 +413,9 @@ async fn a_pure_handler_that_fails_is_logged_once_and_harms_no_member() {
     logs::keep();
     quiet_panics();
     let layer = layer();
-    let server = serve_on_two(&layer, || Mixed);
+    let server = Server::new(ProtocolTypeRouter::new().websocket(|| Mixed)).layers(layer.clone()).workers(1);
+    let stats = server.stats();
+    let server = serve(server);
     let mut members = Vec::new();
     for _ in 0..6 {
         members.push(server.connect("/").await);
@@ -427,4 +429,5 @@ async fn a_pure_handler_that_fails_is_logged_once_and_harms_no_member() {
         assert_eq!(member.text().await, "pure 1");
     }
     assert_eq!(logs::with(&["a pure handler failed", "events::Mixed", "failing", "on purpose"]).len(), 2);
+    assert_eq!(stats.total().await.failures, 2);
 }

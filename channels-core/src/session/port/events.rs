@@ -88,6 +88,7 @@ impl Port {
                 Ok(Some(Err(error))) => format!("{error:?}"),
                 Err(panic) => panic.to_string(),
             };
+            self.stats.count(|counts| counts.failures += 1);
             tracing::error!(consumer = class.name, event = event.name(), error, "a pure handler failed");
             Rendered::Failed
         })

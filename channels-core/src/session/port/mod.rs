@@ -128,10 +128,7 @@ pub(crate) struct Port {
 
 impl Port {
     pub(crate) fn new(config: Arc<Config>, scope: &Scope, stats: Rc<Stats>) -> Rc<Self> {
-        stats.count(|counts| {
-            counts.opened += 1;
-            counts.connections += 1;
-        });
+        stats.count(|counts| counts.connections += 1);
         Rc::new(Self {
             span: tracing::info_span!(
                 "connection",
