@@ -235,6 +235,74 @@ async fn requests_that_are_under_way_are_answered_before_the_end_and_nothing_is_
     assert!(answered.elapsed() < Duration::from_secs(4), "a connection may have five for its next request");
 }
 
+/// Its `disconnect` waits at a gate.
+struct Lingers(Gate);
+
+#[consumer]
+impl Consumer for Lingers {
+    async fn disconnect(&mut self, _: &mut Context, _: &Close) {
+        self.0.pass().await;
+    }
+}
+
+#[tokio::test]
+async fn requests_are_waited_for_however_long_the_sockets_took() {
+    const DRAIN: Duration = Duration::from_secs(4);
+    let ((slow, mut asked), (lingers, mut left)) = (Gate::new(0), Gate::new(0));
+    let (passed, leaves) = (slow.clone(), lingers.clone());
+    let app = ProtocolTypeRouter::new().websocket(move || Lingers(leaves.clone())).http(move |http| {
+        let passed = passed.clone();
+        let answer = move || {
+            let passed = passed.clone();
+            async move {
+                passed.pass().await;
+                "at last"
+            }
+        };
+        http.route("/slow/", web::get().to(answer));
+    });
+    let server = serve(Server::new(app).config(Config { drain_timeout: DRAIN, ..Config::default() }).workers(1));
+    let mut asks = Raw::connect(server.address).await;
+    asks.write(SLOW).await;
+    within(asked.recv()).await.unwrap();
+    let mut client = Raw::open(server.address, "/").await;
+    let stopped = server.stop();
+    within(left.recv()).await.unwrap();
+    tokio::time::sleep(DRAIN.mul_f32(0.6)).await;
+    lingers.open(1);
+    assert_eq!(client.close().await.0, RESTART.0);
+    client.write(frame(FIN | CLOSE, RESTART.0.to_be_bytes())).await;
+    assert_eq!(client.frame().await, None);
+    slow.open(1);
+    assert_eq!(asks.response().await.body, "at last");
+    stopped.await;
+}
+
+#[tokio::test]
+async fn probes_are_answered_while_the_last_requests_are() {
+    let (server, mut told, gate) = slow_and_rooms();
+    let server = serve(server.workers(1).health("/healthz").readiness("/readyz"));
+    let mut slow = Raw::connect(server.address).await;
+    slow.write(SLOW).await;
+    within(told.recv()).await.unwrap();
+    let mut idle = Raw::connect(server.address).await;
+    idle.write("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(idle.response().await.status, 200);
+    let address = server.address;
+    let stopped = server.stop();
+    // It ends when no sockets are left.
+    assert!(idle.try_response().await.is_none());
+    for (path, status) in [("/healthz", 200), ("/readyz", 503)] {
+        let mut probe = Raw::connect(address).await;
+        probe.write(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+        assert_eq!(probe.response().await.status, status);
+        assert!(probe.try_response().await.is_none(), "it was the last on its connection");
+    }
+    gate.open(1);
+    assert_eq!(slow.response().await.body, "at last");
+    stopped.await;
+}
+
 #[tokio::test]
 async fn requests_that_are_not_answered_in_time_are_cut() {
     logs::keep();

@@ -1,16 +1,28 @@
 //! The application in an actix-web `App`: in somebody else's, or in the server's own.
 
-use std::future::ready;
+use std::{
+    future::ready,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use actix_web::{
     App,
-    body::MessageBody,
+    body::{BodySize, BoxBody, MessageBody},
     dev::{Service as _, ServiceFactory, ServiceRequest, ServiceResponse},
     web::{self, ServiceConfig},
 };
 
+use bytes::Bytes;
+
 use super::{
-    ConfigError, Server, access::Asked, front::Front, runtime, takeover::Takeover, thread, thread::ServerThread,
+    ConfigError, Server,
+    access::Asked,
+    front::Front,
+    runtime,
+    takeover::{Takeover, Underway},
+    thread,
+    thread::ServerThread,
 };
 use crate::{
     routing::ProtocolTypeRouter,
@@ -122,21 +134,36 @@ pub(super) fn service(app: ProtocolTypeRouter, mount: impl Fn(&mut ServiceConfig
     App::new().default_service(web::to(miss)).configure(mount).wrap_fn(move |mut request, service| {
         front.receive(&mut request);
         let asked = tracing::enabled!(target: "channels::access", tracing::Level::INFO).then(|| Asked::of(&request));
-        let underway = request.conn_data::<Takeover>().and_then(Takeover::begin);
+        let underway = request.conn_data::<Takeover>().map(Takeover::begin);
         let answer = service.call(request);
         let front = front.clone();
         async move {
             let mut answer = answer.await;
             if let Ok(answer) = &mut answer {
                 front.sign(answer.headers_mut());
-                if let Some(underway) = underway {
-                    answer.response_mut().extensions_mut().insert(underway);
-                }
             }
             if let Some(asked) = asked {
                 asked.answered(&answer);
             }
-            answer
+            Ok(answer?.map_body(|_, body| Answer { body, _underway: underway }))
         }
     })
+}
+
+/// The body of an answer: its request is under way until it is written.
+struct Answer {
+    body: BoxBody,
+    _underway: Option<Underway>,
+}
+
+impl MessageBody for Answer {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(task)
+    }
 }

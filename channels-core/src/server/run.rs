@@ -28,10 +28,7 @@ impl Server {
     /// Ends every connection of this server with close 1012, after its `disconnect` has run; resolves when all have
     /// ended or [`Config::drain_timeout`](crate::Config::drain_timeout) is over. New handshakes are answered with 503 from now on.
     pub fn drain(&self) -> impl Future<Output = ()> + Send + 'static {
-        let drained = self.keepers.drain(self.config.drain_timeout);
-        async {
-            drained.await;
-        }
+        self.keepers.drain(self.config.drain_timeout)
     }
 
     /// Serves until Ctrl-C or SIGTERM, then [drains](Self::drain) and returns. A second signal ends it at once.

@@ -85,8 +85,8 @@ impl Keepers {
         self.0.keepers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Ends every connection; says whether all have ended by themselves.
-    pub(super) fn drain(&self, timeout: Duration) -> impl Future<Output = bool> + Send + 'static {
+    /// Ends every connection.
+    pub(super) fn drain(&self, timeout: Duration) -> impl Future<Output = ()> + Send + 'static {
         let keepers = self.clone();
         async move {
             keepers.0.draining.store(true, Ordering::Relaxed);
@@ -95,11 +95,9 @@ impl Keepers {
             let close = Close::new(CloseCode::SERVICE_RESTART, "the server restarts");
             let drained =
                 join_all(keepers.iter().map(|keeper| keeper.send(Drain { close: close.clone(), within: timeout })));
-            let Ok(drained) = tokio::time::timeout(timeout, drained).await else {
+            if tokio::time::timeout(timeout, drained).await.is_err() {
                 tracing::warn!(?timeout, "connections that had not ended in time are cut");
-                return false;
-            };
-            drained.into_iter().flatten().all(|ended| ended)
+            }
         }
     }
 }
@@ -120,7 +118,7 @@ pub(super) struct Stop {
 pub(super) async fn serve(
     server: actix_web::dev::Server,
     stop: &Stop,
-    drain: impl Future<Output = bool>,
+    drain: impl Future<Output = ()>,
     connections: &TaskTracker,
     timeout: Duration,
 ) -> io::Result<()> {
@@ -131,17 +129,16 @@ pub(super) async fn serve(
         tracing::info!("stopping: connections are closed with 1012");
         let deadline = after(Instant::now(), timeout);
         let ended = async {
-            let in_time = drain.await;
-            handle.pause().await;
+            drain.await;
             stop.drained.cancel();
             connections.close();
-            if in_time && timeout_at(deadline, connections.wait()).await.is_err() {
+            if timeout_at(deadline, connections.wait()).await.is_err() {
                 tracing::warn!(?timeout, "requests that were not answered in time are cut");
             }
         };
         tokio::select! {
             () = ended => {}
-            () = stop.hurried.cancelled() => {}
+            () = stop.hurried.cancelled() => tracing::warn!("stopping at once: told a second time"),
         }
         handle.stop(false).await;
     };

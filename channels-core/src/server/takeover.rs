@@ -6,7 +6,8 @@ use std::{
     io,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use actix_http::Protocol;
@@ -16,6 +17,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::Notify,
     task::yield_now,
+    time::{Instant, Sleep, sleep_until},
 };
 use tokio_util::{
     sync::{CancellationToken, WaitForCancellationFutureOwned},
@@ -25,9 +27,15 @@ use tokio_util::{
 use super::Socket;
 use crate::transport::Inflow as _;
 
+/// How long a client may take from one answer to the whole header of its next request: twice what the HTTP server gives it for
+/// the first byte, and for the header of its first request. Of the others it looks at the first byte alone.
+const PAUSE: Duration = Duration::from_secs(10);
+
 /// The socket of an HTTP connection. An idle one ends when the server stops.
 pub(super) struct Io {
     state: Rc<State>,
+    /// The end of the pause.
+    paused: Pin<Box<Sleep>>,
     stopping: CancellationToken,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
 }
@@ -43,25 +51,30 @@ struct State {
     /// The client sends no more.
     lost: Cell<bool>,
     tell_lost: Notify,
-    /// How many requests are under way where there may be several: over HTTP/2.
-    requests: Option<Cell<usize>>,
+    /// How many requests are under way.
+    requests: Cell<usize>,
+    /// Over HTTP/2 there may be several, and any pause between them.
+    is_http2: bool,
+    /// When the last one ended.
+    answered: Cell<Instant>,
+    reader: RefCell<Waker>,
     connections: TaskTracker,
 }
 
 impl State {
     fn is_idle(&self) -> bool {
-        self.requests.as_ref().map_or(self.idle.get(), |requests| requests.get() == 0 && !self.blocked.get())
+        if self.is_http2 { self.requests.get() == 0 && !self.blocked.get() } else { self.idle.get() }
     }
 }
 
-/// A request of HTTP/2 until its response is written.
+/// A request until its response is written.
 pub(super) struct Underway(Rc<State>);
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        if let Some(requests) = &self.0.requests {
-            requests.update(|count| count - 1);
-        }
+        self.0.requests.update(|count| count - 1);
+        self.0.answered.set(Instant::now());
+        self.0.reader.borrow().wake_by_ref();
     }
 }
 
@@ -81,18 +94,36 @@ impl Io {
             stream: RefCell::new(Some(stream)),
             blocked: Cell::new(false),
             held: Cell::new(false),
-            idle: Cell::new(true),
+            // Who comes when the server stops is there to ask for something.
+            idle: Cell::new(!stopping.is_cancelled()),
             lost: Cell::new(false),
             tell_lost: Notify::new(),
-            requests: (protocol == Protocol::Http2).then(Cell::default),
+            requests: Cell::new(0),
+            is_http2: protocol == Protocol::Http2,
+            answered: Cell::new(Instant::now()),
+            reader: RefCell::new(Waker::noop().clone()),
             connections,
         };
+        let paused = Box::pin(sleep_until(state.answered.get() + PAUSE));
         let stopped = Box::pin(stopping.clone().cancelled_owned());
-        Self { state: Rc::new(state), stopping: stopping.clone(), stopped }
+        Self { state: Rc::new(state), paused, stopping: stopping.clone(), stopped }
     }
 
     pub(super) fn takeover(&self) -> Takeover {
         Takeover(self.state.clone())
+    }
+
+    /// Whether the client has let too much time pass since its last request.
+    fn poll_paused(&mut self, task: &mut Context<'_>) -> Poll<()> {
+        self.state.reader.borrow_mut().clone_from(task.waker());
+        if self.state.is_http2 || self.state.requests.get() > 0 {
+            return Poll::Pending;
+        }
+        let deadline = self.state.answered.get() + PAUSE;
+        if self.paused.deadline() != deadline {
+            self.paused.as_mut().reset(deadline);
+        }
+        self.paused.as_mut().poll(task)
     }
 
     fn write(
@@ -111,10 +142,10 @@ impl Io {
 }
 
 impl Takeover {
-    /// A request has come; put what is returned into its response.
-    pub(super) fn begin(&self) -> Option<Underway> {
-        self.0.requests.as_ref()?.update(|count| count + 1);
-        Some(Underway(self.0.clone()))
+    /// A request has come; put what is returned into the body of its response.
+    pub(super) fn begin(&self) -> Underway {
+        self.0.requests.update(|count| count + 1);
+        Underway(self.0.clone())
     }
 
     /// Waits until the client has gone, or sends no more, which is taken for the same.
@@ -156,8 +187,8 @@ impl AsyncRead for Io {
     fn poll_read(self: Pin<&mut Self>, task: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let io = self.get_mut();
         let before = buffer.filled().len();
-        let mut stream = io.state.stream.borrow_mut();
-        let Some(stream) = &mut *stream else { return Poll::Ready(Ok(())) };
+        let mut taken = io.state.stream.borrow_mut();
+        let Some(stream) = &mut *taken else { return Poll::Ready(Ok(())) };
         if io.state.held.get() {
             return Poll::Pending;
         }
@@ -168,8 +199,12 @@ impl AsyncRead for Io {
         } else if read.is_ready() && room > 0 {
             io.state.lost.set(true);
             io.state.tell_lost.notify_waiters();
-        } else if read.is_pending() && io.stopped.as_mut().poll(task).is_ready() && io.state.is_idle() {
-            return Poll::Ready(Ok(()));
+        } else if read.is_pending() {
+            drop(taken);
+            let is_over = io.stopped.as_mut().poll(task).is_ready() && io.state.is_idle();
+            if is_over || io.poll_paused(task).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
         }
         read
     }

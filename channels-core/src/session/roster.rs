@@ -156,7 +156,7 @@ impl Actor for Keeper {
 }
 
 /// Ends every connection of the thread, in batches so that not all clients come back at once; answered when all have
-/// ended, with whether all did so by themselves.
+/// ended.
 #[derive(Clone)]
 pub(crate) struct Drain {
     pub(crate) close: Close,
@@ -165,11 +165,11 @@ pub(crate) struct Drain {
 }
 
 impl Message for Drain {
-    type Result = bool;
+    type Result = ();
 }
 
 impl Handler<Drain> for Keeper {
-    type Result = ResponseActFuture<Self, bool>;
+    type Result = ResponseActFuture<Self, ()>;
 
     fn handle(&mut self, Drain { close, within }: Drain, _: &mut Self::Context) -> Self::Result {
         let roster = self.roster.clone();
@@ -182,14 +182,12 @@ impl Handler<Drain> for Keeper {
                 }
                 port.end(close.clone(), Cut::AfterGrace);
             }
-            let in_time = timeout(within / 2, roster.clone().emptied()).await.is_ok();
-            if !in_time {
+            if timeout(within / 2, roster.clone().emptied()).await.is_err() {
                 for port in roster.ports().iter().filter(|port| port.is_stuck()) {
                     port.cut("the client stopped reading");
                 }
                 roster.emptied().await;
             }
-            in_time
         };
         Box::pin(drain.into_actor(self))
     }

@@ -46,6 +46,34 @@ async fn handshakes_that_come_byte_by_byte_are_given_up() {
     target.survives_within(32).await;
 }
 
+/// The HTTP server gives up the first request of a connection alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_is_a_later_request_of_a_connection_waited_for() {
+    const FIRST: &str = "GET /now HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    const SECOND: &str = "GET /slow HTTP/1.1\r\nX-Padding: ";
+    let target = Target::start().await;
+    let both = [FIRST, SECOND].concat();
+    let given_up = [(FIRST, "G", false), (FIRST, SECOND, false), (FIRST, SECOND, true), (&*both, "", true)].map(
+        async |(first, second, trickles)| {
+            let mut client = Raw::connect(target.address).await;
+            client.write(first).await;
+            assert_eq!(client.response().await.status, 426);
+            client.write(second).await;
+            let end = async {
+                // The pause of the attack, in which the end may come.
+                while timeout(Duration::from_millis(100), client.stream.read(&mut [0])).await.is_err() {
+                    if trickles && !client.try_write("x").await {
+                        break;
+                    }
+                }
+            };
+            within(end).await;
+        },
+    );
+    join_all(given_up).await;
+    target.survives_within(32).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handshake_whose_headers_never_end_is_refused() {
     let target = Target::start().await;
