@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use channels::{
-    ArgError, ChannelNameRouter, PatternError, Protocol,
+    ArgError, ChannelNameRouter, Demultiplexer, PatternError, Protocol,
     actix_web::{App, HttpResponse, http::StatusCode, test, web},
     prelude::*,
     routing::{Application, Endpoint, Outcome, RouteList},
@@ -86,6 +86,14 @@ impl<A: Application> Application for Through<A> {
     }
 }
 
+struct Open;
+
+impl Middleware for Open {
+    async fn before(&self, scope: Scope) -> Result<Scope, Deny> {
+        Ok(scope)
+    }
+}
+
 // test_routing: protocol_type_router. A scope without a type cannot be written down here.
 #[tokio::test]
 async fn a_connection_is_led_by_its_kind() {
@@ -135,7 +143,7 @@ async fn the_first_route_that_fits_is_taken() {
         path("", One::default),
         path("foo/", Two::default),
         re_path("bar", Three::default),
-        path("foo/", Four::default),
+        re_path("^foo/$", Four::default),
         path("foo/bar/", Four::default),
     ])
     .unwrap();
@@ -384,4 +392,64 @@ async fn a_route_that_cannot_be_used_is_refused_with_its_place() {
     );
     let PatternError { pattern, at, .. } = refused(path("ws/<int:1d>/", Two::default));
     assert_eq!((pattern.as_str(), at), ("ws/<int:1d>/", 3));
+}
+
+#[tokio::test]
+async fn a_pattern_that_is_never_found_is_refused_with_what_to_write() {
+    let refused = |route| URLRouter::new([path("", One::default), route]).unwrap_err().to_string();
+    let slash = "paths are matched without their leading `/`: leave it out";
+    assert_eq!(refused(path("/ws/", Two::default)), format!("route `/ws/`: {slash} (at byte 0: `/ws/`)"));
+    assert_eq!(refused(re_path("^/ws/$", Two::default)), format!("route `^/ws/$`: {slash} (at byte 1: `/ws/$`)"));
+    assert_eq!(
+        refused(path(r"^dj/(?P<room>\w+)/$", Two::default)),
+        r"route `^dj/(?P<room>\w+)/$`: this is of a regular expression, and `path` takes it as it stands: use `re_path` (at byte 0: `^dj/(?P<room>\w+)/$`)"
+    );
+    assert_eq!(
+        refused(re_path("ws/<int:id>/", Two::default)),
+        "route `ws/<int:id>/`: `re_path` takes `<int:id>` as it stands: use `path`, or the group `(?P<id>…)` (at byte 3: `<int:id>/`)"
+    );
+}
+
+#[tokio::test]
+async fn a_route_that_is_never_reached_is_refused() {
+    let refused = |first, second| {
+        let error = URLRouter::new([path("", One::default), first, second]).unwrap_err();
+        let text = "route 3 of the router is never reached, route 2 has the same pattern";
+        assert_eq!(error.why, text);
+        error.pattern
+    };
+    assert_eq!(refused(path("ws/", One::default), path("ws/", Two::default)), "ws/");
+    assert_eq!(refused(re_path("^ws/$", One::default), re_path("^ws/$", Two::default)), "^ws/$");
+    assert_eq!(refused(path("<room>/", One::default), path("<str:room>/", Two::default)), "<str:room>/");
+    assert_eq!(refused(path("ws/", One::default), path("ws/", Through(Endpoint::new(Two::default)))), "ws/");
+    let streams = Demultiplexer::new().stream("a", One::default);
+    assert_eq!(refused(path("ws/", Arc::new(Open.wrap(streams))), path("ws/", Two::default)), "ws/");
+    // The first refuses those who come by the second's transport.
+    let poll = path("ws/", Two::default).transports([channels::Transport::LongPoll]);
+    assert_eq!(refused(path("ws/", One::default), poll), "ws/");
+    // An expression that leads to a consumer need not reach the end.
+    let inner = || URLRouter::new([path("x/", Two::default)]).unwrap();
+    assert_eq!(refused(re_path("^ws/", One::default), re_path("^ws/", inner())), "^ws/");
+    assert_eq!(refused(re_path("^ws/", One::default), path("ws/", inner())), "ws/");
+}
+
+#[tokio::test]
+async fn a_pattern_may_be_there_twice_where_the_second_route_is_reached() {
+    let inner = |pattern| URLRouter::new([path(pattern, One::default)]).unwrap();
+    let router = URLRouter::new([
+        path("a/", inner("x/")),
+        path("a/", inner("y/")),
+        path("a/", Two::default),
+        path("b/", Two::default),
+        path("b/", inner("x/")),
+        path("c/", Two::default),
+        re_path("^c/", Three::default),
+        path("d/", Through(Endpoint::new(One::default))),
+        path("d/", Two::default),
+    ])
+    .unwrap();
+    for (path, consumer) in [("/a/x/", "One"), ("/a/y/", "One"), ("/a/", "Two"), ("/b/", "Two"), ("/b/x/", "One")] {
+        assert_eq!(at(&router, path).await, plainly(consumer), "{path}");
+    }
+    assert_eq!(at(&router, "/c/x").await, plainly("Three"));
 }

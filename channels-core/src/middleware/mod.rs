@@ -172,6 +172,10 @@ impl<M: Middleware> Application for Wrapped<M> {
     fn routes(&self, list: &mut RouteList) {
         self.inner.routes(list);
     }
+
+    fn always_answers(&self) -> bool {
+        self.inner.always_answers()
+    }
 }
 
 impl<M> std::fmt::Debug for Wrapped<M> {

@@ -89,6 +89,10 @@ impl Application for Endpoint {
     fn routes(&self, list: &mut RouteList) {
         list.add(self.consumer(), self.layer());
     }
+
+    fn always_answers(&self) -> bool {
+        true
+    }
 }
 
 /// The answer to a client that asks in another way than the route offers (RFC 9110, section 15.5.6).

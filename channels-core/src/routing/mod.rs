@@ -5,6 +5,7 @@
 
 mod channel_name;
 mod endpoint;
+mod mistaken;
 mod pattern;
 mod protocol;
 mod transports;
@@ -81,6 +82,12 @@ pub trait Application: Send + Sync + 'static {
 
     /// Adds the routes in it to a list, for the start-up log and for the log line of a miss.
     fn routes(&self, list: &mut RouteList);
+
+    /// Whether it never says [`NoRoute`](Outcome::NoRoute), so that a second route with the pattern of its own is never
+    /// reached, which [`URLRouter::new`] refuses. `false`, as of a router.
+    fn always_answers(&self) -> bool {
+        false
+    }
 }
 
 impl<A: Application + ?Sized> Application for Arc<A> {
@@ -94,6 +101,10 @@ impl<A: Application + ?Sized> Application for Arc<A> {
 
     fn routes(&self, list: &mut RouteList) {
         (**self).routes(list);
+    }
+
+    fn always_answers(&self) -> bool {
+        (**self).always_answers()
     }
 }
 

@@ -3,6 +3,8 @@
 use regex::Regex;
 use thiserror::Error;
 
+use super::mistaken;
+
 /// A route's pattern that cannot be used; [`URLRouter::new`](super::URLRouter::new) reports it.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[error("route `{pattern}`: {why} (at byte {at}: `{}`)", .pattern.get(*.at..).unwrap_or_default())]
@@ -36,12 +38,13 @@ impl Pattern {
     /// A regular expression, found anywhere unless it is anchored: Django's `re_path`.
     pub(super) fn regex(source: &str) -> Result<Self, PatternError> {
         let at = |at, why: String| PatternError { pattern: source.to_owned(), why, at };
-        if let Err(error) = regex_syntax::parse(source) {
-            return Err(match error {
-                regex_syntax::Error::Parse(error) => at(error.span().start.offset, error.kind().to_string()),
-                regex_syntax::Error::Translate(error) => at(error.span().start.offset, error.kind().to_string()),
-                error => at(0, error.to_string()),
-            });
+        let parsed = regex_syntax::parse(source).map_err(|error| match error {
+            regex_syntax::Error::Parse(error) => at(error.span().start.offset, error.kind().to_string()),
+            regex_syntax::Error::Translate(error) => at(error.span().start.offset, error.kind().to_string()),
+            error => at(0, error.to_string()),
+        })?;
+        if let Some(mistake) = mistaken::expression(source, &parsed) {
+            return Err(at(mistake.at, mistake.why));
         }
         let regex = Regex::new(source).map_err(|error| at(0, error.to_string()))?;
         Ok(Self { source: source.to_owned(), regex, whole: false })
@@ -49,6 +52,9 @@ impl Pattern {
 
     /// Typed segments, matched from the start: Django's `path`.
     pub(super) fn segments(source: &str) -> Result<Self, PatternError> {
+        if let Some(mistake) = mistaken::segments(source) {
+            return Err(PatternError { pattern: source.to_owned(), why: mistake.why, at: mistake.at });
+        }
         let mut expression = String::from("^");
         let mut names: Vec<&str> = Vec::new();
         let mut rest = source;
@@ -65,17 +71,10 @@ impl Pattern {
                 return Err(wrong(format!("the name `{name}` is used twice")));
             }
             names.push(name);
-            let converter = match converter {
-                "str" => "[^/]+",
-                "int" => "[0-9]+",
-                "slug" => "[-a-zA-Z0-9_]+",
-                "uuid" => "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
-                "path" => ".+",
-                other => {
-                    return Err(wrong(format!("no converter `{other}`; there are int, path, slug, str, uuid")));
-                }
+            let Some(takes) = takes(converter) else {
+                return Err(wrong(format!("no converter `{converter}`; there are int, path, slug, str, uuid")));
             };
-            expression.push_str(&format!("(?P<{name}>{converter})"));
+            expression.push_str(&format!("(?P<{name}>{takes})"));
             rest = &rest[close + 1..];
         }
         if let Some(at) = rest.find('>') {
@@ -85,6 +84,11 @@ impl Pattern {
         expression.push_str(&regex::escape(rest));
         let wrong = |error: regex::Error| PatternError { pattern: source.to_owned(), why: error.to_string(), at: 0 };
         Ok(Self { source: source.to_owned(), regex: Regex::new(&expression).map_err(wrong)?, whole: true })
+    }
+
+    /// Whether it fits, as the end of a path, wherever `other` does; `end` says whether that one is an end, too.
+    pub(super) fn covers(&self, other: &Self, end: bool) -> bool {
+        self.regex.as_str() == other.regex.as_str() && (!self.whole || other.whole && end)
     }
 
     /// The pattern as it was given.
@@ -112,7 +116,19 @@ impl Pattern {
     }
 }
 
-fn is_identifier(name: &str) -> bool {
+/// What a converter takes, as a regular expression.
+pub(super) fn takes(converter: &str) -> Option<&'static str> {
+    Some(match converter {
+        "str" => "[^/]+",
+        "int" => "[0-9]+",
+        "slug" => "[-a-zA-Z0-9_]+",
+        "uuid" => "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+        "path" => ".+",
+        _ => return None,
+    })
+}
+
+pub(super) fn is_identifier(name: &str) -> bool {
     let mut characters = name.chars();
     characters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
         && characters.all(|character| character.is_ascii_alphanumeric() || character == '_')

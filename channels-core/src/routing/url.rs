@@ -180,7 +180,8 @@ impl URLRouter {
     ///
     /// # Errors
     ///
-    /// [`PatternError`] with the first pattern that cannot be used, and the place in it.
+    /// [`PatternError`] with the first pattern that cannot be used, and the place in it. A second route with the pattern
+    /// of an earlier one that leads to a consumer is such a one: it is never reached, not by other transports either.
     pub fn new(routes: impl IntoIterator<Item = Route>) -> Result<Self, PatternError> {
         let step = |route: Route| {
             let mut leads_to = RouteList::default();
@@ -195,11 +196,29 @@ impl URLRouter {
                 end,
             })
         };
-        Ok(Self { routes: routes.into_iter().map(step).collect::<Result<_, _>>()? })
+        let routes = routes.into_iter().map(step).collect::<Result<Vec<_>, _>>()?;
+        match unreachable(&routes) {
+            Some(error) => Err(error),
+            None => Ok(Self { routes }),
+        }
     }
 }
 
+/// Says which route is never reached, if one is not.
+fn unreachable(routes: &[Step]) -> Option<PatternError> {
+    routes.iter().enumerate().find_map(|(index, route)| {
+        let earlier = routes[..index].iter().position(|earlier| earlier.leaves_nothing_to(route))?;
+        let (first, second) = (earlier + 1, index + 1);
+        let why = format!("route {second} of the router is never reached, route {first} has the same pattern");
+        Some(PatternError { pattern: route.pattern.source().to_owned(), why, at: 0 })
+    })
+}
+
 impl Step {
+    fn leaves_nothing_to(&self, later: &Self) -> bool {
+        self.application.always_answers() && self.pattern.covers(&later.pattern, later.end)
+    }
+
     /// Fills the scope with what this route's pattern finds; `false` when it does not fit.
     fn enter(&self, scope: &mut Scope) -> bool {
         let Some(path) = scope.remaining().map(str::to_owned) else { return false };

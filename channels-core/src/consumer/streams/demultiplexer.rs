@@ -106,6 +106,10 @@ impl Application for Demultiplexer {
             }
         });
     }
+
+    fn always_answers(&self) -> bool {
+        true
+    }
 }
 
 impl fmt::Debug for Demultiplexer {
