@@ -134,6 +134,9 @@ async fn a_workers_channel_is_led_by_its_name() {
 
     let error = ChannelNameRouter::new([("two words", One::default)]).unwrap_err();
     assert!(error.to_string().contains("' ' at byte 3"), "{error}");
+    let error = ChannelNameRouter::new([("mail", One::default), ("mail", One::default)]).unwrap_err();
+    assert_eq!(error.to_string(), "channel name `mail` is in the router already");
+    assert!(router.with("mail", Three::default).is_err());
 }
 
 // test_routing: url_router, url_router_path

@@ -223,3 +223,10 @@ async fn streams_are_the_end_of_a_path_and_end_with_the_server() {
     told.sort();
     assert_eq!(told, ["a 1012", "b 1012"]);
 }
+
+#[test]
+#[should_panic(expected = "there is a stream `a` already")]
+fn a_second_stream_of_one_name_is_a_mistake() {
+    let log = Log::default();
+    let _ = streams(&log).stream("a", move || Echo { name: "another", log: log.clone(), count: 0 });
+}

@@ -42,6 +42,12 @@ pub enum NameError {
         /// Where it stands, in bytes from 0.
         at: usize,
     },
+    /// A router has one consumer for each channel: give one of them another channel.
+    #[error("channel name `{name}` is in the router already")]
+    Taken {
+        /// The name.
+        name: String,
+    },
 }
 
 impl From<Infallible> for NameError {

@@ -1,6 +1,9 @@
 //! Routing by the name of a channel, for workers.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 use futures_util::future::LocalBoxFuture;
 
@@ -35,7 +38,7 @@ impl ChannelNameRouter {
     ///
     /// # Errors
     ///
-    /// [`NameError`] when a name is not a channel's.
+    /// [`NameError`] when a name is not a channel's, or is there twice.
     pub fn new<Kind, N, A>(channels: impl IntoIterator<Item = (N, A)>) -> Result<Self, NameError>
     where
         N: TryInto<ChannelName, Error: Into<NameError>>,
@@ -52,13 +55,16 @@ impl ChannelNameRouter {
     ///
     /// # Errors
     ///
-    /// [`NameError`] when the name is not a channel's.
+    /// [`NameError`] when the name is not a channel's, or is there already.
     pub fn with<Kind, N>(mut self, name: N, to: impl IntoApplication<Kind>) -> Result<Self, NameError>
     where
         N: TryInto<ChannelName, Error: Into<NameError>>,
     {
         let reader = Reader { application: to.into_application(), at_once: 1 };
-        self.0.insert(name.try_into().map_err(Into::into)?, reader);
+        match self.0.entry(name.try_into().map_err(Into::into)?) {
+            Entry::Vacant(place) => place.insert(reader),
+            Entry::Occupied(taken) => return Err(NameError::Taken { name: taken.key().to_string() }),
+        };
         Ok(self)
     }
 

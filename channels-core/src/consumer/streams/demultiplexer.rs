@@ -75,11 +75,17 @@ impl Demultiplexer {
         Self::default()
     }
 
-    /// With one more stream: a name, and a function that makes its consumer, or middleware around one. A second stream of
-    /// one name takes the place of the first.
+    /// With one more stream: a name, and a function that makes its consumer, or middleware around one.
+    ///
+    /// # Panics
+    ///
+    /// When there is a stream of this name already.
     #[must_use]
+    #[track_caller]
     pub fn stream<Kind>(mut self, name: impl Into<String>, to: impl IntoApplication<Kind>) -> Self {
-        Arc::make_mut(&mut self.streams).insert(name.into(), to.into_application());
+        let name = name.into();
+        assert!(!self.streams.contains_key(&name), "there is a stream `{name}` already");
+        Arc::make_mut(&mut self.streams).insert(name, to.into_application());
         self
     }
 }
