@@ -310,3 +310,10 @@ async fn get(served: &Served, path: &str) -> String {
     }
     head.to_ascii_lowercase()
 }
+
+#[test]
+fn an_address_that_is_none_is_named() {
+    let text = |error: Option<ConfigError>| error.unwrap().to_string();
+    assert_eq!(text(room().bind("127.0.0.1").err()), r#"cannot find the address "127.0.0.1" to listen on"#);
+    assert_eq!(text(room().bind(("\0", 1)).err()), r#"cannot find the address ("\0", 1) to listen on"#);
+}

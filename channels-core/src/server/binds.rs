@@ -1,6 +1,9 @@
 //! Where a server is told to listen.
 
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::{
+    fmt::Debug,
+    net::{SocketAddr, TcpListener, ToSocketAddrs},
+};
 
 #[cfg(feature = "tls")]
 use super::tls;
@@ -23,9 +26,9 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Bind`] with the address and what the system says of it; [`ConfigError::Resolve`] for a name that
-    /// is not known.
-    pub fn bind(mut self, address: impl ToSocketAddrs) -> Result<Self, ConfigError> {
+    /// [`ConfigError::Bind`] with the address and what the system says of it; [`ConfigError::Resolve`] with a name
+    /// that is not known.
+    pub fn bind(mut self, address: impl ToSocketAddrs + Debug) -> Result<Self, ConfigError> {
         self.listeners.extend(bind(address)?.into_iter().map(Listener::Tcp));
         Ok(self)
     }
@@ -41,7 +44,7 @@ impl Server {
     #[cfg(feature = "tls")]
     pub fn bind_rustls(
         mut self,
-        address: impl ToSocketAddrs,
+        address: impl ToSocketAddrs + Debug,
         config: rustls::ServerConfig,
     ) -> Result<Self, ConfigError> {
         let config = tls::with_alpn(config);
@@ -138,7 +141,8 @@ impl Server {
 }
 
 /// Listens on all addresses of a name.
-fn bind(address: impl ToSocketAddrs) -> Result<Vec<TcpListener>, ConfigError> {
+fn bind(address: impl ToSocketAddrs + Debug) -> Result<Vec<TcpListener>, ConfigError> {
     let listen = |address| listener::bind(address).map_err(|source| ConfigError::Bind { address, source });
-    address.to_socket_addrs().map_err(ConfigError::Resolve)?.map(listen).collect()
+    let found = address.to_socket_addrs();
+    found.map_err(|source| ConfigError::Resolve { address: format!("{address:?}"), source })?.map(listen).collect()
 }

@@ -20,9 +20,14 @@ pub enum ConfigError {
         /// Which alias is missing.
         source: LayerError,
     },
-    /// The name of the host is not known here.
-    #[error("cannot find the address to listen on")]
-    Resolve(#[source] io::Error),
+    /// The name of the host is not known here, or it is no name and port, as `localhost:8000`.
+    #[error("cannot find the address {address} to listen on")]
+    Resolve {
+        /// What was given, as it is written in Rust.
+        address: String,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The address cannot be listened on: it is in use, or not this machine's, or the port needs a privilege.
     #[error("cannot listen on {address}")]
     Bind {
