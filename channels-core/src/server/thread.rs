@@ -237,7 +237,7 @@ impl ServerThread {
         match self.accepted(&mut opening, endpoint, &port).await {
             Ok(accept) => match websocket::accept(&request, &accept, extension) {
                 Ok(response) => self.go_on(&request, &payload, opening, response, writer).await,
-                Err(error) => failed(endpoint, &error),
+                Err(error) => failed(endpoint, &port.path, &error),
             },
             Err(response) => *response,
         }
@@ -255,7 +255,7 @@ impl ServerThread {
         let response = match tokio::time::timeout(timeout, answer).await {
             Ok(Some(Answer::Accept(accept))) => return Ok(accept),
             Ok(Some(Answer::Refuse(deny))) => deny.into_response(),
-            Ok(Some(Answer::Respond(_))) => failed(endpoint, &"it answers requests, and no WebSockets"),
+            Ok(Some(Answer::Respond(_))) => failed(endpoint, &port.path, &"it answers requests, and no WebSockets"),
             Ok(None) => {
                 tracing::debug!(consumer = endpoint.consumer(), "the client left before it was answered");
                 HttpResponse::BadRequest().finish()
@@ -290,12 +290,12 @@ impl ServerThread {
         check_header(&scope, config)?;
         let guest = self.admit(&scope, config)?;
         if endpoint.class().protocol != scope.protocol() {
-            return Err(failed(endpoint, &"its route is one of another protocol").into());
+            return Err(failed(endpoint, &port.path, &"its route is one of another protocol").into());
         }
-        let layer = self.layers.get(endpoint.layer()).map_err(|error| failed(endpoint, &error))?.clone();
+        let layer = self.layers.get(endpoint.layer()).map_err(|error| failed(endpoint, &port.path, &error))?.clone();
         let line = Line::new(transport, port.clone()).listed(self.roster.enter(port.clone(), guest));
         let cx = Context::new(port.clone(), scope, self.layers.clone(), layer);
-        let life = endpoint.start(cx, line).map_err(|panic| failed(endpoint, &panic))?;
+        let life = endpoint.start(cx, line).map_err(|panic| failed(endpoint, &port.path, &panic))?;
         Ok(Opening::new(port.clone(), life))
     }
 
@@ -423,7 +423,7 @@ pub(super) fn unavailable(why: &'static str) -> HttpResponse {
     HttpResponse::ServiceUnavailable().insert_header((header::RETRY_AFTER, "1")).body(why)
 }
 
-pub(super) fn failed(endpoint: &Endpoint, error: &dyn std::fmt::Display) -> HttpResponse {
-    tracing::error!(consumer = endpoint.consumer(), error = %OneLine(error), "a connection could not be opened");
+pub(super) fn failed(endpoint: &Endpoint, path: &str, error: &dyn std::fmt::Display) -> HttpResponse {
+    tracing::error!(consumer = endpoint.consumer(), path, error = %OneLine(error), "a connection could not be opened");
     HttpResponse::InternalServerError().finish()
 }

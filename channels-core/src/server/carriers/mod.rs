@@ -138,8 +138,9 @@ impl ServerThread {
     /// Starts a consumer, and gives the session its id once that has accepted; the response when it has not.
     async fn begin_lasting(&self, admitted: Admitted) -> Result<Begun, Box<HttpResponse>> {
         let Admitted { scope, endpoint, config } = admitted;
-        let layer = self.layers.get(endpoint.layer()).map_err(|error| failed(&endpoint, &error))?.clone();
-        let channel = self.home.channel(endpoint.layer(), &layer).await.map_err(|error| failed(&endpoint, &error))?;
+        let layer = self.layers.get(endpoint.layer()).map_err(|error| failed(&endpoint, scope.path(), &error))?.clone();
+        let channel = self.home.channel(endpoint.layer(), &layer).await;
+        let channel = channel.map_err(|error| failed(&endpoint, scope.path(), &error))?;
         let (path, owner, offered) = (scope.path().to_owned(), scope.owner.clone(), scope.subprotocols().to_vec());
 
         let port = self.port(&scope, &endpoint, &config);
@@ -170,7 +171,7 @@ impl ServerThread {
     /// The way to a session that there should be.
     fn link(&self, admitted: &Admitted, id: SessionId) -> Result<Link, Box<HttpResponse>> {
         let Admitted { scope, endpoint, .. } = admitted;
-        let layer = self.layers.get(endpoint.layer()).map_err(|error| failed(endpoint, &error))?.clone();
+        let layer = self.layers.get(endpoint.layer()).map_err(|error| failed(endpoint, scope.path(), &error))?.clone();
         let asker = Asker { path: scope.path().to_owned(), owner: scope.owner.get() };
         Ok(Link::new(self.home.clone(), layer, id, asker))
     }

@@ -25,6 +25,7 @@ use crate::{
     Accept, Close, CloseCode, Message, Scope,
     frame::{Incoming, Outgoing},
     routing::Outcome,
+    scope::decode,
     server::{
         Config,
         takeover::Takeover,
@@ -105,7 +106,7 @@ impl ServerThread {
         let accept = Accept { subprotocol: Some(SUBPROTOCOL.to_owned()), ..accept };
         let response = match websocket::accept(&request, &accept, extension) {
             Ok(response) => response,
-            Err(error) => return failed(&endpoint, &error),
+            Err(error) => return failed(&endpoint, &decode(request.path()), &error),
         };
         let (parts, body) = Parts::new();
         let (reader, writer): (RefCell<Box<dyn Transport>>, _) = (RefCell::new(Box::new(reader)), RefCell::new(writer));
