@@ -69,7 +69,8 @@ fn server() -> Server {
         path("ws/binary/", || BinaryOnly),
         re_path(r"^ws/(?P<room>\w+)/trusting/$", || Trusting),
     ]);
-    Server::new(ProtocolTypeRouter::new().websocket(routes.expect("the patterns are right")))
+    let jobs = ChannelNameRouter::new([("jobs-of-bad-input", || Strict)]).expect("a name");
+    Server::new(ProtocolTypeRouter::new().websocket(routes.expect("the patterns are right")).channel(jobs))
 }
 
 async fn answer(address: std::net::SocketAddr, request: impl AsRef<[u8]>) -> Response {
@@ -87,6 +88,7 @@ async fn an_unknown_route_is_404_and_the_log_names_the_routes_that_were_tried() 
     for pattern in ["ws/strict/", "ws/text/", "ws/binary/", r"^ws/(?P<room>\w+)/trusting/$"] {
         assert!(line.contains(pattern), "{line} does not name {pattern}");
     }
+    assert!(!line.contains("jobs-of-bad-input"), "{line} names what no WebSocket is led by");
     assert_eq!(logs::with(&["no route for this path", "path=/ws/unheard-of/"]).len(), 1);
     for path in ["/", "/ws/strict", "/ws/strict/more/", "/%ff", "/ws/%73trict/../text/"] {
         assert_eq!(answer(server.address, raw::handshake(path, "")).await.status, 404, "{path}");

@@ -99,6 +99,19 @@ impl ProtocolTypeRouter {
         }
     }
 
+    /// The routes for connections of one kind.
+    pub(crate) fn routes_of(&self, protocol: Protocol) -> RouteList {
+        let mut list = RouteList::default();
+        self.add_routes(protocol, &mut list);
+        list
+    }
+
+    fn add_routes(&self, protocol: Protocol, list: &mut RouteList) {
+        if let Some(application) = self.application(protocol) {
+            list.within(protocol.as_str(), |list| application.routes(list));
+        }
+    }
+
     pub(crate) fn application(&self, protocol: Protocol) -> Option<&Arc<dyn Application>> {
         match protocol {
             Protocol::Websocket => self.0.websocket.as_ref(),
@@ -124,9 +137,7 @@ impl Application for ProtocolTypeRouter {
 
     fn routes(&self, list: &mut RouteList) {
         for protocol in [Protocol::Http, Protocol::Websocket, Protocol::Channel] {
-            if let Some(application) = self.application(protocol) {
-                list.within(protocol.as_str(), |list| application.routes(list));
-            }
+            self.add_routes(protocol, list);
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::{
     Close, CloseCode, Layers, ProtocolTypeRouter, Scope,
     consumer::{Accept, Context},
     one_line::OneLine,
-    routing::{Application, Endpoint, Outcome, RouteList, Transports, not_offered},
+    routing::{Application, Endpoint, Outcome, Transports, not_offered},
     scope::Protocol,
     session::{Answer, ClientBytes, Cut, Flusher, Home, Keeper, Line, Opening, Port, Roster, Wire},
     transport::{
@@ -200,7 +200,8 @@ impl ServerThread {
             Outcome::Run(scope, endpoint) => self.open(request, payload, scope, &endpoint).await,
             Outcome::Refuse(deny) => deny.into_response(),
             Outcome::NoRoute(scope) => {
-                tracing::warn!(path = scope.path(), tried = %RouteList::of(&self.app), "no route for this path");
+                let tried = self.app.routes_of(Protocol::Websocket);
+                tracing::warn!(path = scope.path(), %tried, "no route for this path");
                 not_found()
             }
         }
