@@ -8,7 +8,7 @@ use std::sync::{
 use channels::{
     Demultiplexer, Layer, SendError, SlowClient,
     actix_web::{
-        HttpResponse,
+        HttpResponse, guard,
         http::{Method, StatusCode},
         web,
     },
@@ -21,6 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     logs,
+    puppet::quiet_panics,
     support::{serve, within},
 };
 
@@ -188,4 +189,29 @@ async fn a_request_that_its_client_gives_up_is_a_line_too() {
     let request = HttpCommunicator::new(app, Method::GET, "/given-up").timeout(std::time::Duration::from_millis(1));
     assert!(request.get_response().await.is_err());
     logs::wait_for(&["INFO http, given up by the client", "method=GET", "path=/given-up"]).await;
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_is_logged_with_its_place_and_not_put_down_to_the_client() {
+    async fn panics() -> HttpResponse {
+        panic!("on purpose")
+    }
+    quiet_panics();
+    logs::keep();
+    let app = ProtocolTypeRouter::new().http(|cfg| {
+        let guarded = web::get().guard(guard::fn_guard(|_| panic!("on purpose")));
+        cfg.route("/panics", web::get().to(panics)).route("/panics-sooner", guarded.to(HttpResponse::Ok));
+    });
+    let served = serve(Server::new(app));
+    for path in ["/panics", "/panics-sooner"] {
+        let mut stream = tokio::net::TcpStream::connect(served.address).await.unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes()).await.unwrap();
+        let mut response = String::new();
+        within(stream.read_to_string(&mut response)).await.unwrap();
+        assert_eq!(response, "", "the connection ends");
+        let path = format!("path={path} ");
+        let line = logs::wait_for(&["ERROR http, given up by a handler that panicked method=GET ", &path]).await;
+        assert!(line.contains("error=panicked at tests/it/access.rs:") && line.contains(": on purpose "), "{line}");
+        assert_eq!(logs::with(&["http", &path]).len(), 1);
+    }
 }

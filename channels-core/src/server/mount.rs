@@ -1,8 +1,8 @@
 //! The application in an actix-web `App`: in somebody else's, or in the server's own.
 
 use std::{
-    future::ready,
-    pin::Pin,
+    future::{Future as _, poll_fn, ready},
+    pin::{Pin, pin},
     task::{Context, Poll},
 };
 
@@ -133,18 +133,17 @@ pub(super) fn service(app: ProtocolTypeRouter, mount: impl Fn(&mut ServiceConfig
     let miss = move |request| ready(thread::miss(&app, &outside, &request));
     App::new().default_service(web::to(miss)).configure(mount).wrap_fn(move |mut request, service| {
         front.receive(&mut request);
-        let asked = tracing::enabled!(target: "channels::access", tracing::Level::INFO).then(|| Asked::of(&request));
+        let mut asked = Asked::of(&request);
         let underway = request.conn_data::<Takeover>().map(Takeover::begin);
-        let answer = service.call(request);
+        let answer = asked.run(|| service.call(request));
         let front = front.clone();
         async move {
-            let mut answer = answer.await;
+            let mut answer = pin!(answer);
+            let mut answer = poll_fn(|task| asked.run(|| answer.as_mut().poll(task))).await;
             if let Ok(answer) = &mut answer {
                 front.sign(answer.headers_mut());
             }
-            if let Some(asked) = asked {
-                asked.answered(&answer);
-            }
+            asked.answered(&answer);
             Ok(answer?.map_body(|_, body| Answer { body, _underway: underway }))
         }
     })
