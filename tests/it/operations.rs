@@ -55,13 +55,27 @@ async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 async fn ask(address: SocketAddr, path: &str, headers: &str) -> (u16, String) {
+    let answer = answer(address, path, headers).await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+/// The head of the answer to a `GET`.
+async fn head(address: SocketAddr, path: &str) -> String {
+    answer(address, path, "Connection: close\r\n")
+        .await
+        .split_inclusive("\r\n")
+        .take_while(|line| *line != "\r\n")
+        .collect()
+}
+
+async fn answer(address: SocketAddr, path: &str, headers: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: here\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     within(stream.read_to_string(&mut answer)).await.unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    answer
 }
 
 #[tokio::test]
@@ -91,6 +105,19 @@ async fn inspect(address: SocketAddr, query: &str) -> Value {
 /// What each row of a list says under one key.
 fn column<'a>(report: &'a Value, list: &str, key: &str) -> Vec<&'a str> {
     report[list]["rows"].as_array().unwrap().iter().map(|row| row[key].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_inspection_page_may_have_its_icon_and_is_found_without_its_slash() {
+    let (_end, may_end) = watch::channel(true);
+    let served = serve(server(may_end));
+    let page = head(served.address, "/inspect/").await;
+    assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
+    assert!(page.contains("content-security-policy: default-src 'self' 'unsafe-inline'; img-src data:\r\n"), "{page}");
+    assert!(get(served.address, "/inspect/").await.1.contains(r#"<link rel="icon" href="data:"#));
+
+    let bare = head(served.address, "/inspect").await;
+    assert!(bare.starts_with("HTTP/1.1 308 ") && bare.contains("\r\nlocation: inspect/\r\n"), "{bare}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What an operator can see of a running server: connections, groups, queues, counts; as JSON and as a page. Both show a part
 //! of what there is, so that they are small however much it is.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, future::ready};
 
 use actix_web::{
     HttpResponse,
@@ -78,7 +78,8 @@ impl Default for Query {
     }
 }
 
-/// Serves the page at `path`, which ends with a slash, and the JSON at `data.json` behind it.
+/// Serves the page at `path`, which ends with a slash, and the JSON at `data.json` behind it. Without the slash, as one types
+/// it, it leads there.
 pub(super) fn serve(service: &mut ServiceConfig, path: &str, keepers: Keepers, layers: Layers) {
     let data = move |web::Query(query): web::Query<Query>| {
         let (keepers, layers) = (keepers.clone(), layers.clone());
@@ -94,10 +95,17 @@ pub(super) fn serve(service: &mut ServiceConfig, path: &str, keepers: Keepers, l
     let page = || async {
         HttpResponse::Ok()
             .content_type("text/html; charset=utf-8")
-            .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'self' 'unsafe-inline'"))
+            .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'self' 'unsafe-inline'; img-src data:"))
             .body(include_str!("inspect.html"))
     };
     service.route(&format!("{path}data.json"), web::get().to(data)).route(path, web::get().to(page));
+    if let Some(bare) = path.strip_suffix('/')
+        && let Some((_, name)) = bare.rsplit_once('/')
+    {
+        // From where it is asked for: a proxy, or who has mounted it, may have put something before it.
+        let there = web::Redirect::to(format!("{name}/")).permanent();
+        service.route(bare, web::get().to(move || ready(there.clone())));
+    }
 }
 
 impl Report {
