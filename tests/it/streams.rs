@@ -41,7 +41,7 @@ impl Consumer for Echo {
 
     async fn receive(&mut self, cx: &mut Context, Json(payload): Json<Value>) -> Result<()> {
         match payload.as_str() {
-            Some("fail") => return Err(channels::Error::msg("as it was told")),
+            Some("fail") => return Err(Error::msg("as it was told")),
             Some("hang") => return std::future::pending().await,
             Some("close") => {
                 cx.close(4007, "enough");
