@@ -10,7 +10,7 @@
 //! | `channels_deliveries_total` | counter | consumer | messages on their way to clients |
 //! | `channels_dropped_total` | counter | consumer, cause | messages and events that were dropped, as [`Counts`] has them: `slow`, `full`, `expired`, `gone` |
 //! | `channels_closes_total` | counter | consumer, code | connections that were accepted and have ended, by close code, as [`Closes`](crate::server::Closes) counts them: 1000, 1001, 1005, 1006; of the codes that the server closed with those that are in [`CloseCode`](crate::CloseCode); and `other`, which are an application's own and what else clients say |
-//! | `channels_stalled_total` | counter | consumer | connections that were cut because their client had read nothing for `stall_timeout`; in `channels_closes_total` they are 1006 |
+//! | `channels_stalled_total` | counter | consumer | connections that were cut, by the server or the system, because their client took no bytes for `stall_timeout`; in `channels_closes_total` they are 1006 |
 //! | `channels_refused_total` | counter | status | handshakes, and requests for a session, that were refused: 302, 400, 401, 403, 404, 405, 426, 429, 431, 500, 503, and `other` |
 //! | `channels_failures_total` | counter | consumer | hooks that failed, panicked or were cancelled; a pure handler once for all members |
 //! | `channels_hook_seconds` | histogram | consumer, hook | how long a hook took, its waiting included |

@@ -247,7 +247,7 @@ impl Consumer for Lingers {
 
 #[tokio::test]
 async fn requests_are_waited_for_however_long_the_sockets_took() {
-    const DRAIN: Duration = Duration::from_secs(4);
+    const DRAIN: Duration = Duration::from_secs(8);
     let ((slow, mut asked), (lingers, mut left)) = (Gate::new(0), Gate::new(0));
     let (passed, leaves) = (slow.clone(), lingers.clone());
     let app = ProtocolTypeRouter::new().websocket(move || Lingers(leaves.clone())).http(move |http| {
@@ -301,6 +301,49 @@ async fn probes_are_answered_while_the_last_requests_are() {
     gate.open(1);
     assert_eq!(slow.response().await.body, "at last");
     stopped.await;
+}
+
+#[tokio::test]
+async fn an_upload_that_was_asked_to_go_on_is_waited_for() {
+    let app = ProtocolTypeRouter::new().http(|http| {
+        http.route("/count/", web::post().to(async |body: web::Bytes| body.len().to_string()));
+    });
+    let server = serve(Server::new(app).workers(1));
+    let mut idle = Raw::connect(server.address).await;
+    idle.write("GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(idle.response().await.status, 404);
+    let mut client = Raw::connect(server.address).await;
+    client.write("POST /count/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\nExpect: 100-continue\r\n\r\n").await;
+    assert_eq!(client.head().await.status, 100);
+    let stopped = server.stop();
+    // The others have been told to end.
+    assert!(idle.try_response().await.is_none());
+    client.write("a whole").await;
+    assert_eq!(client.response().await.body, "7");
+    stopped.await;
+}
+
+#[tokio::test]
+async fn who_comes_while_the_last_requests_are_answered_is_not_waited_for() {
+    let (server, mut told, gate) = slow_and_rooms();
+    let server = serve(server.workers(1).health("/healthz"));
+    let mut slow = Raw::connect(server.address).await;
+    slow.write(SLOW).await;
+    within(told.recv()).await.unwrap();
+    let mut idle = Raw::connect(server.address).await;
+    idle.write("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(idle.response().await.status, 200);
+    let address = server.address;
+    let stopped = server.stop();
+    assert!(idle.try_response().await.is_none());
+    let mut newcomer = Raw::connect(address).await;
+    newcomer.write(SLOW).await;
+    within(told.recv()).await.unwrap();
+    let answered = Instant::now();
+    gate.open(1);
+    assert_eq!(slow.response().await.body, "at last");
+    stopped.await;
+    assert!(answered.elapsed() < Duration::from_secs(15), "it has thirty");
 }
 
 #[tokio::test]

@@ -80,9 +80,9 @@ pub struct Config {
     pub hook_grace: Duration,
     /// How long `disconnect` may take; past it the hook is cancelled. 10 s.
     pub disconnect_timeout: Duration,
-    /// How long a client may take to answer a close frame; past it the socket is closed without the answer. 5 s. This side's half is
-    /// closed first, and what the client sends is read for as long again: on its way still, it would cost a client that reads
-    /// slowly the close frame.
+    /// How long a client may take to answer a close frame; past it the socket is closed without the answer. 5 s. Of a
+    /// client that goes on sending only this side's half is closed then, and what it sends is read for as long again: at a closed
+    /// socket, that would cost it the close frame if it reads slowly.
     pub close_timeout: Duration,
     /// How long a stopping server waits for its connections to end; past it they are cut. 30 s; give the supervisor's own
     /// grace period a few seconds more. It is the server's alone: what a route says of it counts for nothing.

@@ -80,11 +80,11 @@ where
                 http.clone().doors(address, true, threads.clone(), move |door, stream: TcpStream| {
                     let acceptor = acceptor.clone();
                     async move {
-                        let peer = prepare(&stream, stall_timeout);
+                        let (peer, is_late) = (prepare(&stream, stall_timeout), door.stopping.is_cancelled());
                         match super::tls::accept(acceptor, stream, timeout).await {
                             Ok((mut socket, protocol)) => {
                                 socket.put(door.placement.here.place());
-                                door.serve(socket, protocol, peer).await
+                                door.serve(socket, protocol, peer, !is_late).await
                             }
                             Err(error) => {
                                 tracing::debug!(?peer, %error, "a TLS handshake failed");
@@ -114,7 +114,15 @@ where
             async move {
                 let connections = http.connections.clone();
                 let door = http.door(address, secure, threads).await?;
-                Ok(fn_service(move |stream| connections.track_future(enter(door.clone(), stream))))
+                Ok(fn_service(move |stream| {
+                    // Who comes when only the last requests are waited for is served, and not waited for.
+                    let waited_for = (!door.stopping.is_cancelled()).then(|| connections.token());
+                    let served = enter(door.clone(), stream);
+                    async move {
+                        let _waited_for = waited_for;
+                        served.await
+                    }
+                }))
             }
         })
     }
@@ -156,13 +164,14 @@ struct Door {
 impl Door {
     /// Serves a socket on the thread where it belongs.
     async fn enter(&self, mut socket: Socket, peer: Option<SocketAddr>) -> Result<(), DispatchError> {
+        let is_late = self.stopping.is_cancelled();
         let thread = tokio::select! {
             thread = self.placement.of(&mut socket) => thread,
             () = self.stopping.cancelled() => self.placement.here.clone(),
         };
         socket.put(thread.place());
         if Arc::ptr_eq(&thread, &self.placement.here) {
-            return self.serve(socket, Protocol::Http1, peer).await;
+            return self.serve(socket, Protocol::Http1, peer, !is_late).await;
         }
         let (served, over) = oneshot::channel();
         match thread.give(Moved { socket: socket.unplug()?, peer, served }) {
@@ -170,12 +179,18 @@ impl Door {
                 let _ = over.await;
                 Ok(())
             }
-            Err(refused) => self.serve(refused.socket.plug()?, Protocol::Http1, peer).await,
+            Err(refused) => self.serve(refused.socket.plug()?, Protocol::Http1, peer, !is_late).await,
         }
     }
 
-    async fn serve(&self, socket: Socket, protocol: Protocol, peer: Option<SocketAddr>) -> Result<(), DispatchError> {
-        let io = Io::new(socket, protocol, &self.stopping, self.connections.clone());
+    async fn serve(
+        &self,
+        socket: Socket,
+        protocol: Protocol,
+        peer: Option<SocketAddr>,
+        idle: bool,
+    ) -> Result<(), DispatchError> {
+        let io = Io::new(socket, protocol, idle, &self.stopping, self.connections.clone());
         self.http.call((io, protocol, peer)).await
     }
 
@@ -185,7 +200,7 @@ impl Door {
             let door = self.clone();
             actix_rt::spawn(async move {
                 let over = match socket.plug() {
-                    Ok(socket) => door.serve(socket, Protocol::Http1, peer).await,
+                    Ok(socket) => door.serve(socket, Protocol::Http1, peer, true).await,
                     Err(error) => Err(DispatchError::Io(error)),
                 };
                 if let Err(error) = over {
@@ -198,7 +213,7 @@ impl Door {
 }
 
 /// Without delay, and ended by the kernel when the client takes no bytes for so long, even if it answers probes: not before
-/// its session has been looked at, which counts why it ends. Says who it is.
+/// its session was looked at, if something waits there. Says who it is.
 fn prepare(stream: &TcpStream, stall_timeout: Duration) -> Option<SocketAddr> {
     // Without them bursts are slower, and a stalled connection costs its buffers until its peer is gone: no reason to
     // refuse it.

@@ -24,6 +24,9 @@ use crate::{
     session::{Drain, Homes, Inspect, Keeper, ThreadReport},
 };
 
+/// How long a thread may take for a turn.
+const TURN: Duration = Duration::from_millis(100);
+
 /// What the worker threads of a server share: their keepers, whether they are draining, who is connected.
 #[derive(Clone, Default)]
 pub(super) struct Keepers(Arc<State>);
@@ -132,6 +135,8 @@ pub(super) async fn serve(
             drain.await;
             stop.drained.cancel();
             connections.close();
+            // Those that are idle need a turn to end.
+            let deadline = deadline.max(Instant::now() + TURN);
             if timeout_at(deadline, connections.wait()).await.is_err() {
                 tracing::warn!(?timeout, "requests that were not answered in time are cut");
             }

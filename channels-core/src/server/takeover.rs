@@ -44,6 +44,8 @@ struct State {
     stream: RefCell<Option<Socket>>,
     /// A write had to wait: what the HTTP server holds is not all written.
     blocked: Cell<bool>,
+    /// All that it holds was written since somebody asked.
+    flushed: Cell<bool>,
     /// It is being taken over: no more is read.
     held: Cell<bool>,
     /// Nothing was read since something was written: no request is under way.
@@ -63,7 +65,7 @@ struct State {
 
 impl State {
     fn is_idle(&self) -> bool {
-        if self.is_http2 { self.requests.get() == 0 && !self.blocked.get() } else { self.idle.get() }
+        self.requests.get() == 0 && if self.is_http2 { !self.blocked.get() } else { self.idle.get() }
     }
 }
 
@@ -83,19 +85,21 @@ impl Drop for Underway {
 pub(super) struct Takeover(Rc<State>);
 
 impl Io {
-    /// An HTTP connection, one of these.
+    /// An HTTP connection, one of these. One that comes while the server stops is there to ask for something: it is `idle`
+    /// only when it has.
     pub(super) fn new(
         stream: Socket,
         protocol: Protocol,
+        idle: bool,
         stopping: &CancellationToken,
         connections: TaskTracker,
     ) -> Self {
         let state = State {
             stream: RefCell::new(Some(stream)),
             blocked: Cell::new(false),
+            flushed: Cell::new(false),
             held: Cell::new(false),
-            // Who comes when the server stops is there to ask for something.
-            idle: Cell::new(!stopping.is_cancelled()),
+            idle: Cell::new(idle),
             lost: Cell::new(false),
             tell_lost: Notify::new(),
             requests: Cell::new(0),
@@ -161,10 +165,13 @@ impl Takeover {
     ///
     /// From here on the HTTP server finds the end of the connection when it reads, and ends.
     pub(super) async fn take(&self, payload: &RefCell<Payload>) -> Option<Socket> {
-        // It writes what it holds, and passes on what it has read, whenever a handler waits.
-        yield_now().await;
-        if self.0.blocked.get() {
-            return None;
+        // It writes what it holds, and passes on what it has read, while a handler waits.
+        self.0.flushed.set(false);
+        while !self.0.flushed.get() {
+            if self.0.blocked.get() {
+                return None;
+            }
+            yield_now().await;
         }
         self.0.held.set(true);
         let mut early = BytesMut::new();
@@ -221,7 +228,11 @@ impl AsyncWrite for Io {
     }
 
     fn poll_flush(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.state.stream.borrow_mut().as_mut().map_or(Poll::Ready(Ok(())), |stream| Pin::new(stream).poll_flush(task))
+        let mut stream = self.state.stream.borrow_mut();
+        let flushed = stream.as_mut().map_or(Poll::Ready(Ok(())), |stream| Pin::new(stream).poll_flush(task));
+        self.state.blocked.set(flushed.is_pending());
+        self.state.flushed.set(flushed.is_ready());
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -188,7 +188,7 @@ impl<C: Consumer> Life<C> {
             note("a message was refused");
             return port.close(input.clone().into_close());
         }
-        if error.downcast_ref().is_some_and(|error| self.is_the_clients_doing(error)) {
+        if error.downcast_ref().is_some_and(|error| self.is_the_clients_doing(hook, error)) {
             return note("a hook ended with what its client does not take");
         }
         self.log(hook, format_args!("{error:?}"));
@@ -197,11 +197,11 @@ impl<C: Consumer> Life<C> {
 
     /// Whether nothing could be sent because the client has gone, or reads too slowly: no mistake of the hook's, and what
     /// becomes of the connection is decided.
-    fn is_the_clients_doing(&self, error: &WriteError) -> bool {
+    fn is_the_clients_doing(&self, hook: &str, error: &WriteError) -> bool {
         let port = self.cx.port();
         match error {
-            // A response would not be whole.
-            WriteError::Overflow { .. } => port.protocol() != Protocol::Http,
+            // Half a `connect` is none, nor is half a response.
+            WriteError::Overflow { .. } => hook != "connect" && port.protocol() != Protocol::Http,
             WriteError::Closed => {
                 let ending = port.ending().map(|ending| &ending.close);
                 ending.is_some_and(|close| close.by == ClosedBy::Client || close.code == CloseCode::TOO_SLOW)

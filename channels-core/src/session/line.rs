@@ -228,26 +228,27 @@ impl Line {
         let timeout = self.port.config.close_timeout;
         if self.failed && !self.port.is_blocked() {
             self.until_closed(LINGER_AFTER_FAILURE).await;
-        } else {
+        } else if self.until_closed(timeout).await && self.port.phase() == Phase::Closing && self.port.shut_down() {
+            // What it sends to a closed socket is answered with a reset, which takes with it what it has not read.
             self.until_closed(timeout).await;
-            // What a client sends to a closed socket is answered with a reset, which takes with it what it has not read.
-            if self.port.phase() == Phase::Closing && self.port.shut_down() {
-                self.until_closed(timeout).await;
-            }
         }
         self.port.finish();
     }
 
-    /// Reads what comes, and drops it, until the client has closed, but no longer than this.
-    async fn until_closed(&mut self, patience: Duration) {
+    /// Reads what comes, and drops it, until the client has closed, but no longer than this. Whether anything came.
+    async fn until_closed(&mut self, patience: Duration) -> bool {
+        let mut talks = false;
         let closed = poll_fn(|task| {
             self.port.register_session(task.waker());
             self.ahead = None;
-            let _ = self.poll_read(task);
             self.spent = 0;
+            let _ = self.poll_read(task);
+            talks |= self.spent > 0;
             if self.port.phase() == Phase::Closed { Poll::Ready(()) } else { Poll::Pending }
         });
         let _ = tokio::time::timeout(patience, closed).await;
+        self.spent = 0;
+        talks
     }
 }
 

@@ -33,7 +33,7 @@ pub struct Counts {
     pub dropped_expired: u64,
     /// Messages that waited for a client, and events that waited for the consumer, when their connection was lost, cut or over.
     pub dropped_gone: u64,
-    /// Connections that were cut because their client had stopped reading.
+    /// Connections that were cut, by the server or the system, because their client took no bytes any more.
     pub stalled: u64,
     /// Hooks that failed, panicked, or were cancelled; a pure handler once for all members.
     pub failures: u64,

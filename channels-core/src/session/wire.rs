@@ -47,6 +47,8 @@ pub(crate) struct Wire {
     blocked: Cell<bool>,
     /// Whether the client took something since somebody asked.
     moved: Cell<bool>,
+    /// The system has given up a client that takes no bytes.
+    timed_out: Cell<bool>,
     stream: RefCell<Option<Socket>>,
     sending: RefCell<Sending>,
     waker: RefCell<Waker>,
@@ -89,6 +91,7 @@ impl Wire {
             listed: Cell::new(false),
             blocked: Cell::new(false),
             moved: Cell::new(false),
+            timed_out: Cell::new(false),
             stream: RefCell::new(Some(stream)),
             sending: RefCell::new(Sending { encoder, frames: VecDeque::from([head]), begun: Begun::Other }),
             waker: RefCell::new(Waker::noop().clone()),
@@ -99,7 +102,12 @@ impl Wire {
     pub(super) fn poll_read(&self, task: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<usize> {
         let mut stream = self.stream.borrow_mut();
         let Some(stream) = &mut *stream else { return Poll::Ready(0) };
-        poll_socket(stream, task, buffer)
+        poll_socket(stream, task, buffer).map(|read| {
+            read.unwrap_or_else(|error| {
+                self.lose(&error);
+                0
+            })
+        })
     }
 
     /// Writes what waits, as far as the client takes it; `progress` is called when it took something. The session's task
@@ -131,7 +139,7 @@ impl Wire {
                         Poll::Pending => Flushed::Blocked,
                         Poll::Ready(Ok(())) if outbox.is_finished() => Flushed::Finished,
                         Poll::Ready(Ok(())) => Flushed::All,
-                        Poll::Ready(Err(_)) => Flushed::Lost,
+                        Poll::Ready(Err(error)) => self.lose(&error),
                     };
                 }
                 sending.poll_write(stream, task)
@@ -139,9 +147,20 @@ impl Wire {
             match written {
                 Poll::Pending => return Flushed::Blocked,
                 Poll::Ready(Ok(written)) if written > 0 => progress(),
-                Poll::Ready(_) => return Flushed::Lost,
+                Poll::Ready(Ok(_)) => return Flushed::Lost,
+                Poll::Ready(Err(error)) => return self.lose(&error),
             }
         }
+    }
+
+    fn lose(&self, error: &io::Error) -> Flushed {
+        self.timed_out.set(error.kind() == io::ErrorKind::TimedOut);
+        Flushed::Lost
+    }
+
+    /// Whether the connection was lost because its client took no bytes for too long.
+    pub(super) fn has_timed_out(&self) -> bool {
+        self.timed_out.get()
     }
 
     /// The session runs as this task.

@@ -9,6 +9,7 @@ pub(crate) mod websocket;
 
 use std::{
     cell::RefCell,
+    io,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -66,16 +67,16 @@ impl Inflow for Payload {
     }
 }
 
-/// Reads the bytes of a client from its socket, as [`Inflow::poll_read`] does.
+/// Reads the bytes of a client from its socket, as [`Inflow::poll_read`] does, but for the error.
 pub(crate) fn poll_socket(
     socket: &mut (impl AsyncRead + Unpin),
     task: &mut Context<'_>,
     buffer: &mut BytesMut,
-) -> Poll<usize> {
+) -> Poll<io::Result<usize>> {
     LANDING.with_borrow_mut(|landing| {
         let mut landed = ReadBuf::new(landing);
         let read = ready!(Pin::new(socket).poll_read(task, &mut landed));
         buffer.extend_from_slice(landed.filled());
-        Poll::Ready(read.map_or(0, |()| landed.filled().len()))
+        Poll::Ready(read.map(|()| landed.filled().len()))
     })
 }

@@ -1,6 +1,10 @@
 //! Section 4: the opening handshake.
 
-use channels::{InMemoryChannelLayer, Layer, prelude::*};
+use channels::{
+    InMemoryChannelLayer, Layer,
+    actix_web::{HttpResponse, web},
+    prelude::*,
+};
 
 use crate::{
     mirror::Mirrors,
@@ -49,6 +53,19 @@ async fn however_much_came_before_the_handshake_was_answered_is_read() {
     for text in texts {
         assert_eq!(client.text().await, text);
     }
+}
+
+/// RFC 9112, section 9.3.2: requests may follow each other before they are answered.
+#[tokio::test]
+async fn a_handshake_behind_another_request_comes_after_its_answer() {
+    let app = ProtocolTypeRouter::new().websocket(|| Stubborn).http(|http| {
+        http.route("/nothing/", web::get().to(async || HttpResponse::NoContent()));
+    });
+    let server = serve(Server::new(app));
+    let mut client = Raw::connect(server.address).await;
+    let before = "GET /nothing/ HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    client.write([before, &handshake("/", "")].concat()).await;
+    assert_eq!([client.head().await.status, client.head().await.status], [204, 101]);
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ impl Client {
 impl Inflow for Client {
     fn poll_read(&mut self, task: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<usize> {
         match self.0.socket.get() {
-            Some(socket) => poll_socket(&mut *socket.borrow_mut(), task, buffer),
+            Some(socket) => poll_socket(&mut *socket.borrow_mut(), task, buffer).map(|read| read.unwrap_or(0)),
             None => self.0.payload.borrow_mut().poll_read(task, buffer),
         }
     }

@@ -31,6 +31,9 @@ impl Port {
         let _ = self.step(Step::Gone);
         let mut lost = 0;
         if let Some(wire) = self.wire.get() {
+            if wire.has_timed_out() {
+                self.stats.count(|counts| counts.stalled += 1);
+            }
             // A client that sends no more may still read what was on its way.
             wire.flush(&mut self.outbox.borrow_mut(), || ());
             lost += wire.abandon();
