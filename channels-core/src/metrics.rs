@@ -2,9 +2,9 @@
 //!
 //! | name | kind | labels | what |
 //! |---|---|---|---|
-//! | `channels_connections` | gauge | consumer, worker | connections that are open |
+//! | `channels_connections` | gauge | consumer, worker | connections that are open; with the worker `channels`, consumers that read a channel |
 //! | `channels_waiting_bytes` | gauge | consumer, worker | bytes that wait to be written to clients |
-//! | `channels_connections_total` | counter | consumer | connections that reached `connect` |
+//! | `channels_connections_total` | counter | consumer | connections, and consumers that read a channel, that reached `connect` |
 //! | `channels_inputs_total` | counter | consumer | messages of clients |
 //! | `channels_events_total` | counter | consumer | events that consumers were given, with a handler for it or without; pure handlers' are counted as deliveries only |
 //! | `channels_deliveries_total` | counter | consumer | messages on their way to clients |
@@ -38,13 +38,14 @@ use actix_web::{
     http::StatusCode,
     web::{self, ServiceConfig},
 };
-use metrics::{Histogram, counter, gauge, histogram};
+use metrics::{Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::time::interval;
 
 use crate::{
     Layers,
     layer::Dropped,
-    session::{Counts, Hook},
+    session::{Board, Counts, Hook, TICK},
 };
 
 const HOOK_SECONDS: &str = "channels_hook_seconds";
@@ -175,6 +176,42 @@ impl Published {
     }
 }
 
+/// Tells the recorder what each metric is.
+fn describe() {
+    describe_gauge!("channels_connections", "Connections that are open.");
+    describe_gauge!("channels_waiting_bytes", Unit::Bytes, "Bytes that wait to be written to clients.");
+    describe_counter!("channels_connections_total", "Connections that reached connect.");
+    describe_counter!("channels_inputs_total", "Messages of clients.");
+    describe_counter!("channels_events_total", "Events that consumers were given.");
+    describe_counter!("channels_deliveries_total", "Messages on their way to clients.");
+    describe_counter!("channels_dropped_total", "Messages and events that were dropped, by cause.");
+    describe_counter!("channels_closes_total", "Connections that have ended, by close code.");
+    describe_counter!("channels_stalled_total", "Connections that were cut because their client took no bytes.");
+    describe_counter!("channels_refused_total", "Handshakes that were refused, by status.");
+    describe_counter!("channels_failures_total", "Hooks that failed, panicked or were cancelled.");
+    describe_histogram!(HOOK_SECONDS, Unit::Seconds, "How long a hook took.");
+    describe_histogram!(EVENT_LAG_SECONDS, Unit::Seconds, "How long an event waited for its handler.");
+    describe_gauge!(
+        "channels_layer_lag_seconds",
+        Unit::Seconds,
+        "How long a message takes through the broker and back."
+    );
+    describe_counter!("channels_layer_dropped_total", "Events that a layer has dropped in this process, by cause.");
+}
+
+/// Publishes, once a second, what the consumers of a worker have done.
+pub(crate) async fn publish(board: &Board, layers: &Layers) {
+    let mut publisher = Publisher::new("channels", layers.clone());
+    let mut ticks = interval(TICK);
+    loop {
+        ticks.tick().await;
+        for (consumer, counts) in board.counts() {
+            publisher.publish(consumer, counts, 0);
+        }
+        publisher.publish_layers();
+    }
+}
+
 /// Publishes the counts of one thread, and those of the layers, as they grow.
 pub(crate) struct Publisher {
     worker: String,
@@ -183,7 +220,9 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    pub(crate) fn new(worker: usize, layers: Layers) -> Self {
+    /// For what `worker` counts, which tells the threads of a process apart.
+    pub(crate) fn new(worker: impl ToString, layers: Layers) -> Self {
+        describe();
         Self { worker: worker.to_string(), published: HashMap::new(), layers }
     }
 

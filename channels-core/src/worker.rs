@@ -10,11 +10,11 @@ use crate::{
     routing::{Application, Outcome, RouteInfo, RouteList},
     scope::Protocol,
     server::{ConfigError, check_layers, serving, signal, within_runtime},
-    session::{Line, Port, Stats, note_places},
+    session::{Board, Line, Port, note_places},
     transport::channel::ChannelReader,
 };
 
-/// How long to wait before a consumer is made anew whose `connect` failed.
+/// How long to wait before a consumer is made anew when the last one has taken no event.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Runs the consumers of a [`ChannelNameRouter`](crate::ChannelNameRouter): Channels' `runworker`.
@@ -22,7 +22,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// One consumer serves each channel, unless the router says [how many](crate::ChannelNameRouter::at_once). Events reach
 /// its handlers one at a time, in order; the next one is taken from the layer when the last is done, so what waits stays in
 /// the channel and within its capacity. A consumer that fails is replaced by a new one; the event at which it failed is
-/// lost.
+/// lost. One that has taken no event is replaced after a second.
 ///
 /// A [`Server`](crate::Server) runs the workers of its application itself. A worker of its own is for another process:
 /// with a layer that reaches it.
@@ -127,12 +127,17 @@ impl Worker {
         let routes = self.routes()?;
         note_places();
         let (stopping, stopped) = watch::channel(false);
+        let board = Board::default();
         let readers = routes.iter().flat_map(|route| std::iter::repeat_n(&route.pattern, route.at_once));
-        let serving = join_all(readers.map(|channel| self.serve(channel, stopped.clone())));
+        let serving = join_all(readers.map(|channel| self.serve(channel, &board, stopped.clone())));
         let stop = async {
             stop.await;
             let _ = stopping.send(true);
             std::future::pending::<()>().await;
+        };
+        #[cfg(feature = "metrics")]
+        let serving = async {
+            select(pin!(serving), pin!(crate::metrics::publish(&board, &self.layers))).await;
         };
         // The stop comes first: what is told at the same moment to take an event takes none.
         select(pin!(stop), pin!(serving)).await;
@@ -140,35 +145,43 @@ impl Worker {
     }
 
     /// Serves one channel, with one consumer after the other, until it is told to stop.
-    async fn serve(&self, channel: &str, mut stopped: watch::Receiver<bool>) {
+    async fn serve(&self, channel: &str, board: &Board, mut stopped: watch::Receiver<bool>) {
         while !*stopped.borrow() {
-            let scope = Scope::new(Protocol::Channel, channel);
-            let (scope, endpoint) = match self.app.call(scope).await {
-                Outcome::Run(scope, endpoint) => (scope, endpoint),
-                Outcome::Refuse(_) | Outcome::NoRoute(_) => {
-                    tracing::error!(channel, "no consumer takes this channel");
-                    return;
-                }
-            };
-            let (Ok(name), Ok(layer)) = (ChannelName::new(channel), self.layers.get(endpoint.layer())) else { return };
-            let class = endpoint.class();
-            let config = self.config.changed(&scope.config_changes);
-            let port = Port::new(config, &scope, Stats::new(class));
-            let line = Line::new(Box::new(ChannelReader::new(layer.clone(), name)), port.clone());
-            let cx = Context::new(port.clone(), scope, self.layers.clone(), layer.clone());
-            let life = match endpoint.start(cx, line) {
-                Ok(life) => life,
-                Err(panic) => {
-                    tracing::error!(channel, consumer = class.name, panic, "a consumer could not be made");
-                    return;
-                }
-            };
-            end_when_stopped(life, &port, &mut stopped).await;
             // Nobody sees a worker that cannot begin but in the log, which is not to be flooded.
-            if port.ending().is_some_and(|ending| ending.close.code == CloseCode::ABNORMAL) {
+            if !self.serve_once(channel, board, &mut stopped).await {
                 let _ = timeout(RETRY, stopped.wait_for(|stopped| *stopped)).await;
             }
         }
+    }
+
+    /// Serves it with one consumer, and says whether that has taken an event.
+    async fn serve_once(&self, channel: &str, board: &Board, stopped: &mut watch::Receiver<bool>) -> bool {
+        let called = self.app.call(Scope::new(Protocol::Channel, channel)).await;
+        let (Outcome::Run(scope, endpoint), Ok(name)) = (called, ChannelName::new(channel)) else {
+            tracing::error!(channel, "no consumer takes this channel");
+            return false;
+        };
+        let class = endpoint.class();
+        let layer = match self.layers.get(endpoint.layer()) {
+            Ok(layer) => layer.clone(),
+            Err(error) => {
+                tracing::error!(channel, consumer = class.name, %error, "a consumer could not be made");
+                return false;
+            }
+        };
+        let stats = board.of(class);
+        let before = stats.counts().events;
+        let port = Port::new(self.config.changed(&scope.config_changes), &scope, stats.clone());
+        let line = Line::new(Box::new(ChannelReader::new(layer.clone(), name)), port.clone());
+        let cx = Context::new(port.clone(), scope, self.layers.clone(), layer);
+        match endpoint.start(cx, line) {
+            Ok(life) => end_when_stopped(life, &port, stopped).await,
+            Err(panic) => {
+                stats.count(|counts| counts.failures += 1);
+                tracing::error!(channel, consumer = class.name, panic, "a consumer could not be made");
+            }
+        }
+        stats.counts().events > before
     }
 }
 

@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use channels::{
-    Config, InMemoryChannelLayer, Layer, Layers, Server, SlowClient, event, metrics::Prometheus, prelude::*,
+    ChannelNameRouter, Config, InMemoryChannelLayer, Layer, Layers, Server, SlowClient, event, metrics::Prometheus,
+    prelude::*,
 };
 use serde_json::Value;
 use tokio::{
@@ -308,6 +309,17 @@ impl Consumer for Late {
     }
 }
 
+/// Reads a channel, and fails at each event.
+struct Fails;
+
+#[consumer]
+impl Consumer for Fails {
+    #[handler]
+    async fn note(&mut self, _: &mut Context, _: &RawEvent) -> Result<()> {
+        Err(Error::msg("as it was made"))
+    }
+}
+
 /// The value of a metric in Prometheus' text: the name, and parts of its labels.
 fn value(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
     let mut lines = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.split_once("} "));
@@ -326,11 +338,14 @@ async fn metrics_tell_what_connections_and_layers_did_and_dropped() {
     let hasty = Layer::new(InMemoryChannelLayer::default().expiry(Duration::ZERO));
     let layers = Layers::default().with("default", default.clone()).with("hasty", hasty.clone());
     let config = Config { max_waiting_bytes: 64 * 1_024, slow_client: SlowClient::DropNewest, ..Config::default() };
-    let server = Server::new(ProtocolTypeRouter::new().websocket(routes)).layers(layers).config(config).workers(1);
+    let channels = ChannelNameRouter::new([("fails", || Fails)]).unwrap();
+    let app = ProtocolTypeRouter::new().websocket(routes).channel(channels);
+    let server = Server::new(app).layers(layers).config(config).workers(1);
     let stats = server.stats();
     let served = serve(server.metrics("/metrics", prometheus));
     let note = || event!({"type": "note"});
 
+    default.send("fails", note()).await.unwrap();
     // One event waits for a consumer that is busy; for the second there is no room.
     let mut busy = served.connect("/busy/").await;
     busy.send("wait").await;
@@ -362,6 +377,10 @@ async fn metrics_tell_what_connections_and_layers_did_and_dropped() {
         ("channels_inputs_total", consumer.to_vec(), 3.0),
         ("channels_events_total", consumer.to_vec(), 1.0),
         ("channels_failures_total", consumer.to_vec(), 1.0),
+        ("channels_failures_total", vec!["operations::Fails\""], 1.0),
+        ("channels_events_total", vec!["operations::Fails\""], 1.0),
+        ("channels_connections", vec!["operations::Fails\"", "worker=\"channels\""], 1.0),
+        ("channels_connections_total", vec!["operations::Fails\""], 2.0),
         ("channels_closes_total", vec![consumer[0], "code=\"1011\""], 1.0),
         ("channels_closes_total", vec![consumer[0], "code=\"1006\""], 0.0),
         ("channels_stalled_total", consumer.to_vec(), 0.0),
@@ -387,6 +406,9 @@ async fn metrics_tell_what_connections_and_layers_did_and_dropped() {
         }
     };
     let text = within(told).await;
+    for (name, kind) in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')) {
+        assert!(text.contains(&format!("# HELP {name} ")), "{kind} {name}");
+    }
     // How much a socket holds nobody knows; but each of the messages was sent or dropped, besides two that were read.
     let sent = value(&text, "channels_deliveries_total", consumer);
     let slow = value(&text, "channels_dropped_total", &dropped("cause=\"slow\""));

@@ -1,6 +1,11 @@
 //! Consumers that read named channels.
 
-use channels::{ChannelNameRouter, Layer, Worker, WriteError, actix_web::rt, prelude::*};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use channels::{ChannelNameRouter, Config, Layer, Worker, WriteError, actix_web::rt, prelude::*};
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -192,34 +197,92 @@ fn what_waits_when_a_worker_stops_stays_in_the_channel() {
     });
 }
 
-#[channels::test(start_paused = true)]
-async fn a_consumer_that_cannot_begin_is_tried_again_every_second() {
-    #[derive(Clone)]
-    struct Doomed(mpsc::UnboundedSender<()>);
+/// Does not come to take an event, in one of several ways.
+struct Doomed(&'static str);
 
-    #[consumer]
-    impl Consumer for Doomed {
-        async fn connect(&mut self, _: &mut Context) -> Result<()> {
-            self.0.send(())?;
-            Err(channels::Error::msg("the database is down"))
+impl Doomed {
+    fn make(how: &'static str) -> Self {
+        assert!(how != "is never made", "no database");
+        Self(how)
+    }
+}
+
+#[consumer]
+impl Consumer for Doomed {
+    async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+        if self.0.starts_with("accepts") {
+            cx.accept()?;
         }
+        match self.0 {
+            "accepts and closes" => cx.close(4000, ""),
+            "stops" => cx.stop(),
+            "panics" => panic!("no database"),
+            _ => Err(Error::msg("no database"))?,
+        }
+        Ok(())
     }
+}
 
-    let (tried, mut tries) = mpsc::unbounded_channel();
-    let doomed = Doomed(tried);
-    let app = ProtocolTypeRouter::new().channel(ChannelNameRouter::new([("jobs", move || doomed.clone())]).unwrap());
-    let (stop, stopped) = oneshot::channel::<()>();
-    let worker = rt::spawn(Worker::new(app).run_until(async {
-        let _ = stopped.await;
-    }));
-    let start = tokio::time::Instant::now();
-    for _ in 0..10 {
-        within(tries.recv()).await.unwrap();
+#[channels::test(start_paused = true)]
+async fn a_consumer_that_takes_no_event_is_made_anew_every_second() {
+    for how in ["fails", "panics", "stops", "accepts and fails", "accepts and closes", "is never made"] {
+        let (tried, mut tries) = mpsc::unbounded_channel();
+        let make = move || {
+            let _ = tried.send(());
+            Doomed::make(how)
+        };
+        let app = ProtocolTypeRouter::new().channel(ChannelNameRouter::new([("jobs", make)]).unwrap());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let worker = rt::spawn(Worker::new(app).run_until(async {
+            let _ = stopped.await;
+        }));
+        let start = tokio::time::Instant::now();
+        for _ in 0..10 {
+            within(tries.recv()).await.unwrap();
+        }
+        assert_eq!(start.elapsed().as_secs(), 9, "{how}");
+        drop(stop);
+        within(worker).await.unwrap().unwrap();
+        assert_eq!(start.elapsed().as_secs(), 9, "a stop does not wait for the next try");
     }
-    assert_eq!(start.elapsed().as_secs(), 9);
-    drop(stop);
-    within(worker).await.unwrap().unwrap();
-    assert_eq!(start.elapsed().as_secs(), 9, "a stop does not wait for the next try");
+}
+
+#[channels::test(start_paused = true)]
+async fn a_consumer_that_cannot_be_made_at_first_reads_its_channel_later() {
+    let (done, mut said) = mpsc::unbounded_channel();
+    let (_may_end, ends) = watch::channel(true);
+    let made = AtomicUsize::new(0);
+    let make = move || {
+        assert!(made.fetch_add(1, Ordering::Relaxed) > 0, "no database yet");
+        Jobs { done: done.clone(), may_end: ends.clone() }
+    };
+    let app = ProtocolTypeRouter::new().channel(ChannelNameRouter::new([("jobs", make)]).unwrap());
+    let layers = Layers::default();
+    let layer = layers.get("default").unwrap().clone();
+    rt::spawn(Worker::new(app).layers(layers).run_until(std::future::pending()));
+    layer.send("jobs", Job { number: 1 }).await.unwrap();
+    for expected in ["connect jobs", "begin 1", "end 1"] {
+        assert_eq!(within(said.recv()).await.unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_stops_does_not_wait_for_workers_longer_than_for_its_connections() {
+    logs::keep();
+    let (done, mut said) = mpsc::unbounded_channel();
+    let (_may_end, ends) = watch::channel(false);
+    let jobs = move || Jobs { done: done.clone(), may_end: ends.clone() };
+    let app = ProtocolTypeRouter::new().channel(ChannelNameRouter::new([("jobs", jobs)]).unwrap());
+    let layers = Layers::default();
+    let layer = layers.get("default").unwrap().clone();
+    let config = Config { drain_timeout: Duration::from_millis(733), ..Config::default() };
+    let server = serve(Server::new(app).layers(layers).config(config).workers(1));
+    layer.send("jobs", Job { number: 1 }).await.unwrap();
+    while within(said.recv()).await.unwrap() != "begin 1" {}
+    let asked = Instant::now();
+    server.stop().await;
+    assert!(asked.elapsed() < Duration::from_secs(8), "the job's own grace is ten");
+    logs::wait_for(&["WARN", "workers that had not ended in time are cut", "733ms"]).await;
 }
 
 #[channels::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use std::future::{Future, pending};
 
 use futures_util::future::join;
+use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -94,13 +95,21 @@ impl Server {
             server = http.serve(listener, server).map_err(ConfigError::Run)?;
         }
         let worker = Worker::new(self.app.clone()).layers(self.layers.clone()).config(self.config.clone());
+        let timeout = self.config.drain_timeout;
+        let is_late = async {
+            steps.begun.cancelled().await;
+            sleep(timeout).await;
+        };
         let worked = async {
             tokio::select! {
                 worked = worker.work(steps.begun.cancelled()) => worked,
                 () = steps.hurried.cancelled() => Ok(()),
+                () = is_late => {
+                    tracing::warn!(?timeout, "workers that had not ended in time are cut");
+                    Ok(())
+                }
             }
         };
-        let timeout = self.config.drain_timeout;
         let drain = self.keepers.drain(timeout);
         let served = async {
             let served = shutdown::serve(server.run(), &steps, drain, &connections, timeout).await;

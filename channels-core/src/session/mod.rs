@@ -39,7 +39,7 @@ use bytes::Bytes;
 use futures_util::{Stream, future::LocalBoxFuture};
 use tokio::time::timeout;
 
-#[cfg(any(feature = "testing", target_os = "linux"))]
+#[cfg(any(feature = "testing", feature = "metrics", target_os = "linux"))]
 pub(crate) use self::roster::TICK;
 #[cfg(feature = "metrics")]
 pub(crate) use self::stats::Hook;
@@ -53,7 +53,7 @@ pub(crate) use self::{
     panic::{Panic, note_places},
     port::{Answer, Class, Cut, Port},
     roster::{Connection, Drain, Inspect, Keeper, Roster, ThreadReport},
-    stats::Stats,
+    stats::{Board, Stats},
     wire::Wire,
 };
 use crate::{frame::Outgoing, transport::websocket::Encoder};

@@ -100,6 +100,10 @@ impl Stats {
         })
     }
 
+    pub(crate) fn counts(&self) -> Counts {
+        *self.counts.borrow()
+    }
+
     pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {
         change(&mut self.counts.borrow_mut());
     }
@@ -137,14 +141,14 @@ impl Hook {
 
 /// The counts of a thread, by type of consumer.
 #[derive(Default)]
-pub(super) struct Board(RefCell<HashMap<TypeId, Rc<Stats>>>);
+pub(crate) struct Board(RefCell<HashMap<TypeId, Rc<Stats>>>);
 
 impl Board {
-    pub(super) fn of(&self, class: Class) -> Rc<Stats> {
+    pub(crate) fn of(&self, class: Class) -> Rc<Stats> {
         self.0.borrow_mut().entry(class.id).or_insert_with(|| Stats::new(class)).clone()
     }
 
-    pub(super) fn counts(&self) -> Vec<(&'static str, Counts)> {
-        self.0.borrow().values().map(|stats| (stats.class.name, *stats.counts.borrow())).collect()
+    pub(crate) fn counts(&self) -> Vec<(&'static str, Counts)> {
+        self.0.borrow().values().map(|stats| (stats.class.name, stats.counts())).collect()
     }
 }

@@ -10,6 +10,7 @@ use std::{
     task::Wake,
 };
 
+use futures_util::future::join_all;
 use socket2::{Domain, Type};
 use tokio::{io::AsyncReadExt, net::UnixStream, sync::oneshot, time::timeout};
 
@@ -43,14 +44,16 @@ fn bounded_port(class: Class, max_waiting_bytes: usize, slow_client: SlowClient)
     nobody::open_port(Config { max_waiting_bytes, slow_client, ..Config::default() }, class)
 }
 
-/// Gives a port a socket of this type, and returns the client's end.
-fn plug(port: &Rc<Port>, kind: Type, flusher: &Flusher) -> UnixStream {
+/// Gives a port a socket of this type that the event loop knows to be writable, and returns the client's end.
+async fn plug(port: &Rc<Port>, kind: Type, flusher: &Flusher) -> UnixStream {
     let (server, client) = socket2::Socket::pair(Domain::UNIX, kind, None).unwrap();
     let stream = |socket: socket2::Socket| {
         socket.set_nonblocking(true).unwrap();
         UnixStream::from_std(StdStream::from(OwnedFd::from(socket))).unwrap()
     };
-    port.plug(Wire::new(stream(server).into(), Bytes::from_static(HEAD), Encoder::Plain, flusher.clone()));
+    let server = stream(server);
+    server.writable().await.unwrap();
+    port.plug(Wire::new(server.into(), Bytes::from_static(HEAD), Encoder::Plain, flusher.clone()));
     stream(client)
 }
 
@@ -103,7 +106,7 @@ fn messages_of_one_turn_leave_in_one_write_whatever_their_size() {
         let flusher = Flusher::start();
         for size in [5, SMALL + 1] {
             let port = open_port(class());
-            let mut client = plug(&port, Type::SEQPACKET, &flusher);
+            let mut client = plug(&port, Type::SEQPACKET, &flusher).await;
             assert_eq!(written_at_once(&mut client).await, HEAD);
             let messages: Vec<_> = "abcdefg".chars().map(|letter| letter.to_string().repeat(size)).collect();
             messages.iter().for_each(|message| port.send(message.into()).unwrap());
@@ -119,7 +122,8 @@ fn group_messages_of_one_turn_are_one_write_to_each_member_and_wake_no_session_i
     crate::run(async {
         let (hub, flusher, wakes) = (Hub::new(Limits::default()), Flusher::start(), Arc::new(Wakes::default()));
         let mut members = crowd(&hub, pure(), &wakes).await;
-        let mut clients: Vec<_> = members.iter().map(|(port, _)| plug(port, Type::SEQPACKET, &flusher)).collect();
+        let plugged = members.iter().map(|(port, _)| plug(port, Type::SEQPACKET, &flusher));
+        let mut clients = join_all(plugged).await;
         for client in &mut clients {
             assert_eq!(written_at_once(client).await, HEAD);
         }
@@ -171,7 +175,7 @@ async fn say(hub: &Hub, events: &[&str]) {
 /// A session with a client that does not read, so many messages after its socket is full.
 async fn full(size: usize) -> (Rc<Port>, UnixStream, usize, oneshot::Sender<()>) {
     let port = open_port(class());
-    let client = plug(&port, Type::STREAM, &Flusher::start());
+    let client = plug(&port, Type::STREAM, &Flusher::start()).await;
     let (end, ended) = oneshot::channel();
     actix_rt::spawn(live_on_wire(port.clone(), Box::pin(async { drop(ended.await) })));
     // The task has its turn: it is the one to be woken.
@@ -195,7 +199,7 @@ fn a_large_message_counts_until_it_is_written() {
     const LARGE: usize = 4 << 20;
     crate::run(async {
         let port = bounded_port(class(), LARGE, SlowClient::DropNewest);
-        let mut client = plug(&port, Type::STREAM, &Flusher::start());
+        let mut client = plug(&port, Type::STREAM, &Flusher::start()).await;
         actix_rt::spawn(live_on_wire(port.clone(), Box::pin(std::future::pending())));
         // The task has its turn: it is the one to be woken.
         tokio::task::yield_now().await;
@@ -220,7 +224,7 @@ fn a_client_that_is_behind_may_say_something_when_it_has_taken_something_and_the
     ] {
         crate::run(async move {
             let port = bounded_port(class(), BOUND, slow_client);
-            let client = plug(&port, Type::STREAM, &Flusher::start());
+            let client = plug(&port, Type::STREAM, &Flusher::start()).await;
             for _ in 0..waiting / BLOCK {
                 port.send("x".repeat(BLOCK).into()).unwrap();
             }
