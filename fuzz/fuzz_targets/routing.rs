@@ -122,8 +122,9 @@ fn take(pattern: &str, uri: &str) {
             }
         }
     }
-    // A path is matched without its first slashes.
-    if !pattern.starts_with('/') && !pattern.contains(['<', '>', '%', '?', '#']) {
+    // A path is matched without its first slashes; what looks like a regular expression is refused.
+    let is_expression = pattern.starts_with('^') || pattern.ends_with('$');
+    if !is_expression && !pattern.starts_with('/') && !pattern.contains(['<', '>', '%', '?', '#']) {
         let router = URLRouter::new([path(pattern, || Route::<6>)]).expect("only literals");
         let scope = Scope::websocket(&format!("/{pattern}"));
         if scope.path() == format!("/{pattern}") {
