@@ -217,6 +217,7 @@ impl Consumer for Doomed {
             "accepts and closes" => cx.close(4000, ""),
             "stops" => cx.stop(),
             "panics" => panic!("no database"),
+            "waits" => std::future::pending().await,
             _ => Err(Error::msg("no database"))?,
         }
         Ok(())
@@ -227,9 +228,11 @@ impl Consumer for Doomed {
 async fn a_consumer_that_takes_no_event_is_made_anew_every_second() {
     for how in ["fails", "panics", "stops", "accepts and fails", "accepts and closes", "is never made"] {
         let (tried, mut tries) = mpsc::unbounded_channel();
+        let made = AtomicUsize::new(0);
         let make = move || {
             let _ = tried.send(());
-            Doomed::make(how)
+            // One that is tried without a pause would leave this test no turn.
+            Doomed::make(if made.fetch_add(1, Ordering::Relaxed) < 20 { how } else { "waits" })
         };
         let app = ProtocolTypeRouter::new().channel(ChannelNameRouter::new([("jobs", make)]).unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
