@@ -170,7 +170,6 @@ impl Worker {
             }
         };
         let stats = board.of(class);
-        let before = stats.counts().events;
         let port = Port::new(self.config.changed(&scope.config_changes), &scope, stats.clone());
         let line = Line::new(Box::new(ChannelReader::new(layer.clone(), name)), port.clone());
         let cx = Context::new(port.clone(), scope, self.layers.clone(), layer);
@@ -181,7 +180,7 @@ impl Worker {
                 tracing::error!(channel, consumer = class.name, panic, "a consumer could not be made");
             }
         }
-        stats.counts().events > before
+        port.took_event()
     }
 }
 

@@ -1,13 +1,16 @@
 //! Consumers that read named channels.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use channels::{ChannelNameRouter, Config, Layer, Worker, WriteError, actix_web::rt, prelude::*};
 use futures_util::FutureExt;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::{
     logs,
@@ -248,6 +251,47 @@ async fn a_consumer_that_takes_no_event_is_made_anew_every_second() {
         within(worker).await.unwrap().unwrap();
         assert_eq!(start.elapsed().as_secs(), 9, "a stop does not wait for the next try");
     }
+}
+
+#[channels::test(start_paused = true)]
+async fn a_consumer_that_takes_no_event_waits_whatever_others_of_its_type_take() {
+    /// Begins on one channel alone, and fails on the other when an event has been handled there.
+    #[derive(Clone)]
+    struct Twin {
+        tried: mpsc::UnboundedSender<()>,
+        handled: Arc<Notify>,
+    }
+
+    #[consumer]
+    impl Consumer for Twin {
+        async fn connect(&mut self, cx: &mut Context) -> Result<()> {
+            if cx.scope().path() == "works" {
+                return Ok(());
+            }
+            self.tried.send(())?;
+            cx.send_to("works", Job { number: 1 }).await?;
+            self.handled.notified().await;
+            Err(Error::msg("no database"))
+        }
+
+        #[handler]
+        async fn job_run(&mut self, _: &mut Context, _: &Job) -> Result<()> {
+            self.handled.notify_one();
+            Ok(())
+        }
+    }
+
+    let (tried, mut tries) = mpsc::unbounded_channel();
+    let twin = Twin { tried, handled: Arc::default() };
+    let make = move || twin.clone();
+    let twins = ["works", "fails"].map(|channel| (channel, make.clone()));
+    let app = ProtocolTypeRouter::new().channel(ChannelNameRouter::new(twins).unwrap());
+    rt::spawn(Worker::new(app).run_until(std::future::pending()));
+    let start = tokio::time::Instant::now();
+    for _ in 0..10 {
+        within(tries.recv()).await.unwrap();
+    }
+    assert_eq!(start.elapsed().as_secs(), 9);
 }
 
 #[channels::test(start_paused = true)]

@@ -100,7 +100,7 @@ impl<C: Consumer> Life<C> {
     }
 
     async fn handle(&mut self, event: &Arc<Envelope>) {
-        self.cx.port().stats.count(|counts| counts.events += 1);
+        self.cx.port().count_event();
         if self.cx.port().send_pure(event) {
             return;
         }

@@ -100,10 +100,6 @@ impl Stats {
         })
     }
 
-    pub(crate) fn counts(&self) -> Counts {
-        *self.counts.borrow()
-    }
-
     pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {
         change(&mut self.counts.borrow_mut());
     }
@@ -149,6 +145,6 @@ impl Board {
     }
 
     pub(crate) fn counts(&self) -> Vec<(&'static str, Counts)> {
-        self.0.borrow().values().map(|stats| (stats.class.name, stats.counts())).collect()
+        self.0.borrow().values().map(|stats| (stats.class.name, *stats.counts.borrow())).collect()
     }
 }

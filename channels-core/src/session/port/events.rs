@@ -142,6 +142,17 @@ impl Port {
         std::mem::take(&mut *self.events.borrow_mut()).len()
     }
 
+    /// The consumer is given an event.
+    pub(crate) fn count_event(&self) {
+        self.took_event.set(true);
+        self.stats.count(|counts| counts.events += 1);
+    }
+
+    /// Whether the consumer was given any: what its type counts is others' as well.
+    pub(crate) fn took_event(&self) -> bool {
+        self.took_event.get()
+    }
+
     pub(crate) fn set_handling(&self, handling: bool) {
         self.handling.set(handling);
     }

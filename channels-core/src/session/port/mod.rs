@@ -88,6 +88,8 @@ pub(crate) struct Port {
     protocol: Protocol,
     /// A handler runs: what it sends goes before what comes after its event.
     handling: Cell<bool>,
+    /// The consumer was given an event.
+    took_event: Cell<bool>,
     accepted: Cell<bool>,
     /// Counted as a connection.
     counted: Cell<bool>,
@@ -149,6 +151,7 @@ impl Port {
             events: RefCell::default(),
             place: OnceCell::new(),
             handling: Cell::new(false),
+            took_event: Cell::default(),
             outbox: RefCell::new(Outbox::new(config.max_waiting_bytes)),
             writer: Cell::default(),
             wire: OnceCell::new(),
