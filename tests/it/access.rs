@@ -21,7 +21,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     logs,
-    puppet::quiet_panics,
     support::{serve, within},
 };
 
@@ -194,12 +193,11 @@ async fn a_request_that_its_client_gives_up_is_a_line_too() {
 #[tokio::test]
 async fn a_handler_that_panics_is_logged_with_its_place_and_not_put_down_to_the_client() {
     async fn panics() -> HttpResponse {
-        panic!("on purpose")
+        panic!("on the record")
     }
-    quiet_panics();
     logs::keep();
     let app = ProtocolTypeRouter::new().http(|cfg| {
-        let guarded = web::get().guard(guard::fn_guard(|_| panic!("on purpose")));
+        let guarded = web::get().guard(guard::fn_guard(|_| panic!("on the record")));
         cfg.route("/panics", web::get().to(panics)).route("/panics-sooner", guarded.to(HttpResponse::Ok));
     });
     let served = serve(Server::new(app));
@@ -211,7 +209,7 @@ async fn a_handler_that_panics_is_logged_with_its_place_and_not_put_down_to_the_
         assert_eq!(response, "", "the connection ends");
         let path = format!("path={path} ");
         let line = logs::wait_for(&["ERROR http, given up by a handler that panicked method=GET ", &path]).await;
-        assert!(line.contains("error=panicked at tests/it/access.rs:") && line.contains(": on purpose "), "{line}");
+        assert!(line.contains("error=panicked at tests/it/access.rs:") && line.contains(": on the record "), "{line}");
         assert_eq!(logs::with(&["http", &path]).len(), 1);
     }
 }

@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::{Error, Message as Frame, protocol::CloseFra
 
 use crate::{
     logs,
-    puppet::{Strings, quiet_panics},
+    puppet::Strings,
     raw::{self, CLOSE, FIN, Raw, TEXT},
     support::{Served, serve},
 };
@@ -303,7 +303,7 @@ struct Clumsy;
 
 impl Clumsy {
     fn new() -> Self {
-        panic!("on purpose")
+        panic!("on the record")
     }
 }
 
@@ -313,12 +313,11 @@ impl Consumer for Clumsy {
 
 #[tokio::test]
 async fn a_consumer_that_cannot_be_made_is_500() {
-    quiet_panics();
     logs::keep();
     let stage = Stage { server: serve(Server::new(ProtocolTypeRouter::new().websocket(Clumsy::new))), ..Stage::new() };
     assert_eq!(refusal(&stage, "/cannot/be%20made/").await, (500, String::new()));
     let line = logs::wait_for(&["ERROR a connection could not be opened", "Clumsy", "path=/cannot/be made/"]).await;
-    assert!(line.contains("tests/it/endings.rs:") && line.contains("on purpose"), "{line}");
+    assert!(line.contains("tests/it/endings.rs:") && line.contains("on the record"), "{line}");
 }
 
 #[tokio::test]
