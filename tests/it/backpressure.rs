@@ -185,27 +185,6 @@ async fn a_client_that_never_reads_again_gets_its_disconnect_and_leaves_its_grou
     }
 }
 
-/// What waits is the system's then, and so is the clock.
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn a_client_that_leaves_a_little_unread_is_given_up_and_counted_too() {
-    let mut strings = Strings::new();
-    let config = Config { stall_timeout: Duration::from_millis(500), ..Config::default() };
-    let server = strings.server(&Layer::new(InMemoryChannelLayer::default())).config(config);
-    let stats = server.stats();
-    let server = serve(server);
-    let mut sleeps = Raw::connect_narrow(server.address).await.upgrade("/").await;
-    sleeps.write(frame(FIN | TEXT, format!("say-long {}", 64 * KIB))).await;
-    let end = loop {
-        match strings.told().await {
-            told if told.starts_with("disconnect") => break told,
-            _ => {}
-        }
-    };
-    assert!(end.starts_with("disconnect 1006"), "{end}");
-    assert_eq!(stats.total().await.stalled, 1);
-}
-
 #[tokio::test]
 async fn in_a_server_of_others_a_consumer_waits_for_its_client_and_what_it_misses_is_counted() {
     let (server, layer, _told) = listeners(Config::default());

@@ -418,3 +418,24 @@ async fn a_connection_that_has_lasted_as_long_as_it_may_is_4000() {
     assert_eq!(client.closed().await, (4000, reason.to_owned()));
     assert_eq!(stage.end().await, [format!("disconnect 4000 ({reason}) by server in class, room")]);
 }
+
+/// What waits is the system's then, and so is the clock.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_client_that_leaves_a_little_unread_is_given_up_and_counted_too() {
+    let mut strings = Strings::new();
+    let config = Config { stall_timeout: Duration::from_millis(500), ..Config::default() };
+    let server = strings.server(&Layer::new(InMemoryChannelLayer::default())).config(config);
+    let stats = server.stats();
+    let server = serve(server);
+    let mut sleeps = Raw::connect_narrow(server.address).await.upgrade("/").await;
+    sleeps.write(raw::frame(FIN | TEXT, format!("say-long {}", 64 * 1_024))).await;
+    let end = loop {
+        match strings.told().await {
+            told if told.starts_with("disconnect") => break told,
+            _ => {}
+        }
+    };
+    assert!(end.starts_with("disconnect 1006"), "{end}");
+    assert_eq!(stats.total().await.stalled, 1);
+}
